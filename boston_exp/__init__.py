@@ -1,0 +1,1 @@
+"""One composed command trains, evaluates and records a tabular regression experiment."""

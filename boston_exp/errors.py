@@ -1,0 +1,108 @@
+"""The failures a user can meet, and how a command tells them."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong: what and where in `says`, and the next command to type in `mend`."""
+
+    says: str
+    mend: str
+
+
+class ExpectedFailure(Exception):
+    """A failure with one or more faults; commands print them without a traceback and exit 2.
+
+    ExpectedFailure
+    ├── Refused              the input cannot be used: nothing was trained, nothing recorded
+    │   ├── InvalidConfig    known from the composed configuration alone
+    │   ├── InvalidData      known once the table was read
+    │   └── DataUnavailable  the file is missing and its DVC remote does not give it
+    ├── StoreUnusable        the tracking store cannot be opened or written
+    └── RecordingFailed      the fit is done but its record could not be written; the run is not FINISHED
+    """
+
+    def __init__(self, *faults: Fault) -> None:
+        self.faults = faults
+        super().__init__("\n".join(fault.says for fault in faults))
+
+    def __reduce__(self) -> tuple[type[ExpectedFailure], tuple[Fault, ...]]:
+        return type(self), self.faults
+
+
+class Refused(ExpectedFailure): ...
+
+
+class InvalidConfig(Refused): ...
+
+
+class InvalidData(Refused): ...
+
+
+class DataUnavailable(Refused): ...
+
+
+class StoreUnusable(ExpectedFailure): ...
+
+
+class RecordingFailed(ExpectedFailure): ...
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised where the program stands so that an open run is closed as KILLED."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the nearest of the known names, or nothing."""
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def tell(failure: ExpectedFailure) -> None:
+    """Print every fault with its next command to stderr."""
+    if len(failure.faults) > 1:
+        print(f"{len(failure.faults)} things are wrong:\n", file=sys.stderr)
+    for fault in failure.faults:
+        print(f"error: {fault.says}\n  next: {fault.mend}", file=sys.stderr)
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Exit 2 after an expected failure, 130 or 143 after an interruption, and let Hydra tell the rest.
+
+    Hydra reports a job's exception through `sys.excepthook` and then exits 1, in a single run and in a
+    sweep alike, so the hook is where ours are told; what Hydra refuses keeps its message and its code.
+    """
+
+    def hook(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, ExpectedFailure):
+            tell(error)
+        else:
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = hook
+    try:
+        yield
+    except ExpectedFailure as failure:  # HYDRA_FULL_ERROR=1, or raised outside of a job
+        tell(failure)
+        sys.exit(2)
+    except KeyboardInterrupt as interruption:
+        word, code = ("terminated", 143) if isinstance(interruption, Terminated) else ("interrupted", 130)
+        print(f"{word}: an open run was closed as KILLED", file=sys.stderr)
+        sys.exit(code)
+    except SystemExit as exit:
+        reported = exit.__context__
+        if isinstance(reported, ExpectedFailure):
+            sys.exit(2)
+        raise
+

@@ -1,0 +1,150 @@
+"""Fit on the training rows, score on the held-out rows once, and say how sure the scores are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap
+from sklearn.base import BaseEstimator, clone
+from sklearn.inspection import permutation_importance
+from sklearn.model_selection import KFold
+
+from boston_exp.config import METRICS, Evaluation
+from boston_exp.experiment.data import Split
+from boston_exp.experiment.models import final_step
+
+Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def _r2_score(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    spread = ((y - y.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a resample of one repeated row has no spread
+        return 1 - ((y - predicted) ** 2).sum(axis=-1) / spread
+
+
+def _rmse(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return np.sqrt(((y - predicted) ** 2).mean(axis=-1))
+
+
+def _mae(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return np.abs(y - predicted).mean(axis=-1)
+
+
+def _mape(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    share = np.abs(y - predicted) / np.maximum(np.abs(y), np.finfo(np.float64).eps)
+    return 100 * share.mean(axis=-1)
+
+
+# scikit-learn's definitions over the last axis, so that a thousand resamples are scored in one call.
+SCORES: dict[str, Score] = dict(zip(METRICS, (_r2_score, _rmse, _mae, _mape), strict=True))
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A fitted estimator and what is known of it."""
+
+    estimator: BaseEstimator
+    metrics: dict[str, float]  # config.metric_names has every name
+    predictions: pd.DataFrame  # held-out rows: row, actual, predicted, residual (actual - predicted)
+    importance: pd.DataFrame  # feature, importance, std; the most important first
+    importance_method: str  # what the numbers mean, for an axis
+
+
+def evaluate(
+    estimator: BaseEstimator, rows: Split, evaluation: Evaluation, seed: int, unit: str
+) -> Evaluated:
+    """Score k folds of the training rows where asked, then fit on all of them and score the held-out rows once.
+
+    Metrics: r2_score, rmse and mae in the target's unit, mape in percent; seconds for fit and predict.
+    """
+    metrics = _cross_validate(estimator, rows, evaluation.n_splits, seed) if evaluation.n_splits else {}
+    start = time.perf_counter()
+    fitted = clone(estimator).fit(rows.X_train, rows.y_train)
+    fit_done = time.perf_counter()
+    predicted = np.asarray(fitted.predict(rows.X_test), dtype=np.float64)
+    predict_done = time.perf_counter()
+    y_test = rows.y_test.to_numpy()
+    metrics |= _scores(y_test, predicted)
+    metrics |= _intervals(y_test, predicted, evaluation.n_resamples, seed)
+    metrics |= _scores(rows.y_train.to_numpy(), fitted.predict(rows.X_train), "train_")
+    metrics |= {"fit_seconds": fit_done - start, "predict_seconds": predict_done - fit_done}
+    importance, method = _importance(fitted, rows, seed, unit)
+    predictions = pd.DataFrame(
+        {
+            "row": rows.y_test.index,
+            "actual": y_test,
+            "predicted": predicted,
+            "residual": y_test - predicted,
+        }
+    ).sort_values("row", ignore_index=True)
+    return Evaluated(fitted, metrics, predictions, importance, method)
+
+
+def _scores(y: np.ndarray, predicted: np.ndarray, prefix: str = "") -> dict[str, float]:
+    return {f"{prefix}{name}": float(score(y, predicted)) for name, score in SCORES.items()}
+
+
+def _cross_validate(estimator: BaseEstimator, rows: Split, n_splits: int, seed: int) -> dict[str, float]:
+    """Mean and standard deviation over the folds of the training rows; the held-out rows play no part."""
+    folds = []
+    for inside, outside in KFold(n_splits, shuffle=True, random_state=seed).split(rows.X_train):
+        fitted = clone(estimator).fit(rows.X_train.iloc[inside], rows.y_train.iloc[inside])
+        folds.append(_scores(rows.y_train.iloc[outside].to_numpy(), fitted.predict(rows.X_train.iloc[outside])))
+    table = pd.DataFrame(folds)
+    return {f"cv_{name}": float(table[name].mean()) for name in METRICS} | {
+        f"cv_{name}_std": float(table[name].std(ddof=0)) for name in METRICS
+    }
+
+
+def _intervals(y: np.ndarray, predicted: np.ndarray, n_resamples: int, seed: int) -> dict[str, float]:
+    """95 % percentile intervals: the spread of the score over resampled held-out rows."""
+    if not n_resamples:
+        return {}
+    limits = {}
+    for name, score in SCORES.items():
+        interval = bootstrap(
+            (y, predicted),
+            lambda y, predicted, axis, score=score: score(y, predicted),
+            paired=True,
+            vectorized=True,
+            n_resamples=n_resamples,
+            batch=max(1, 10_000_000 // len(y)),  # bounds the memory on large tables
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+        limits |= {f"{name}_ci_low": float(interval.low), f"{name}_ci_high": float(interval.high)}
+    return limits
+
+
+def _importance(
+    fitted: BaseEstimator, rows: Split, seed: int, unit: str
+) -> tuple[pd.DataFrame, str]:
+    """The model's own importances where it has them, else how much worse it gets when a column is shuffled."""
+    model = final_step(fitted)
+    own = getattr(model, "feature_importances_", None)
+    if own is not None:
+        names = list(rows.X_train.columns) if model is fitted else list(fitted[:-1].get_feature_names_out())
+        table = pd.DataFrame({"feature": names, "importance": own, "std": np.nan})
+        method = "share of the variance explained by splits on the feature"
+    else:
+        shuffled = permutation_importance(
+            fitted,
+            rows.X_test,
+            rows.y_test,
+            scoring="neg_root_mean_squared_error",
+            n_repeats=5,
+            random_state=seed,
+        )
+        table = pd.DataFrame(
+            {
+                "feature": rows.X_test.columns,
+                "importance": shuffled.importances_mean,
+                "std": shuffled.importances_std,
+            }
+        )
+        method = f"increase of the held-out RMSE{f', {unit},' if unit else ''} when the feature is shuffled"
+    return table.sort_values("importance", ascending=False, ignore_index=True), method

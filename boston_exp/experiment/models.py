@@ -1,0 +1,127 @@
+"""From the model and preprocess nodes to one scikit-learn estimator, or to everything that is wrong with them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+
+from boston_exp.config import Config
+from boston_exp.errors import Fault, InvalidConfig, InvalidData, did_you_mean
+from boston_exp.experiment.data import Dataset
+
+
+def build(config: Config, dataset: Dataset) -> BaseEstimator:
+    """The estimator, not fitted: a Pipeline (preprocess, model) where there is a preprocess, else the model alone.
+
+    Raises InvalidConfig for a `_target_` that cannot be imported or does not take these parameters, and
+    InvalidData where the table does not suit it.
+    """
+    whitelist = [f"{package}.*" for package in config.trusted_packages]
+    model, faults = _instantiate("model", config.model, whitelist)
+    preprocess = None
+    if config.preprocess:
+        preprocess, more = _instantiate("preprocess", config.preprocess, whitelist)
+        faults += more
+    if faults:
+        raise InvalidConfig(*faults)
+    faults = list(_table_faults(model, preprocess, dataset))
+    if faults:
+        raise InvalidData(*faults)
+    if preprocess is None:
+        return model
+    return Pipeline([("preprocess", preprocess), ("model", model)])
+
+
+def final_step(estimator: BaseEstimator) -> BaseEstimator:
+    """The model itself, without the preprocess in front of it."""
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+
+
+def _instantiate(group: str, node: dict[str, Any], whitelist: list[str]) -> tuple[Any, list[Fault]]:
+    target = str(node["_target_"])
+    show = f"python -m boston_exp.run --cfg job --package {group}   (shows what {target} is given)"
+    try:
+        kind = instantiate({"_target_": target, "_partial_": True}, _execution_whitelist_=whitelist).func
+    except (HydraException, ImportError, ValueError) as error:
+        return None, [Fault(f"{group}._target_={target} cannot be used: {_cause(error)}", show)]
+    unknown = list(_unknown_parameters(group, target, kind, node))
+    if unknown:
+        return None, unknown
+    try:
+        made = instantiate(node, _execution_whitelist_=whitelist, _convert_="all")
+        for part in (made, *_parts(made)):
+            validate = getattr(part, "_validate_params", None)  # scikit-learn's own check, else made at fit
+            if validate:
+                validate()
+    except (HydraException, TypeError, ValueError) as error:
+        return None, [Fault(f"{group}: {_cause(error)}", show)]
+    needs = ("fit", "predict") if group == "model" else ("fit", "transform")
+    if isinstance(made, type) or not all(hasattr(made, name) for name in needs):
+        return None, [Fault(f"{group}._target_={target} has no {' and '.join(needs)}.", show)]
+    if is_classifier(made):
+        return None, [
+            Fault(
+                f"{group}._target_={target} is a classifier; this runner does regression.",
+                "python -m boston_exp.run model=random_forest",
+            )
+        ]
+    return made, []
+
+
+def _unknown_parameters(group: str, target: str, kind: type, node: dict[str, Any]) -> Iterator[Fault]:
+    parameters = inspect.signature(kind).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in node:
+        if name not in parameters and not name.startswith("_"):
+            yield Fault(
+                f"{group}.{name}: {target} has no such parameter.{did_you_mean(name, parameters)} "
+                f"It takes: {', '.join(parameters)}.",
+                f"python -m boston_exp.run … without {group}.{name}   ('~{group}.{name}' removes one that the YAML sets)",
+            )
+
+
+def _parts(made: Any) -> Iterator[Any]:
+    if hasattr(made, "get_params"):
+        yield from (value for value in made.get_params(deep=True).values() if hasattr(value, "get_params"))
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).partition("\nfull_key:")[0].rstrip(". \n") + "."
+
+
+def _table_faults(model: BaseEstimator, preprocess: Any, dataset: Dataset) -> Iterator[Fault]:
+    """Text and gaps have to be gone when the model sees the table; only such a table is tried on the preprocess."""
+    text, gaps = dataset.text_columns, dataset.columns_with_gaps
+    if not text and not gaps:
+        return
+    tabular = "python -m boston_exp.run … preprocess=tabular"
+    X = dataset.X
+    if preprocess is not None:
+        try:
+            X = clone(preprocess).set_output(transform="pandas").fit_transform(X)
+        except (TypeError, ValueError) as error:
+            columns = f"text columns: {', '.join(text)}" if text else f"gaps in: {', '.join(gaps)}"
+            yield Fault(f"preprocess cannot take this table ({columns}): {_cause(error)}", tabular)
+            return
+    text = [str(name) for name, dtype in X.dtypes.items() if dtype.kind not in "fiub"]
+    gaps = [str(name) for name in X.columns[X.isna().any()] if name not in text]
+    if text:
+        yield Fault(
+            f"Text columns, which {type(model).__name__} cannot take: {', '.join(text)}.",
+            f"{tabular}   (or leave them out: 'data.drop=[{','.join(text)}]')",
+        )
+    if gaps and not get_tags(model).input_tags.allow_nan:
+        yield Fault(
+            f"Gaps, which {type(model).__name__} cannot take, in: {', '.join(gaps)}.",
+            f"{tabular}   (fills them with the median of the training rows)",
+        )

@@ -1,0 +1,75 @@
+"""Where a run will be recorded and who decided that: override, environment, .env or the tracking group."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from boston_exp.config import Config, Typed, decide
+from boston_exp.errors import Fault
+from boston_exp.tracking import sqlite_store
+
+SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True)
+class Destination:
+    """An MLflow store by its URI, sqlite paths absolute; artifact_root is None where the store has its own rules."""
+
+    backend: str
+    uri: str
+    why: str
+    artifact_root: str | None
+    experiment_name: str
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        return Path(self.uri.removeprefix(SQLITE)) if self.uri.startswith(SQLITE) else None
+
+    @property
+    def shown_uri(self) -> str:
+        """The URI as a person would type it here, its password hidden."""
+        path = self.sqlite_path
+        if path is not None and path.parent == Path.cwd():
+            return SQLITE + path.name
+        return re.sub(r"://([^/@:]*):[^/@]*@", r"://\1:***@", self.uri)
+
+
+def resolve(config: Config, typed: Typed) -> Destination:
+    """The destination that this configuration and this environment lead to; touches no store."""
+    tracking = config.tracking
+    if tracking.backend == "none":
+        return Destination("none", "", "", None, tracking.experiment_name)
+    uri = decide("MLFLOW_TRACKING_URI", "tracking.uri", tracking.uri or "", typed)
+    experiment = decide(
+        "MLFLOW_EXPERIMENT_NAME", "tracking.experiment_name", tracking.experiment_name, typed
+    )
+    resolved, artifact_root = uri.value, None
+    if resolved.startswith(SQLITE):
+        path = (uri.folder / resolved.removeprefix(SQLITE)).resolve()
+        resolved = f"{SQLITE}{path}"
+        artifact_root = tracking.artifact_root or "mlartifacts"
+        if "://" not in artifact_root:  # beside the database, unless typed
+            beside = typed.cwd if typed.has("tracking.artifact_root") else path.parent
+            artifact_root = str((beside / artifact_root).resolve())
+    return Destination(tracking.backend, resolved, uri.why, artifact_root, experiment.value)
+
+
+def faults(destination: Destination) -> list[Fault]:
+    """What is known to be wrong with it before anything heavy is imported."""
+    if destination.backend == "none":
+        return []
+    path = destination.sqlite_path
+    if path is not None:
+        return sqlite_store.faults(path)
+    if re.match(r"(https?|postgresql|mysql|mssql)\b.*://", destination.uri):
+        return []
+    return [
+        Fault(
+            f"tracking.uri={destination.shown_uri!r} ({destination.why}) is not a store this version of MLflow has.",
+            "python -m boston_exp.run tracking.uri=sqlite:///mlflow.db   (or http://host:port of an MLflow server)",
+        )
+    ]
+
+

@@ -1,0 +1,62 @@
+"""Which runs that say RUNNING are really dead: kill -9 and power cuts leave nobody to close them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import psutil
+
+PROCESS, HEARTBEAT = "boston_exp.process", "boston_exp.heartbeat"
+INTERVAL = 30.0  # seconds between heartbeats
+SILENCE = 20 * INTERVAL  # after which a run of another host counts as dead; its pid cannot be looked up from here
+
+
+def tags() -> dict[str, str]:
+    """What an open run carries: host, pid, start of the process (pids are used again), and the time now."""
+    return {PROCESS: _identity(os.getpid()), HEARTBEAT: f"{time.time():.0f}"}
+
+
+def is_dead(run_tags: dict[str, str]) -> bool:
+    """Whether the process that opened a run is gone; a run without our tags is never called dead."""
+    process, heartbeat = run_tags.get(PROCESS), run_tags.get(HEARTBEAT)
+    if process is None or heartbeat is None:
+        return False
+    host, pid, _ = process.rsplit(" ", 2)
+    if host != socket.gethostname():
+        return time.time() - float(heartbeat) > SILENCE
+    return process != _identity(int(pid))
+
+
+def _identity(pid: int) -> str:
+    try:
+        started = psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return "gone"
+    return f"{socket.gethostname()} {pid} {started:.2f}"
+
+
+class Heartbeat:
+    """Calls `beat` with a fresh tag value while it is entered; a failing beat is no reason to end a training."""
+
+    def __init__(self, beat: Callable[[str, str], object]) -> None:
+        self._beat = beat
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(INTERVAL):
+            try:
+                self._beat(HEARTBEAT, f"{time.time():.0f}")
+            except Exception:  # the store may be away for a moment; the next beat tries again
+                continue

@@ -1,0 +1,110 @@
+"""The local store is one sqlite file: look at it before MLflow does, and create it so that nobody sees it half made."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from importlib.util import find_spec
+from pathlib import Path
+
+from boston_exp.errors import Fault
+
+
+def faults(path: Path) -> list[Fault]:
+    """Why this file cannot be used as MLflow's store, found in milliseconds and without importing MLflow.
+
+    MLflow itself would retry a corrupt file for minutes, fill another program's database with its tables, and
+    create an empty store in a folder that was only misspelt.
+    """
+    elsewhere = "python -m boston_exp.run … tracking.uri=sqlite:///other.db"
+    if not path.parent.is_dir():
+        return [Fault(f"The folder of the tracking store {path} does not exist.", f"mkdir -p {path.parent}")]
+    if path.is_dir():
+        return [Fault(f"The tracking store {path} is a folder, not an sqlite file.", elsewhere)]
+    if not path.exists() or path.stat().st_size == 0:
+        if os.access(path if path.exists() else path.parent, os.W_OK) and _can_create_in(path.parent):
+            return []
+        return [
+            Fault(f"The tracking store {path} cannot be created: no permission to write there.", elsewhere)
+        ]
+    try:
+        return _content_faults(path, elsewhere)
+    except sqlite3.DatabaseError as error:
+        if "readonly" in str(error) or "unable to open" in str(error):
+            return [
+                Fault(f"The tracking store {path} cannot be written: {error}.", f"ls -l {path}   (or {elsewhere})")
+            ]
+        return [
+            Fault(
+                f"The tracking store {path} is not an intact sqlite database: {error}.",
+                f"mv {path} {path}.broken   (then run again: a new store is created)",
+            )
+        ]
+
+
+def create(path: Path, artifact_root: str) -> None:
+    """Create an empty MLflow store at path unless it is there; safe for any number of processes at once.
+
+    MLflow migrates in place, so that a second process sees, and then breaks, a half-made store. Here it is made
+    under another name, under a lock, and renamed when it is whole.
+    """
+    if path.exists() and path.stat().st_size > 0:
+        return
+    from filelock import FileLock
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if path.exists() and path.stat().st_size > 0:
+            return
+        unfinished = path.with_name(f".{path.name}.new")
+        unfinished.unlink(missing_ok=True)
+        SqlAlchemyStore(f"sqlite:///{unfinished}", artifact_root)._dispose_engine()
+        with sqlite3.connect(unfinished) as connection:  # readers and a writer at once, and cheaper commits
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.close()
+        unfinished.replace(path)
+
+
+def _can_create_in(folder: Path) -> bool:
+    """Root may do everything, says os.access, even on a read-only file system."""
+    probe = folder / f".write-test-{os.getpid()}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _content_faults(path: Path, elsewhere: str) -> list[Fault]:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0)
+    try:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+        if not {"alembic_version", "experiments"} <= tables:
+            return [Fault(f"{path} is the database of another program, not an MLflow store.", elsewhere)]
+        (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):  # somebody else is writing at this moment: it can be written
+                raise
+    finally:
+        connection.close()
+    if version not in _known_schemas():
+        return [
+            Fault(
+                f"The tracking store {path} has schema {version}, which the installed MLflow does not know: "
+                "a newer MLflow made it.",
+                f"pip install --upgrade mlflow   (or {elsewhere})",
+            )
+        ]
+    return []
+
+
+def _known_schemas() -> set[str]:
+    """Schema versions of the installed MLflow, from the names of its migration files."""
+    spec = find_spec("mlflow")
+    assert spec is not None and spec.origin is not None
+    migrations = Path(spec.origin).parent / "store" / "db_migrations" / "versions"
+    return {file.name.partition("_")[0] for file in migrations.glob("*.py")}
