@@ -1,4 +1,5 @@
-"""What an experiment is made of: the schemas of conf/, their ranges, and what is known to be wrong before anything is read.
+"""What an experiment is made of: the schemas of conf/, their ranges, and what is known to be wrong before
+anything is read.
 
 Nothing here imports more than Hydra, so `--help`, `--cfg job` and a refusal are quick.
 """
@@ -52,9 +53,7 @@ class Range:
 
 
 def _at_least(low: int, null: bool = False) -> Range:
-    return Range(
-        f"a whole number of at least {low}" + (" or null" if null else ""), low=low, whole=True, null=null
-    )
+    return Range(f"a whole number of at least {low}" + (" or null" if null else ""), low=low, whole=True, null=null)
 
 
 _POSITIVE = Range("a number above 0", low=0, open_low=True)
@@ -91,9 +90,7 @@ class Evaluation:
     """How the scores come about: held-out rows, and k-fold on the training rows where n_splits is not 0."""
 
     n_splits: int = _ranged(0, Range("0 or a whole number of at least 2", 0, whole=True))
-    n_resamples: int = _ranged(
-        1000, Range("0 (no intervals) or a whole number of at least 100", 0, whole=True)
-    )
+    n_resamples: int = _ranged(1000, Range("0 (no intervals) or a whole number of at least 100", 0, whole=True))
     selection_metric: str = "rmse"
 
 
@@ -272,8 +269,7 @@ def _model_faults(config: Config) -> Iterator[Fault]:
             allowed = HYPERPARAMETERS.get(name)
             if allowed and not allowed.holds(value):
                 yield Fault(
-                    f"model.{name}={'null' if value is None else value} is not possible: "
-                    f"it has to be {allowed.says}.",
+                    f"model.{name}={'null' if value is None else value} is not possible: it has to be {allowed.says}.",
                     "python -m boston_exp.run --cfg job --package model   (shows what the model is given)",
                 )
 
@@ -341,7 +337,4 @@ def _objective_faults(config: Config) -> Iterator[Fault]:
         mend = f"python -m boston_exp.run evaluation=cv objective.metric={metric}"
     else:
         mend = f"python -m boston_exp.run objective.metric=rmse   (or one of: {', '.join(produced)})"
-    yield Fault(
-        f"objective.metric={metric} is not produced by this evaluation.{did_you_mean(metric, produced)}", mend
-    )
-
+    yield Fault(f"objective.metric={metric} is not produced by this evaluation.{did_you_mean(metric, produced)}", mend)

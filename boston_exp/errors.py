@@ -82,9 +82,7 @@ def plainly() -> Iterator[None]:
     sweep alike, so the hook is where ours are told; what Hydra refuses keeps its message and its code.
     """
 
-    def hook(
-        kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if isinstance(error, ExpectedFailure):
             tell(error)
         else:
@@ -100,9 +98,8 @@ def plainly() -> Iterator[None]:
         word, code = ("terminated", 143) if isinstance(interruption, Terminated) else ("interrupted", 130)
         print(f"{word}: an open run was closed as KILLED", file=sys.stderr)
         sys.exit(code)
-    except SystemExit as exit:
-        reported = exit.__context__
+    except SystemExit as stop:
+        reported = stop.__context__
         if isinstance(reported, ExpectedFailure):
             sys.exit(2)
         raise
-

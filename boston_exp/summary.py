@@ -37,7 +37,10 @@ def show(name: str, dataset: Dataset, rows: Split, metrics: dict[str, float], re
             cells.append(f"{metrics[f'{metric}_ci_low']:.4f} to {metrics[f'{metric}_ci_high']:.4f}")
         if "cv_rmse" in metrics:
             cells.append(f"{metrics[f'cv_{metric}']:.4f} ± {metrics[f'cv_{metric}_std']:.4f}")
-        cells += [f"{metrics[f'train_{metric}']:.4f}", {"r2_score": "", "mape": "%"}.get(metric, dataset.unit)]
+        cells += [
+            f"{metrics[f'train_{metric}']:.4f}",
+            {"r2_score": "", "mape": "%"}.get(metric, dataset.unit),
+        ]
         table.add_row(*cells)
     console.print(table)
     console.print(f"recorded in {recording.where}", soft_wrap=True)

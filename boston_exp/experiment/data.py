@@ -150,7 +150,10 @@ def _read_csv(data: Data, content: bytes) -> pd.DataFrame:
 
 
 def _read_bundled(data: Data, trusted: list[str]) -> pd.DataFrame:
-    bunch = instantiate({"_target_": data.loader, "as_frame": True}, _execution_whitelist_=[f"{package}.*" for package in trusted])
+    bunch = instantiate(
+        {"_target_": data.loader, "as_frame": True},
+        _execution_whitelist_=[f"{package}.*" for package in trusted],
+    )
     frame: pd.DataFrame = bunch.frame
     return frame
 
@@ -174,12 +177,11 @@ def _column_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
                 "python -m boston_exp.run … 'data.drop=[<column>]'",
             )
         elif name == data.target:
-            yield Fault(
-                f"data.drop: {name} is the target.", "python -m boston_exp.run … data.target=<other column>"
-            )
+            yield Fault(f"data.drop: {name} is the target.", "python -m boston_exp.run … data.target=<other column>")
     if not set(columns) - {data.target, *data.drop}:
         yield Fault(
-            "No column is left to predict from.", "python -m boston_exp.run … data.drop=[]   (or another data.sep)"
+            "No column is left to predict from.",
+            "python -m boston_exp.run … data.drop=[]   (or another data.sep)",
         )
 
 
@@ -199,7 +201,7 @@ def _value_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
             "python -m boston_exp.run … data.target=<numeric column>   (this runner does regression)",
         )
     numbers = frame.select_dtypes("number")
-    infinite = [str(column) for column in numbers.columns[np.isinf(numbers).any()]]
+    infinite = [str(column) for column in numbers.columns if np.isinf(numbers[column]).any()]
     if infinite:
         yield Fault(
             f"Columns with infinite values: {', '.join(infinite)}.",

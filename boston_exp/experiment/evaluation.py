@@ -54,9 +54,7 @@ class Evaluated:
     importance_method: str  # what the numbers mean, for an axis
 
 
-def evaluate(
-    estimator: BaseEstimator, rows: Split, evaluation: Evaluation, seed: int, unit: str
-) -> Evaluated:
+def evaluate(estimator: BaseEstimator, rows: Split, evaluation: Evaluation, seed: int, unit: str) -> Evaluated:
     """Score k folds of the training rows where asked, then fit on all of them and score the held-out rows once.
 
     Metrics: r2_score, rmse and mae in the target's unit, mape in percent; seconds for fit and predict.
@@ -104,7 +102,7 @@ def _intervals(y: np.ndarray, predicted: np.ndarray, n_resamples: int, seed: int
     """95 % percentile intervals: the spread of the score over resampled held-out rows."""
     if not n_resamples:
         return {}
-    limits = {}
+    limits: dict[str, float] = {}
     for name, score in SCORES.items():
         interval = bootstrap(
             (y, predicted),
@@ -120,9 +118,7 @@ def _intervals(y: np.ndarray, predicted: np.ndarray, n_resamples: int, seed: int
     return limits
 
 
-def _importance(
-    fitted: BaseEstimator, rows: Split, seed: int, unit: str
-) -> tuple[pd.DataFrame, str]:
+def _importance(fitted: BaseEstimator, rows: Split, seed: int, unit: str) -> tuple[pd.DataFrame, str]:
     """The model's own importances where it has them, else how much worse it gets when a column is shuffled."""
     model = final_step(fitted)
     own = getattr(model, "feature_importances_", None)

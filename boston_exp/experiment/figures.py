@@ -26,9 +26,7 @@ def _predictions(title: str, dataset: Dataset, rows: Split, evaluated: Evaluated
     left, right = figure.subplots(1, 2)
     actual, predicted = evaluated.predictions["actual"], evaluated.predictions["predicted"]
     train = np.asarray(evaluated.estimator.predict(rows.X_train))
-    ends = np.array(
-        [min(actual.min(), predicted.min(), train.min()), max(actual.max(), predicted.max(), train.max())]
-    )
+    ends = np.array([min(actual.min(), predicted.min(), train.min()), max(actual.max(), predicted.max(), train.max())])
     rmse = evaluated.metrics["rmse"]
     left.fill_between(ends, ends - rmse, ends + rmse, color=BLUE, alpha=0.1, lw=0, label="± 1 RMSE")
     left.plot(ends, ends, color=GREY, lw=1, ls="--", label="perfect")
@@ -59,9 +57,9 @@ def _importance(title: str, evaluated: Evaluated) -> Figure:
 
 
 def _scores(metrics: dict[str, float], unit: str) -> str:
-    text = f"held-out RMSE {metrics['rmse']:.3g} {unit}".rstrip()
+    text = f"held-out RMSE {metrics['rmse']:#.3g} {unit}".rstrip()
     if "rmse_ci_low" in metrics:
-        text += f" (95 % interval {metrics['rmse_ci_low']:.3g} to {metrics['rmse_ci_high']:.3g})"
+        text += f" (95 % interval {metrics['rmse_ci_low']:#.3g} to {metrics['rmse_ci_high']:#.3g})"
     return f"{text}, R² {metrics['r2_score']:.3f}"
 
 

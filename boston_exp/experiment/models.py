@@ -84,7 +84,7 @@ def _unknown_parameters(group: str, target: str, kind: type, node: dict[str, Any
             yield Fault(
                 f"{group}.{name}: {target} has no such parameter.{did_you_mean(name, parameters)} "
                 f"It takes: {', '.join(parameters)}.",
-                f"python -m boston_exp.run … without {group}.{name}   ('~{group}.{name}' removes one that the YAML sets)",
+                f"python -m boston_exp.run … '~{group}.{name}'   (removes one that the YAML sets)",
             )
 
 

@@ -66,9 +66,7 @@ def _git(*arguments: str, environment: dict[str, str] | None = None) -> bytes:
 @cache
 def environment() -> str:
     """Every installed distribution as `name==version`, sorted, one a line."""
-    found = {
-        f"{distribution.metadata['Name']}=={distribution.version}" for distribution in metadata.distributions()
-    }
+    found = {f"{distribution.metadata['Name']}=={distribution.version}" for distribution in metadata.distributions()}
     return f"# Python {platform.python_version()}\n" + "\n".join(sorted(found, key=str.lower)) + "\n"
 
 
@@ -112,7 +110,9 @@ def _package_state(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         module = import_module(package)
-        return _source_digest(Path(str(module.__file__)).parent if hasattr(module, "__path__") else Path(str(module.__file__)))
+        return _source_digest(
+            Path(str(module.__file__)).parent if hasattr(module, "__path__") else Path(str(module.__file__))
+        )
 
 
 @cache

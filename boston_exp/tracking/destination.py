@@ -42,9 +42,7 @@ def resolve(config: Config, typed: Typed) -> Destination:
     if tracking.backend == "none":
         return Destination("none", "", "", None, tracking.experiment_name)
     uri = decide("MLFLOW_TRACKING_URI", "tracking.uri", tracking.uri or "", typed)
-    experiment = decide(
-        "MLFLOW_EXPERIMENT_NAME", "tracking.experiment_name", tracking.experiment_name, typed
-    )
+    experiment = decide("MLFLOW_EXPERIMENT_NAME", "tracking.experiment_name", tracking.experiment_name, typed)
     resolved, artifact_root = uri.value, None
     if resolved.startswith(SQLITE):
         path = (uri.folder / resolved.removeprefix(SQLITE)).resolve()
@@ -71,5 +69,3 @@ def faults(destination: Destination) -> list[Fault]:
             "python -m boston_exp.run tracking.uri=sqlite:///mlflow.db   (or http://host:port of an MLflow server)",
         )
     ]
-
-

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 
@@ -56,7 +57,5 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self._stop.wait(INTERVAL):
-            try:
+            with suppress(Exception):  # the store may be away for a moment; the next beat tries again
                 self._beat(HEARTBEAT, f"{time.time():.0f}")
-            except Exception:  # the store may be away for a moment; the next beat tries again
-                continue

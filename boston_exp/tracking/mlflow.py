@@ -54,9 +54,7 @@ class MlflowTracker:
     @contextmanager
     def start(self, plan: Plan) -> Iterator[MlflowRecording]:
         with _told_as(StoreUnusable, self._destination):
-            run = self.client.create_run(
-                self.experiment_id, run_name=plan.name, tags={**plan.tags, **liveness.tags()}
-            )
+            run = self.client.create_run(self.experiment_id, run_name=plan.name, tags={**plan.tags, **liveness.tags()})
         run_id = run.info.run_id
         recording = MlflowRecording(self.client, self.experiment_id, run_id, self._destination, plan, self._log_model)
         try:

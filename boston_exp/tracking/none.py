@@ -9,9 +9,9 @@ from boston_exp.tracking.protocol import Outcome, Plan
 
 
 class NotRecorded:
-    run_id = None
+    run_id: str | None = None
     where = "nowhere (tracking=none)"
-    next_command = None
+    next_command: str | None = None
 
     def log(self, outcome: Outcome) -> None:
         """Nothing: absence is an object, so that callers never branch."""

@@ -40,9 +40,16 @@ class Outcome:
 class Recording(Protocol):
     """An open run. Left by an exception it is closed as FAILED, or as KILLED after an interruption."""
 
-    run_id: str | None
-    where: str  # for the summary, without secrets
-    next_command: str | None  # shows the user what was recorded
+    @property
+    def run_id(self) -> str | None: ...
+
+    @property
+    def where(self) -> str:
+        """For the summary; without secrets."""
+
+    @property
+    def next_command(self) -> str | None:
+        """Shows the user what was recorded."""
 
     def log(self, outcome: Outcome) -> None:
         """Write all of it; raises RecordingFailed, and the run is then not FINISHED."""

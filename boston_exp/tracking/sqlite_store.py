@@ -1,4 +1,4 @@
-"""The local store is one sqlite file: look at it before MLflow does, and create it so that nobody sees it half made."""
+"""The local store is one sqlite file: looked at before MLflow does, and created so that nobody sees it half made."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ def faults(path: Path) -> list[Fault]:
     if not path.exists() or path.stat().st_size == 0:
         if os.access(path if path.exists() else path.parent, os.W_OK) and _can_create_in(path.parent):
             return []
-        return [
-            Fault(f"The tracking store {path} cannot be created: no permission to write there.", elsewhere)
-        ]
+        return [Fault(f"The tracking store {path} cannot be created: no permission to write there.", elsewhere)]
     try:
         return _content_faults(path, elsewhere)
     except sqlite3.DatabaseError as error:
         if "readonly" in str(error) or "unable to open" in str(error):
             return [
-                Fault(f"The tracking store {path} cannot be written: {error}.", f"ls -l {path}   (or {elsewhere})")
+                Fault(
+                    f"The tracking store {path} cannot be written: {error}.",
+                    f"ls -l {path}   (or {elsewhere})",
+                )
             ]
         return [
             Fault(
@@ -105,6 +106,7 @@ def _content_faults(path: Path, elsewhere: str) -> list[Fault]:
 def _known_schemas() -> set[str]:
     """Schema versions of the installed MLflow, from the names of its migration files."""
     spec = find_spec("mlflow")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     migrations = Path(spec.origin).parent / "store" / "db_migrations" / "versions"
     return {file.name.partition("_")[0] for file in migrations.glob("*.py")}

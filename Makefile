@@ -1,0 +1,59 @@
+# make run ARGS="model.max_depth=15"     PYTHON=python3.12 make run     (needs Python >= 3.11, git and make)
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+
+# Compiled bytecode makes every start 2.5 times as fast. pip compiles what it installs, uv only when told.
+ifdef UV
+make_venv = $(UV) venv --quiet --python $(PYTHON) $(VENV)
+install = VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --compile-bytecode
+else
+make_venv = $(PYTHON) -m venv $(VENV)
+install = PIP_CONSTRAINT= $(BIN)/python -m pip install --quiet --disable-pip-version-check --compile
+endif
+# hatchling is in the lock, so that building this package needs nothing that is not
+install_lock = $(install) --require-hashes -r $(1) && $(install) --no-deps --no-build-isolation -e .
+
+.PHONY: help run test lint bench lock clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
+
+run: $(VENV)/.installed  ## set everything up and train the default experiment; ARGS="model.max_depth=15" changes it
+	@$(BIN)/python -m boston_exp.run $(ARGS)
+
+test: $(VENV)/.installed-dev lint  ## lint, types and all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev  ## what a run costs, as medians and ratios against a bare script
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+lock: $(VENV)/.installed-dev  ## renew requirements.lock and requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --group build pyproject.toml \
+		-o requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --group build --group test \
+		--extra ray --extra slurm -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:  ## remove the environment; runs, stores and data stay
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.12 run" if sys.version_info < (3, 11) else 0)'
+	@echo "creating $(VENV) and installing from the lock (once; a minute or two)"
+	@$(make_venv)
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@$(call install_lock,requirements.lock)
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock requirements.lock pyproject.toml | $(VENV)/bin/python
+	@$(call install_lock,requirements-dev.lock)
+	@touch $@ $(VENV)/.installed

@@ -1,0 +1,134 @@
+"""A clean slate for every test: its own folder, its own store, nothing of the user's environment."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from boston_exp import config
+from boston_exp.tracking import sqlite_store
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("MLFLOW_", "AWS_", "MINIO_", "DVC_", "HYDRA_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "true")
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store with nothing in it, made once for all workers: its migrations take two seconds."""
+    path = tmp_path_factory.getbasetemp().parent / "boston_exp-empty-store.db"
+    sqlite_store.create(path, "unused")
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path, empty_store: Path) -> Path:
+    """A store of the test's own; its artifacts go beside it."""
+    return Path(shutil.copy(empty_store, tmp_path / "mlflow.db"))
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Command]:
+    """`python -m boston_exp.run …`, in this process (a new one imports for three seconds), recording in `store`."""
+    from boston_exp import run
+
+    monkeypatch.chdir(tmp_path)
+    hook, terminate, root = sys.excepthook, signal.getsignal(signal.SIGTERM), logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+
+    def call(*overrides: str) -> Result:
+        own = [] if any(each.startswith("tracking.uri=") for each in overrides) else [f"tracking.uri=sqlite:///{store}"]
+        folders = [f"hydra.run.dir={tmp_path}/outputs", f"hydra.sweep.dir={tmp_path}/multirun"]
+        monkeypatch.setattr(sys, "argv", ["run", *overrides, *own, *folders])
+        capfd.readouterr()
+        try:
+            run.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        out, err = capfd.readouterr()
+        return Result(code, out, err)
+
+    yield call
+    sys.excepthook = hook
+    signal.signal(signal.SIGTERM, terminate)
+    root.handlers[:], root.level = handlers, level
+
+
+def python(*arguments: str, cwd: Path, project: Path = ROOT, **environment: str) -> Result:
+    """A command in a process of its own, with the package taken from `project`."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(project), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def git(*arguments: str, cwd: Path) -> str:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
+    return subprocess.run(
+        ["git", *identity, *arguments], cwd=cwd, capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project as it is in this work tree, uncommitted changes included, committed in a repository of its own."""
+    folder = tmp_path_factory.mktemp("pristine") / "project"
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    git("init", "--quiet", "--initial-branch=main", cwd=folder)
+    git("add", "--all", cwd=folder)
+    git("commit", "--quiet", "--message", "as it is", cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def clone(pristine: Path, tmp_path: Path) -> Path:
+    """A fresh clone: no data file, no store."""
+    folder = tmp_path / "clone"
+    git("clone", "--quiet", str(pristine), str(folder), cwd=tmp_path)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _data_is_there() -> None:
+    """The embedded remote has it; a checkout that was never run does not."""
+    from boston_exp.storage import dvc_remote
+
+    dvc_remote.fetch_if_missing(config.PROJECT_ROOT / "data" / "raw" / "housing.csv", "embedded")
