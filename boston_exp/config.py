@@ -36,29 +36,32 @@ class Range:
     open_high: bool = False
     whole: bool = False
     null: bool = False
-    words: tuple[str, ...] = ()
+    share: bool = False  # or a float above 0, at most 1
+    example: object = None
 
     def holds(self, value: object) -> bool:
         if value is None:
             return self.null
-        if isinstance(value, str):
-            return value in self.words
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         if self.whole and not isinstance(value, int):
-            return False
+            return self.share and 0 < value <= 1
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high
         return above and below
 
 
-def _at_least(low: int, null: bool = False) -> Range:
-    return Range(f"a whole number of at least {low}" + (" or null" if null else ""), low=low, whole=True, null=null)
+def _at_least(low: int, example: int, null: bool = False, share: bool = False) -> Range:
+    says = f"a whole number of at least {low}" + (" or null" if null else "") + (", or a share such as 0.1" * share)
+    return Range(says, low=low, whole=True, null=null, share=share, example=example)
 
 
-_POSITIVE = Range("a number above 0", low=0, open_low=True)
-_NOT_NEGATIVE = Range("a number of at least 0", low=0)
-_SHARE = Range("a number from 0 to 1", low=0, high=1)
+def _positive(example: float) -> Range:
+    return Range("a number above 0", low=0, open_low=True, example=example)
+
+
+def _not_negative(example: float) -> Range:
+    return Range("a number of at least 0", low=0, example=example)
 
 
 def _ranged(default: Any, allowed: Range) -> Any:
@@ -144,20 +147,20 @@ ConfigStore.instance().store(name="schema", node=Config, provider="boston_exp")
 # scikit-learn uses one name for one thing, so ranges can be checked by name, before its 1.4 s import;
 # each estimator's own, complete constraints are checked once it is imported (experiment/models.py).
 HYPERPARAMETERS = {
-    "n_estimators": _at_least(1),
-    "max_depth": _at_least(1, null=True),
-    "max_iter": _at_least(1),
-    "max_leaf_nodes": _at_least(2, null=True),
-    "n_neighbors": _at_least(1),
-    "min_samples_split": Range("a whole number of at least 2, or a share from 0 to 1", 0, open_low=True),
-    "min_samples_leaf": Range("a whole number of at least 1, or a share from 0 to 1", 0, open_low=True),
-    "learning_rate": _POSITIVE,
-    "subsample": Range("a share above 0, at most 1", 0, 1, open_low=True),
-    "l1_ratio": _SHARE,
-    "alpha": _NOT_NEGATIVE,
-    "l2_regularization": _NOT_NEGATIVE,
-    "C": _POSITIVE,
-    "epsilon": _NOT_NEGATIVE,
+    "n_estimators": _at_least(1, 100),
+    "max_depth": _at_least(1, 10, null=True),
+    "max_iter": _at_least(1, 1000),
+    "max_leaf_nodes": _at_least(2, 31, null=True),
+    "n_neighbors": _at_least(1, 5),
+    "min_samples_split": _at_least(2, 5, share=True),
+    "min_samples_leaf": _at_least(1, 2, share=True),
+    "learning_rate": _positive(0.1),
+    "subsample": Range("a share above 0, at most 1", 0, 1, open_low=True, example=0.8),
+    "l1_ratio": Range("a number from 0 to 1", 0, 1, example=0.5),
+    "alpha": _not_negative(1.0),
+    "l2_regularization": _not_negative(0.1),
+    "C": _positive(1.0),
+    "epsilon": _not_negative(0.1),
 }
 
 
@@ -211,11 +214,12 @@ def parse(cfg: DictConfig, typed: Typed) -> Config:
 
     Raises InvalidConfig where a value that only the user can give is missing.
     """
-    missing = sorted(OmegaConf.missing_keys(cfg))
+    missing = [
+        Fault(f"{key} has no value.", f"python -m boston_exp.run … {key}=<value>")
+        for key in sorted(OmegaConf.missing_keys(cfg))
+    ]
     if missing:
-        raise InvalidConfig(
-            *(Fault(f"{key} has no value.", f"python -m boston_exp.run … {key}=<value>") for key in missing)
-        )
+        raise InvalidConfig(*missing, *_source_faults(cfg.data))
     OmegaConf.resolve(cfg)
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, Config)
@@ -231,7 +235,8 @@ def faults(config: Config) -> list[Fault]:
         *_out_of_range("", config),
         *_model_faults(config),
         *_untrusted_targets(config),
-        *_data_faults(config),
+        *_source_faults(config.data),
+        *_file_faults(config.data),
         *_objective_faults(config),
     ]
 
@@ -268,20 +273,18 @@ def _model_faults(config: Config) -> Iterator[Fault]:
         for name, value in config.model.items():
             allowed = HYPERPARAMETERS.get(name)
             if allowed and not allowed.holds(value):
-                yield Fault(
-                    f"model.{name}={'null' if value is None else value} is not possible: it has to be {allowed.says}.",
-                    "python -m boston_exp.run --cfg job --package model   (shows what the model is given)",
-                )
+                yield _fault(f"model.{name}", value, f"it has to be {allowed.says}", allowed.example)
 
 
-def _data_faults(config: Config) -> Iterator[Fault]:
-    data = config.data
+def _source_faults(data: Data) -> Iterator[Fault]:
     if (data.path is None) == (data.loader is None):
         yield Fault(
             "data needs either a path or a loader.",
             "python -m boston_exp.run data=csv data.path=my.csv data.target=price",
         )
-        return
+
+
+def _file_faults(data: Data) -> Iterator[Fault]:
     if data.path is None:
         return
     path = Path(data.path)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TypeVar, cast
+
+Argument = TypeVar("Argument")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,33 @@ class StoreUnusable(ExpectedFailure): ...
 
 
 class RecordingFailed(ExpectedFailure): ...
+
+
+class Together:
+    """Tries several steps that do not need each other and, when left, raises their refusals as one.
+
+    with Together(InvalidData) as attempt:
+        dataset = attempt(load, config)
+        estimator = attempt(build, config)
+    """
+
+    def __init__(self, kind: type[Refused]) -> None:
+        self._kind = kind
+        self._faults: list[Fault] = []
+
+    def __enter__(self) -> Together:
+        return self
+
+    def __call__(self, step: Callable[[Argument], Made], argument: Argument) -> Made:
+        try:
+            return step(argument)
+        except Refused as refusal:
+            self._faults += refusal.faults
+            return cast(Made, None)  # never used: leaving the block raises
+
+    def __exit__(self, *exception: object) -> None:
+        if self._faults:
+            raise self._kind(*self._faults)
 
 
 class Terminated(KeyboardInterrupt):

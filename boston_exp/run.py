@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from boston_exp import config as configuration
-from boston_exp.errors import ExpectedFailure, InvalidConfig, Terminated, plainly, tell
+from boston_exp.errors import ExpectedFailure, InvalidConfig, InvalidData, Terminated, Together, plainly, tell
 from boston_exp.tracking import destination as destinations
 
 if TYPE_CHECKING:
@@ -53,8 +53,10 @@ def train(cfg: DictConfig, typed: Typed, config: Config, destination: Destinatio
 
     if config.data.path is not None:
         dvc_remote.fetch_if_missing(Path(config.data.path), config.storage.dvc_remote)
-    dataset = data.load(config)
-    estimator = models.build(config, dataset)
+    with Together(InvalidData) as attempt:
+        dataset = attempt(data.load, config)
+        estimator = attempt(models.build, config)
+    models.check_suits(estimator, dataset)
     rows = data.split(dataset, config.data.test_size, config.seed)
     tracker = tracking.open_tracker(destination, config.tracking.log_model)
     with tracker.start(record.plan(name, config, dataset, rows, estimator)) as recording:

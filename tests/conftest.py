@@ -98,9 +98,7 @@ def python(*arguments: str, cwd: Path, project: Path = ROOT, **environment: str)
 
 def git(*arguments: str, cwd: Path) -> str:
     identity = ["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"]
-    return subprocess.run(
-        ["git", *identity, *arguments], cwd=cwd, capture_output=True, text=True, check=True
-    ).stdout
+    return subprocess.run(["git", *identity, *arguments], cwd=cwd, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(scope="session")

@@ -218,9 +218,7 @@ def test_the_table_of_anybody_is_learnt_from(command: Command, store: Path, tmp_
     assert np.isfinite(general.predict(asked)).all()
 
 
-def test_a_changed_file_is_used_only_when_allowed_and_is_tagged(
-    command: Command, store: Path, tmp_path: Path
-) -> None:
+def test_a_changed_file_is_used_only_when_allowed_and_is_tagged(command: Command, store: Path, tmp_path: Path) -> None:
     table = (PROJECT_ROOT / "data/raw/housing.csv").read_text()
     (tmp_path / "housing.csv").write_text(table + table.splitlines()[0] + "\n")
     (tmp_path / "housing.csv.dvc").write_text((PROJECT_ROOT / "data/raw/housing.csv.dvc").read_text())

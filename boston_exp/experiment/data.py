@@ -163,7 +163,7 @@ def _column_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
     shown = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
     if data.target not in columns:
         hint = did_you_mean(data.target, columns)
-        if len(columns) == 1 and not hint:
+        if len(columns) == 1:
             hint = " The whole line was read as one column: is data.sep right?"
         yield Fault(
             f"data.target={data.target} is not a column of {data.path or data.loader}.{hint} Columns: {shown}.",

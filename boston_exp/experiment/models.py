@@ -17,11 +17,10 @@ from boston_exp.errors import Fault, InvalidConfig, InvalidData, did_you_mean
 from boston_exp.experiment.data import Dataset
 
 
-def build(config: Config, dataset: Dataset) -> BaseEstimator:
+def build(config: Config) -> BaseEstimator:
     """The estimator, not fitted: a Pipeline (preprocess, model) where there is a preprocess, else the model alone.
 
-    Raises InvalidConfig for a `_target_` that cannot be imported or does not take these parameters, and
-    InvalidData where the table does not suit it.
+    Raises InvalidConfig for a `_target_` that cannot be imported or does not take these parameters.
     """
     whitelist = [f"{package}.*" for package in config.trusted_packages]
     model, faults = _instantiate("model", config.model, whitelist)
@@ -31,12 +30,19 @@ def build(config: Config, dataset: Dataset) -> BaseEstimator:
         faults += more
     if faults:
         raise InvalidConfig(*faults)
-    faults = list(_table_faults(model, preprocess, dataset))
-    if faults:
-        raise InvalidData(*faults)
-    if preprocess is None:
-        return model
-    return Pipeline([("preprocess", preprocess), ("model", model)])
+    return model if preprocess is None else Pipeline([("preprocess", preprocess), ("model", model)])
+
+
+def check_suits(estimator: BaseEstimator, dataset: Dataset) -> None:
+    """Raise InvalidData if text or gaps would reach a model that cannot take them.
+
+    Only a table that has text or gaps is tried on the preprocess; any other costs nothing here.
+    """
+    if dataset.text_columns or dataset.columns_with_gaps:
+        preprocess = estimator[:-1] if isinstance(estimator, Pipeline) else None
+        faults = list(_table_faults(final_step(estimator), preprocess, dataset))
+        if faults:
+            raise InvalidData(*faults)
 
 
 def final_step(estimator: BaseEstimator) -> BaseEstimator:
@@ -100,10 +106,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _table_faults(model: BaseEstimator, preprocess: Any, dataset: Dataset) -> Iterator[Fault]:
-    """Text and gaps have to be gone when the model sees the table; only such a table is tried on the preprocess."""
     text, gaps = dataset.text_columns, dataset.columns_with_gaps
-    if not text and not gaps:
-        return
     tabular = "python -m boston_exp.run … preprocess=tabular"
     X = dataset.X
     if preprocess is not None:
