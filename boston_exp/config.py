@@ -118,7 +118,7 @@ class Storage:
 @dataclass
 class Figures:
     draw: bool = True
-    dpi: int = _ranged(120, Range("a whole number from 20 to 1200", 20, 1200, whole=True))
+    dpi: int = _ranged(100, Range("a whole number from 20 to 1200", 20, 1200, whole=True))
 
 
 @dataclass

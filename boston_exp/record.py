@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import tempfile
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ def plan(name: str, config: Config, dataset: Dataset, rows: Split, estimator: Ba
         "data.changed": str(dataset.changed).lower(),
         "git.dirty": str(code.dirty).lower(),
         "fingerprint": provenance.fingerprint(config, dataset.md5),
+        "mlflow.user": getpass.getuser(),
         "mlflow.source.name": "boston_exp.run",
         "mlflow.source.type": "LOCAL",
     }
@@ -91,6 +93,7 @@ def outcome(
             files=files,
             estimator=evaluated.estimator,
             X=rows.X_train,
+            predicted=evaluated.train_predicted,
             requirements=_requirements(config),
             trusted_packages=tuple(config.trusted_packages),
         )

@@ -50,6 +50,7 @@ class Evaluated:
     estimator: BaseEstimator
     metrics: dict[str, float]  # config.metric_names has every name
     predictions: pd.DataFrame  # held-out rows: row, actual, predicted, residual (actual - predicted)
+    train_predicted: np.ndarray  # (n_train,), in the order of the training rows
     importance: pd.DataFrame  # feature, importance, std; the most important first
     importance_method: str  # what the numbers mean, for an axis
 
@@ -68,7 +69,8 @@ def evaluate(estimator: BaseEstimator, rows: Split, evaluation: Evaluation, seed
     y_test = rows.y_test.to_numpy()
     metrics |= _scores(y_test, predicted)
     metrics |= _intervals(y_test, predicted, evaluation.n_resamples, seed)
-    metrics |= _scores(rows.y_train.to_numpy(), fitted.predict(rows.X_train), "train_")
+    train_predicted = np.asarray(fitted.predict(rows.X_train), dtype=np.float64)
+    metrics |= _scores(rows.y_train.to_numpy(), train_predicted, "train_")
     metrics |= {"fit_seconds": fit_done - start, "predict_seconds": predict_done - fit_done}
     importance, method = _importance(fitted, rows, seed, unit)
     predictions = pd.DataFrame(
@@ -79,7 +81,7 @@ def evaluate(estimator: BaseEstimator, rows: Split, evaluation: Evaluation, seed
             "residual": y_test - predicted,
         }
     ).sort_values("row", ignore_index=True)
-    return Evaluated(fitted, metrics, predictions, importance, method)
+    return Evaluated(fitted, metrics, predictions, train_predicted, importance, method)
 
 
 def _scores(y: np.ndarray, predicted: np.ndarray, prefix: str = "") -> dict[str, float]:

@@ -161,7 +161,7 @@ class MlflowRecording:
                 outcome.estimator,
                 path,
                 mlflow_model=described,
-                signature=infer_signature(outcome.X, outcome.estimator.predict(outcome.X.head(5))),
+                signature=infer_signature(outcome.X, outcome.predicted),
                 input_example=outcome.X.head(5),
                 pip_requirements=list(outcome.requirements),
                 serialization_format="skops",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
@@ -33,6 +34,7 @@ class Outcome:
     files: Path  # a folder whose whole content becomes the run's artifacts
     estimator: BaseEstimator  # fitted
     X: pd.DataFrame  # training rows, for the model's signature and input example
+    predicted: np.ndarray  # of those rows
     requirements: tuple[str, ...]  # pinned, what the model needs to be loaded
     trusted_packages: tuple[str, ...]  # whose types may be inside of the stored model
 
