@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from boston_exp import completion
 from boston_exp import config as configuration
 from boston_exp.errors import ExpectedFailure, InvalidConfig, InvalidData, Terminated, Together, plainly, tell
 from boston_exp.tracking import destination as destinations
@@ -87,6 +88,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, terminate)
     with plainly():
         run()
+    completion.extend(sys.argv)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,138 @@
+"""Every tracker keeps the same promises: on sqlite, on a real MLflow server, and on nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from sklearn.linear_model import Ridge
+
+from boston_exp import tracking
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.protocol import Outcome, Plan, Tracker
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[str]:
+    """A real `mlflow server` that proxies artifacts."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (folder / "mlflow.db").write_bytes(empty_store.read_bytes())
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "a")]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    uri = f"http://127.0.0.1:{port}"
+    until = time.monotonic() + 120
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(f"{uri}/health", timeout=2)  # noqa: S310 (our own server)
+                break
+            except OSError:
+                assert process.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < until, (folder / "log").read_text()
+                time.sleep(0.3)
+        yield uri
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(params=["none", "sqlite", pytest.param("server", marks=pytest.mark.slow)])
+def destination(request: pytest.FixtureRequest, store: Path, tmp_path: Path) -> Destination:
+    name = f"contract-{tmp_path.name}"
+    if request.param == "none":
+        return Destination("none", "", "", None, name)
+    if request.param == "sqlite":
+        return Destination("mlflow", f"sqlite:///{store}", "from a test", str(tmp_path / "mlartifacts"), name)
+    return Destination("mlflow", request.getfixturevalue("server"), "from a test", None, name)
+
+
+@pytest.fixture
+def tracker(destination: Destination) -> Tracker:
+    return tracking.open_tracker(destination, "all")
+
+
+TABLE = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "y": [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]})
+PLAN = Plan(
+    name="a name",
+    params={f"model.p{number}": str(number) for number in range(150)} | {"long": "x" * 9000},
+    tags={"fingerprint": "f00"},
+    dataset_name="table",
+    dataset_md5="3612cdb00d81977bf402e334f47be860",
+    dataset_source="table.csv",
+    table=TABLE,
+    target="y",
+)
+
+
+def outcome(folder: Path) -> Outcome:
+    (folder / "files" / "config").mkdir(parents=True)
+    (folder / "files" / "config" / "config.yaml").write_text("seed: 42\n")
+    model = Ridge().fit(TABLE[["a"]], TABLE["y"])
+    predicted = model.predict(TABLE[["a"]])
+    return Outcome({"rmse": 1.5}, folder / "files", model, TABLE[["a"]], predicted, ("mlflow",), ("sklearn",))
+
+
+def recorded(destination: Destination) -> list:
+    if destination.backend == "none":
+        return []
+    client = MlflowClient(destination.uri)
+    experiment = client.get_experiment_by_name(destination.experiment_name)
+    return [] if experiment is None else list(client.search_runs([experiment.experiment_id]))
+
+
+def test_a_finished_run_holds_all_it_was_given(tracker: Tracker, destination: Destination, tmp_path: Path) -> None:
+    with tracker.start(PLAN) as recording:
+        assert [run.info.status for run in recorded(destination)] in ([], ["RUNNING"])
+        recording.log(outcome(tmp_path))
+    assert recording.where
+    for run in recorded(destination):
+        assert (run.info.run_id, run.info.status, run.info.run_name) == (recording.run_id, "FINISHED", "a name")
+        assert run.data.params == {name: value[:6000] for name, value in PLAN.params.items()}
+        assert run.data.metrics == {"rmse": 1.5}
+        assert run.data.tags["fingerprint"] == "f00"
+        assert run.inputs.dataset_inputs[0].dataset.digest == PLAN.dataset_md5
+        client = MlflowClient(destination.uri)
+        assert [item.path for item in client.list_artifacts(run.info.run_id, "config")] == ["config/config.yaml"]
+        (model,) = run.outputs.model_outputs
+        assert client.get_logged_model(model.model_id).status == "READY"
+        assert recording.next_command
+
+
+def test_an_exception_leaves_a_failed_run_and_is_passed_on(tracker: Tracker, destination: Destination) -> None:
+    with pytest.raises(ZeroDivisionError), tracker.start(PLAN):
+        raise ZeroDivisionError("no rows left")
+    for run in recorded(destination):
+        assert run.info.status == "FAILED"
+        assert run.data.tags["error"] == "ZeroDivisionError: no rows left"
+        assert run.data.params["model.p7"] == "7"
+
+
+def test_an_interruption_leaves_a_killed_run_and_is_passed_on(tracker: Tracker, destination: Destination) -> None:
+    with pytest.raises(KeyboardInterrupt), tracker.start(PLAN):
+        raise KeyboardInterrupt
+    assert [run.info.status for run in recorded(destination)] in ([], ["KILLED"])
+
+
+def test_two_runs_do_not_mix(tracker: Tracker, destination: Destination, tmp_path: Path) -> None:
+    ids = []
+    for number in range(2):
+        with tracker.start(PLAN) as recording:
+            recording.log(outcome(tmp_path / str(number)))
+            ids.append(recording.run_id)
+    assert len(recorded(destination)) in (0, 2)
+    assert ids == [None, None] or ids[0] != ids[1]
