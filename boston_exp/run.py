@@ -69,13 +69,14 @@ def train(cfg: DictConfig, typed: Typed, config: Config, destination: Destinatio
 
 
 def _name(hydra_config: HydraConf) -> str:
-    """What distinguishes this run at a glance: the model and what was changed in it."""
+    """What distinguishes this run at a glance: the preset or the model, and what was changed in it."""
     changed = [
         override.lstrip("+").removeprefix("model.")
         for override in hydra_config.overrides.task
         if override.lstrip("+").startswith("model.")
     ]
-    return " ".join([str(hydra_config.runtime.choices["model"]), *changed])
+    choices = hydra_config.runtime.choices
+    return " ".join([choices.get("experiment") or choices["model"], *changed])
 
 
 def main() -> None:

@@ -28,7 +28,10 @@ def fetch_if_missing(path: Path, remote: str) -> None:
             return
         log.info("fetching %s from the DVC remote %s", path.name, remote)
         try:
-            with Repo(str(path.parent)) as repo:
+            root = Path(Repo.find_root(str(path.parent)))
+            # a zip file of the project has no .git, and DVC would refuse to look at it
+            with_git = any((folder / ".git").exists() for folder in (root, *root.parents))
+            with Repo(str(root), config={"core": {"no_scm": not with_git}}) as repo:
                 repo.pull(targets=[str(pointer)], remote=remote)
         except (DvcException, SCMError, OSError) as error:
             raise DataUnavailable(

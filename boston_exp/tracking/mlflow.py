@@ -96,7 +96,7 @@ class MlflowRecording:
         if uri.startswith("http"):
             return f"open {self._destination.shown_uri}/#/experiments/{self._experiment_id}/runs/{self.run_id}"
         beside = Path(sys.executable).with_name("mlflow")
-        if shutil.which("mlflow"):
+        if shutil.which("mlflow") == str(beside):
             program = "mlflow"
         else:
             program = str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)

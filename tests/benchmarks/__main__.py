@@ -24,18 +24,18 @@ HERE = Path(__file__).parent
 RUN = ["-m", "boston_exp.run"]
 
 
-def seconds(*arguments: str) -> float:
-    """One command of this Python, from start to end; it has to succeed."""
+def seconds(folder: str, *arguments: str) -> float:
+    """One command of this Python in that folder, from start to end; it has to succeed."""
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, *arguments], cwd=HERE.parent.parent, capture_output=True, check=False)
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(arguments)} failed:\n{done.stderr.decode()}")
     return time.perf_counter() - start
 
 
-def medians(rounds: int, *commands: list[str]) -> list[float]:
+def medians(rounds: int, folder: str, *commands: list[str]) -> list[float]:
     """The median of each command; they take turns, after a first round that does not count."""
-    timed = [[seconds(*command) for command in commands] for _ in range(rounds + 1)][1:]
+    timed = [[seconds(folder, *command) for command in commands] for _ in range(rounds + 1)][1:]
     return [statistics.median(column) for column in zip(*timed, strict=True)]
 
 
@@ -53,13 +53,13 @@ def main() -> None:
         table.add_row(what, f"{measured:.3f}", against, f"{reference:.3f}", f"{bound:.3f} ({rule})", holds)
 
     with tempfile.TemporaryDirectory() as folder:
-        bare, shown, helped = medians(rounds, ["-c", "import hydra"], [*RUN, "--cfg", "job"], [*RUN, "--help"])
+        bare, shown, helped = medians(rounds, folder, ["-c", "import hydra"], [*RUN, "--cfg", "job"], [*RUN, "--help"])
         for what, measured in (("--cfg job", shown), ("--help", helped)):
             row(what, measured, "import hydra", bare, 1.5 * bare + 0.3, "1.5 x + 0.3 s")
         store = f"{folder}/mlflow.db"
         ours = [*RUN, "figures=none", f"tracking.uri=sqlite:///{store}", f"hydra.run.dir={folder}/outputs"]
         floor = [str(HERE / "floor.py"), f"{folder}/floor.db"]
-        run, least, usual = medians(rounds, ours, floor, [*floor[:1], f"{folder}/usual.db", "defaults"])
+        run, least, usual = medians(rounds, folder, ours, floor, [*floor[:1], f"{folder}/usual.db", "defaults"])
         row("one run, figures=none", run, "floor", least, 1.25 * least, "1.25 x")
         row("one run, figures=none", run, "log_model with defaults", usual, 0.8 * usual, "0.8 x")
         for figures, bound in (("full", 0.6), ("none", 0.35)):

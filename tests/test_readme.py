@@ -1,0 +1,110 @@
+"""README's commands are run, in its order, in one fresh clone, and have to print what it shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+# `make run` and the first `source` need .venv, which here is a link to the one that runs this test.
+VARIES = [
+    (r"[0-9a-f]{32}", "<id>"),
+    (r"fit in \d+\.\d\d s", "fit in <seconds>"),
+]
+
+
+@dataclass(frozen=True)
+class Shown:
+    command: str
+    output: list[str]
+
+
+def shown_in(text: str) -> list[Shown]:
+    steps: list[Shown] = []
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                steps.append(Shown(line[2:], []))
+            elif line.strip() and line != "...":
+                steps[-1].output.append(line)
+    return steps
+
+
+def masked(line: str) -> str:
+    for pattern, instead in VARIES:
+        line = re.sub(pattern, instead, line)
+    return " ".join(line.split())
+
+
+def serves(command: str, cwd: Path, environment: dict[str, str]) -> None:
+    """A command that shows a web page: it has to answer, and is then ended."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [*command.split(), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+        cwd=cwd,
+        env={**environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
+                    assert b"MLflow" in page.read()
+                return
+            except OSError:
+                assert process.poll() is None, "the server ended"
+                assert time.monotonic() < until, "the server does not answer"
+                time.sleep(0.3)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_prints_what_it_shows(clone: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(clone), "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
+    (clone / ".venv").symlink_to(sys.prefix)
+    for name in ("pyproject.toml", "requirements.lock"):  # as old as the environment: there is nothing to install
+        os.utime(clone / name, (0, 0))
+    steps = shown_in((ROOT / "README.md").read_text())
+    assert len(steps) > 8
+    for step in steps:
+        if step.command.startswith("mlflow ui"):
+            serves(step.command, clone, environment)
+            continue
+        inactive = {**environment, "PATH": os.environ["PATH"].replace(str(Path(sys.prefix) / "bin"), "")}
+        done = subprocess.run(
+            ["bash", "-c", step.command],
+            cwd=clone,
+            env=inactive if step.command.startswith("make") else environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        refused = any(line.startswith("error: ") for line in step.output)
+        assert done.returncode == (2 if refused else 0), done.stdout
+        printed = [masked(line) for line in done.stdout.splitlines()]
+        for line in step.output:
+            assert masked(line) in printed, f"$ {step.command}\n{done.stdout}"
+
+
+def test_links_and_pictures_of_the_documents_exist() -> None:
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "data" / "README.md"]:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+            if "://" not in target:
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
