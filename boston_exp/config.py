@@ -105,7 +105,14 @@ class Tracking:
     uri: str | None = None
     artifact_root: str | None = None
     experiment_name: str = "boston-housing"
-    log_model: str = field(default="all", metadata={"choices": ("all", "none")})
+    log_model: str | None = field(default=None, metadata={"choices": (None, "all", "best", "none")})
+
+    def stores_model(self, in_sweep: bool) -> bool:
+        """Whether a run stores its model: a single run unless told not to, a point of a sweep only with `all`.
+
+        `best`, which a sweep does unless told otherwise, stores the best point's model on the sweep's parent.
+        """
+        return self.log_model == "all" or (self.log_model != "none" and not in_sweep)
 
 
 @dataclass
@@ -123,7 +130,18 @@ class Figures:
 
 @dataclass
 class Objective:
-    metric: str = MISSING
+    """What `run` returns and a sweep optimises: one metric, or several for a Pareto front."""
+
+    metric: Any = MISSING
+
+    @property
+    def metrics(self) -> list[str]:
+        return list(self.metric) if isinstance(self.metric, list) else [str(self.metric)]
+
+    @property
+    def directions(self) -> list[str]:
+        """'maximize' for R², 'minimize' for errors and seconds: what a metric means is not a matter of choice."""
+        return ["maximize" if "r2_score" in metric else "minimize" for metric in self.metrics]
 
 
 @dataclass
@@ -140,6 +158,8 @@ class Config:
     objective: Objective = field(default_factory=Objective)
     seed: int = _ranged(42, Range("a whole number from 0 to 4294967295", 0, 2**32 - 1, whole=True))
     trusted_packages: list[str] = field(default_factory=lambda: ["sklearn"])
+    skip_finished: bool | None = None  # use a FINISHED run with the same fingerprint; null: in sweeps only
+    max_failures: int | None = _ranged(None, Range("a whole number of at least 1, or null", 1, whole=True, null=True))
 
 
 ConfigStore.instance().store(name="schema", node=Config, provider="boston_exp")
@@ -257,7 +277,7 @@ def _out_of_range(prefix: str, node: Any) -> Iterator[Fault]:
         elif allowed and not allowed.holds(value):
             yield _fault(key, value, f"it has to be {allowed.says}", item.default)
         elif choices and value not in choices:
-            yield _fault(key, value, f"choose one of {', '.join(choices)}", choices[0])
+            yield _fault(key, value, f"choose one of {', '.join(filter(None, choices))}", choices[-1])
     if isinstance(node, Evaluation) and node.n_splits == 1:
         yield _fault("evaluation.n_splits", 1, "it has to be 0 (no folds) or at least 2", 5)
     if isinstance(node, Evaluation) and 0 < node.n_resamples < 100:
@@ -333,11 +353,15 @@ def metric_names(evaluation: Evaluation) -> list[str]:
 
 
 def _objective_faults(config: Config) -> Iterator[Fault]:
-    metric, produced = config.objective.metric, metric_names(config.evaluation)
-    if metric in produced:
-        return
+    produced = metric_names(config.evaluation)
+    for metric in config.objective.metrics or ["[]"]:
+        if metric not in produced:
+            yield _unknown_metric(metric, produced, config)
+
+
+def _unknown_metric(metric: str, produced: list[str], config: Config) -> Fault:
     if metric.startswith("cv_") and not config.evaluation.n_splits:
         mend = f"python -m boston_exp.run evaluation=cv objective.metric={metric}"
     else:
         mend = f"python -m boston_exp.run objective.metric=rmse   (or one of: {', '.join(produced)})"
-    yield Fault(f"objective.metric={metric} is not produced by this evaluation.{did_you_mean(metric, produced)}", mend)
+    return Fault(f"objective.metric={metric} is not produced by this evaluation.{did_you_mean(metric, produced)}", mend)

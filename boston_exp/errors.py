@@ -31,7 +31,8 @@ class ExpectedFailure(Exception):
     │   ├── InvalidData      known once the table was read
     │   └── DataUnavailable  the file is missing and its DVC remote does not give it
     ├── StoreUnusable        the tracking store cannot be opened or written
-    └── RecordingFailed      the fit is done but its record could not be written; the run is not FINISHED
+    ├── RecordingFailed      the fit is done but its record could not be written; the run is not FINISHED
+    └── PointsFailed         a sweep went through, but not every point of it
     """
 
     def __init__(self, *faults: Fault) -> None:
@@ -58,6 +59,13 @@ class StoreUnusable(ExpectedFailure): ...
 
 
 class RecordingFailed(ExpectedFailure): ...
+
+
+class PointsFailed(ExpectedFailure): ...
+
+
+class Pruned(Exception):
+    """A point of a search that is not worth finishing; not a failure."""
 
 
 class Together:

@@ -23,10 +23,18 @@ from boston_exp.experiment.models import final_step
 from boston_exp.tracking.protocol import Outcome, Plan
 
 
-def plan(name: str, config: Config, dataset: Dataset, rows: Split, estimator: BaseEstimator) -> Plan:
-    """Params and tags, known before the fit."""
+def plan(
+    name: str, config: Config, dataset: Dataset, rows: Split, estimator: BaseEstimator, tags: dict[str, str]
+) -> Plan:
+    """Params and tags, known before the fit; `tags` are those that the sweep around the run gives."""
     decides = asdict(config)
-    for group in ("tracking", "storage", "figures"):  # they say how it is recorded, not what it is
+    for group in (
+        "tracking",
+        "storage",
+        "figures",
+        "skip_finished",
+        "max_failures",
+    ):  # they say how it is recorded, not what it is
         del decides[group]
     counts = {
         "data.n_samples": len(dataset.X),
@@ -36,7 +44,7 @@ def plan(name: str, config: Config, dataset: Dataset, rows: Split, estimator: Ba
     }
     model = final_step(estimator)
     code = provenance.code()
-    tags = {
+    own = {
         "model_type": type(model).__name__,
         "framework": "scikit-learn" if type(model).__module__.startswith("sklearn.") else _package(model),
         "dataset": dataset.name,
@@ -49,11 +57,11 @@ def plan(name: str, config: Config, dataset: Dataset, rows: Split, estimator: Ba
         "mlflow.source.type": "LOCAL",
     }
     if code.commit:
-        tags["mlflow.source.git.commit"] = code.commit
+        own["mlflow.source.git.commit"] = code.commit
     return Plan(
         name=name,
         params=provenance.flat(decides) | {key: str(count) for key, count in counts.items()},
-        tags=tags,
+        tags=own | tags,
         dataset_name=dataset.name,
         dataset_md5=dataset.md5,
         dataset_source=dataset.source,
@@ -71,6 +79,7 @@ def outcome(
     rows: Split,
     evaluated: Evaluated,
     title: str,
+    store_model: bool,
 ) -> Iterator[Outcome]:
     """Metrics, model and a temporary folder with every artifact."""
     with tempfile.TemporaryDirectory(prefix="boston_exp-") as folder:
@@ -96,6 +105,7 @@ def outcome(
             predicted=evaluated.train_predicted,
             requirements=_requirements(config),
             trusted_packages=tuple(config.trusted_packages),
+            store_model=store_model,
         )
 
 

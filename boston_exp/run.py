@@ -15,36 +15,43 @@ from omegaconf import DictConfig
 from boston_exp import completion
 from boston_exp import config as configuration
 from boston_exp.errors import ExpectedFailure, InvalidConfig, InvalidData, Terminated, Together, plainly, tell
+from boston_exp.sweep import points
 from boston_exp.tracking import destination as destinations
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
 
     from boston_exp.config import Config, Typed
+    from boston_exp.sweep.points import Job
     from boston_exp.tracking.destination import Destination
 
 
 @hydra.main(config_path=str(configuration.CONF), config_name="config", execution_whitelist=[])
-def run(cfg: DictConfig) -> float:
-    """Hydra's task: compose, check, train; returns the objective for whoever sweeps."""
+def run(cfg: DictConfig) -> float | tuple[float, ...]:
+    """Hydra's task: compose, check, train; returns the objective, or all of several, for whoever sweeps."""
     hydra_config = HydraConfig.get()
     try:
-        typed = configuration.Typed(tuple(hydra_config.overrides.task), Path(hydra_config.runtime.cwd))
-        config = configuration.parse(cfg, typed)
-        destination = destinations.resolve(config, typed)
-        faults = [*configuration.faults(config), *destinations.faults(destination)]
-        if faults:
-            raise InvalidConfig(*faults)
-        return train(cfg, typed, config, destination, _name(hydra_config))
+        with points.job(hydra_config) as job:
+            typed = configuration.Typed(tuple(hydra_config.overrides.task), Path(hydra_config.runtime.cwd))
+            config = configuration.parse(cfg, typed)
+            destination = destinations.resolve(config, typed)
+            faults = [*configuration.faults(config), *destinations.faults(destination)]
+            if faults:
+                raise InvalidConfig(*faults)
+            metrics = train(cfg, typed, config, destination, _name(hydra_config), job)
     except ExpectedFailure as failure:
         if hydra_config.mode == RunMode.MULTIRUN:
             raise
         tell(failure)
         sys.exit(2)
+    objective = tuple(metrics[name] for name in config.objective.metrics)
+    return objective if len(objective) > 1 else objective[0]
 
 
-def train(cfg: DictConfig, typed: Typed, config: Config, destination: Destination, name: str) -> float:
-    """One experiment, from the table to the record.
+def train(
+    cfg: DictConfig, typed: Typed, config: Config, destination: Destination, name: str, job: Job
+) -> dict[str, float]:
+    """One experiment, from the table to the record; gives its metrics.
 
     The heavy imports stand here: what can be refused without them has been refused by now.
     """
@@ -59,13 +66,25 @@ def train(cfg: DictConfig, typed: Typed, config: Config, destination: Destinatio
         estimator = attempt(models.build, config)
     models.check_suits(estimator, dataset)
     rows = data.split(dataset, config.data.test_size, config.seed)
-    tracker = tracking.open_tracker(destination, config.tracking.log_model)
-    with tracker.start(record.plan(name, config, dataset, rows, estimator)) as recording:
-        evaluated = evaluation.evaluate(estimator, rows, config.evaluation, config.seed, dataset.unit)
-        with record.outcome(cfg, typed, config, dataset, rows, evaluated, name) as outcome:
+    plan = record.plan(name, config, dataset, rows, estimator, job.tags)
+    tracker = tracking.open_tracker(destination)
+    store_model = config.tracking.stores_model(job.in_sweep)
+    if job.in_sweep if config.skip_finished is None else config.skip_finished:
+        done = tracker.find_finished(plan.tags["fingerprint"], with_model=store_model)
+        if done:
+            job.ended(done.run_id, done.metrics, reused=True)
+            if not job.in_sweep:
+                summary.show_reused(name, done)
+            return done.metrics
+    with tracker.start(plan) as recording:
+        job.began(recording.run_id)
+        evaluated = evaluation.evaluate(estimator, rows, config.evaluation, config.seed, dataset.unit, job.reached)
+        with record.outcome(cfg, typed, config, dataset, rows, evaluated, name, store_model) as outcome:
             recording.log(outcome)
-    summary.show(name, dataset, rows, evaluated.metrics, recording)
-    return evaluated.metrics[config.objective.metric]
+    job.ended(recording.run_id, evaluated.metrics, reused=False)
+    if not job.in_sweep:
+        summary.show(name, dataset, rows, evaluated.metrics, recording)
+    return evaluated.metrics
 
 
 def _name(hydra_config: HydraConf) -> str:
@@ -93,4 +112,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # the module by its name, not as __main__: workers of every launcher import the task from there
+    from boston_exp.run import main as command
+
+    command()

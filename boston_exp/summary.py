@@ -8,7 +8,7 @@ from rich.table import Table
 
 from boston_exp.config import METRICS
 from boston_exp.experiment.data import Dataset, Split
-from boston_exp.tracking.protocol import Recording
+from boston_exp.tracking.protocol import Finished, Recording
 
 HEADINGS = {"r2_score": "R²", "rmse": "RMSE", "mae": "MAE", "mape": "MAPE"}
 
@@ -48,3 +48,11 @@ def show(name: str, dataset: Dataset, rows: Split, metrics: dict[str, float], re
         console.print(f"run id      {recording.run_id}", soft_wrap=True)
     if recording.next_command:
         console.print(f"next        {recording.next_command}", soft_wrap=True)
+
+
+def show_reused(name: str, done: Finished) -> None:
+    """With skip_finished=true: this very experiment is recorded already."""
+    console = Console(highlight=False)
+    scores = ", ".join(f"{HEADINGS[metric]} {done.metrics[metric]:.4f}" for metric in METRICS)
+    console.print(f"[bold]{escape(name)}[/bold] is recorded already, nothing was trained: {scores}", soft_wrap=True)
+    console.print(f"run id      {done.run_id}", soft_wrap=True)

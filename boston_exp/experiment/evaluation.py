@@ -17,6 +17,7 @@ from boston_exp.config import METRICS, Evaluation
 from boston_exp.experiment.data import Split
 from boston_exp.experiment.models import final_step
 
+Reached = Callable[[int, dict[str, float]], None]
 Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -55,12 +56,20 @@ class Evaluated:
     importance_method: str  # what the numbers mean, for an axis
 
 
-def evaluate(estimator: BaseEstimator, rows: Split, evaluation: Evaluation, seed: int, unit: str) -> Evaluated:
+def evaluate(
+    estimator: BaseEstimator,
+    rows: Split,
+    evaluation: Evaluation,
+    seed: int,
+    unit: str,
+    reached: Reached = lambda fold, metrics: None,
+) -> Evaluated:
     """Score k folds of the training rows where asked, then fit on all of them and score the held-out rows once.
 
-    Metrics: r2_score, rmse and mae in the target's unit, mape in percent; seconds for fit and predict.
+    Metrics: r2_score, rmse and mae in the target's unit, mape in percent; seconds for fit and predict. After each
+    fold `reached` is given its number, from 1, and the cv_ metrics so far; what it raises ends the evaluation.
     """
-    metrics = _cross_validate(estimator, rows, evaluation.n_splits, seed) if evaluation.n_splits else {}
+    metrics = _cross_validate(estimator, rows, evaluation.n_splits, seed, reached) if evaluation.n_splits else {}
     start = time.perf_counter()
     fitted = clone(estimator).fit(rows.X_train, rows.y_train)
     fit_done = time.perf_counter()
@@ -88,16 +97,21 @@ def _scores(y: np.ndarray, predicted: np.ndarray, prefix: str = "") -> dict[str,
     return {f"{prefix}{name}": float(score(y, predicted)) for name, score in SCORES.items()}
 
 
-def _cross_validate(estimator: BaseEstimator, rows: Split, n_splits: int, seed: int) -> dict[str, float]:
+def _cross_validate(
+    estimator: BaseEstimator, rows: Split, n_splits: int, seed: int, reached: Reached
+) -> dict[str, float]:
     """Mean and standard deviation over the folds of the training rows; the held-out rows play no part."""
-    folds = []
+    folds: list[dict[str, float]] = []
     for inside, outside in KFold(n_splits, shuffle=True, random_state=seed).split(rows.X_train):
         fitted = clone(estimator).fit(rows.X_train.iloc[inside], rows.y_train.iloc[inside])
         folds.append(_scores(rows.y_train.iloc[outside].to_numpy(), fitted.predict(rows.X_train.iloc[outside])))
-    table = pd.DataFrame(folds)
-    return {f"cv_{name}": float(table[name].mean()) for name in METRICS} | {
-        f"cv_{name}_std": float(table[name].std(ddof=0)) for name in METRICS
-    }
+        reached(len(folds), _over_folds(folds))
+    return _over_folds(folds)
+
+
+def _over_folds(folds: list[dict[str, float]]) -> dict[str, float]:
+    means = {f"cv_{name}": float(np.mean([fold[name] for fold in folds])) for name in METRICS}
+    return means | {f"cv_{name}_std": float(np.std([fold[name] for fold in folds])) for name in METRICS}
 
 
 def _intervals(y: np.ndarray, predicted: np.ndarray, n_resamples: int, seed: int) -> dict[str, float]:

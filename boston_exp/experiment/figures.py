@@ -41,7 +41,7 @@ def _predictions(title: str, dataset: Dataset, rows: Split, evaluated: Evaluated
     right.set(xlabel=f"predicted {dataset.label}", ylabel=f"residual, actual − predicted{unit}")
     figure.suptitle(f"{title}\n{_scores(evaluated.metrics, dataset.unit)}", fontsize=11)
     for axes in (left, right):
-        _tidy(axes)
+        tidy(axes)
     return figure
 
 
@@ -53,7 +53,7 @@ def _importance(title: str, evaluated: Evaluated) -> Figure:
     axes.barh(table["feature"], table["importance"], xerr=error, color=BLUE, height=0.7, ecolor=GREY)
     axes.set(xlabel=evaluated.importance_method, title=title)
     axes.title.set_fontsize(11)
-    _tidy(axes)
+    tidy(axes)
     return figure
 
 
@@ -64,6 +64,6 @@ def _scores(metrics: dict[str, float], unit: str) -> str:
     return f"{text}, R² {metrics['r2_score']:.3f}"
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9)

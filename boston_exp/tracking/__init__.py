@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from boston_exp.tracking.protocol import Tracker
 
 
-def open_tracker(destination: Destination, log_model: str) -> Tracker:
+def open_tracker(destination: Destination) -> Tracker:
     """The tracker of a destination; raises StoreUnusable if its store cannot be opened."""
     if destination.backend == "none":
         from boston_exp.tracking.none import NoTracker
@@ -18,4 +18,4 @@ def open_tracker(destination: Destination, log_model: str) -> Tracker:
         return NoTracker()
     from boston_exp.tracking.mlflow import MlflowTracker
 
-    return MlflowTracker(destination, log_model)
+    return MlflowTracker(destination)

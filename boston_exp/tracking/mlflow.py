@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -17,23 +16,24 @@ from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a training run talks to nobody it was not told of
 
-import mlflow.sklearn
-import skops.io
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, infer_signature
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
 
-from boston_exp.errors import ExpectedFailure, Fault, RecordingFailed, StoreUnusable
+from boston_exp.errors import ExpectedFailure, Fault, Pruned, RecordingFailed, StoreUnusable
 from boston_exp.tracking import liveness, sqlite_store
 from boston_exp.tracking.destination import Destination
-from boston_exp.tracking.protocol import Outcome, Plan
+from boston_exp.tracking.protocol import Finished, Outcome, Plan, SweepPlan
 
 log = logging.getLogger(__name__)
 MAX_PARAM = 6000  # characters; MLflow refuses more
 MAX_TAG = 8000
+MODEL_OF = "best.model_of"
+RESULTS = "results.csv"  # of a sweep, on its parent: also the memory of which points were reused
 for noisy in ("mlflow", "alembic"):  # migrations and hints that a user of this runner can do nothing about
     logging.getLogger(noisy).setLevel(logging.ERROR)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors reach us as exceptions
@@ -45,50 +45,85 @@ class MlflowTracker:
     Opening it creates a local store where there is none and closes the runs of processes that are gone.
     """
 
-    def __init__(self, destination: Destination, log_model: str) -> None:
+    def __init__(self, destination: Destination) -> None:
         self._destination = destination
-        self._log_model = log_model
         with _told_as(StoreUnusable, destination):
-            self.client, self.experiment_id = _connect(destination)
+            self._client, self._experiment_id = _connect(destination)
 
     @contextmanager
     def start(self, plan: Plan) -> Iterator[MlflowRecording]:
         with _told_as(StoreUnusable, self._destination):
-            run = self.client.create_run(self.experiment_id, run_name=plan.name, tags={**plan.tags, **liveness.tags()})
+            run_id = _create(self._client, self._experiment_id, plan.name, plan.tags)
+        recording = MlflowRecording(self._client, self._experiment_id, run_id, self._destination, plan)
+        with _open(self._client, run_id, self._destination):
+            with _told_as(RecordingFailed, self._destination):
+                recording.log_plan()
+            yield recording
+
+    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+        with _told_as(StoreUnusable, self._destination):
+            found = self._client.search_runs(
+                [self._experiment_id],
+                f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'",
+                max_results=20 if with_model else 1,
+            )
+        for run in found:
+            if not with_model or (run.outputs and run.outputs.model_outputs):
+                return Finished(run.info.run_id, run.data.metrics)
+        return None
+
+    @contextmanager
+    def sweep(self, plan: SweepPlan) -> Iterator[MlflowSweepRecording]:
+        with _told_as(StoreUnusable, self._destination):
+            run_id = self._parent(plan)
+        with _open(self._client, run_id, self._destination):
+            yield MlflowSweepRecording(self._client, self._experiment_id, run_id, self._destination, plan)
+            with _told_as(RecordingFailed, self._destination):
+                self._close_what_workers_left(run_id)
+
+    def _parent(self, plan: SweepPlan) -> str:
+        found = self._client.search_runs(
+            [self._experiment_id], f"tags.`sweep.key` = '{plan.key}'", max_results=1, order_by=["start_time ASC"]
+        )
+        if not found:
+            run_id = _create(self._client, self._experiment_id, plan.name, {**plan.tags, "sweep.key": plan.key})
+            _log_params(self._client, run_id, plan.params)
+            return run_id
+        (run,) = found
         run_id = run.info.run_id
-        recording = MlflowRecording(self.client, self.experiment_id, run_id, self._destination, plan, self._log_model)
-        try:
-            with liveness.Heartbeat(lambda key, value: self.client.set_tag(run_id, key, value)):
-                with _told_as(RecordingFailed, self._destination):
-                    recording.log_plan()
-                yield recording
-                with _told_as(RecordingFailed, self._destination):
-                    self.client.set_terminated(run_id, "FINISHED")
-        except BaseException as error:
-            status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            with suppress(Exception):  # the store may be what failed; the next command closes the run then
-                _close(self.client, run_id, status, f"{type(error).__name__}: {error}")
-            log.error("run %s is recorded as %s", run_id, status)
-            raise
+        if run.info.status == "RUNNING" and not liveness.is_dead(run.data.tags):
+            raise StoreUnusable(
+                Fault(
+                    f"This very sweep is running already, in process {run.data.tags.get(liveness.PROCESS)}.",
+                    "wait for it, or end it and run this command again: it will go on where that one stopped",
+                )
+            )
+        for name, value in liveness.tags().items():
+            self._client.set_tag(run_id, name, value)
+        self._client.update_run(run_id, status="RUNNING")
+        self._close_what_workers_left(run_id)
+        return run_id
+
+    def _close_what_workers_left(self, parent_id: str) -> None:
+        unfinished = f"tags.mlflow.parentRunId = '{parent_id}' and attributes.status = 'RUNNING'"
+        for run in self._client.search_runs([self._experiment_id], unfinished):
+            if liveness.is_dead(run.data.tags):
+                _close(self._client, run.info.run_id, "KILLED", "the worker ended without closing its run")
 
 
-class MlflowRecording:
-    def __init__(
-        self,
-        client: MlflowClient,
-        experiment_id: str,
-        run_id: str,
-        destination: Destination,
-        plan: Plan,
-        log_model: str,
-    ) -> None:
+class _Recording:
+    """What the records of a run and of a sweep have in common."""
+
+    def __init__(self, client: MlflowClient, experiment_id: str, run_id: str, destination: Destination) -> None:
         self._client = client
         self._experiment_id = experiment_id
         self._destination = destination
-        self._plan = plan
-        self._log_model = log_model
         self.run_id = run_id
-        self.where = f"{destination.shown_uri} ({destination.why}), experiment {destination.experiment_name}"
+
+    @property
+    def where(self) -> str:
+        where = self._destination
+        return f"{where.shown_uri} ({where.why}), experiment {where.experiment_name}"
 
     @property
     def next_command(self) -> str:
@@ -102,11 +137,17 @@ class MlflowRecording:
             program = str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)
         return f"{shlex.quote(program)} ui --backend-store-uri {shlex.quote(self._destination.shown_uri)}"
 
+
+class MlflowRecording(_Recording):
+    def __init__(
+        self, client: MlflowClient, experiment_id: str, run_id: str, destination: Destination, plan: Plan
+    ) -> None:
+        super().__init__(client, experiment_id, run_id, destination)
+        self._plan = plan
+
     def log_plan(self) -> None:
         plan = self._plan
-        params = [Param(name, value[:MAX_PARAM]) for name, value in plan.params.items()]
-        for first in range(0, len(params), 100):  # MLflow takes 100 at a time
-            self._client.log_batch(self.run_id, params=params[first : first + 100])
+        _log_params(self._client, self.run_id, plan.params)
         with warnings.catch_warnings():  # that a path could be read by two of MLflow's source classes
             warnings.simplefilter("ignore", UserWarning)
             dataset = from_pandas(
@@ -120,56 +161,123 @@ class MlflowRecording:
         self._client.log_inputs(self.run_id, datasets=[entity])
 
     def log(self, outcome: Outcome) -> None:
+        plan = self._plan
         with _told_as(RecordingFailed, self._destination):
             self._client.log_artifacts(self.run_id, str(outcome.files))
-            model_id = self._save_model(outcome) if self._log_model == "all" else None
-            now = int(time.time() * 1000)
-            metrics = [
-                Metric(
-                    name,
-                    value,
-                    now,
-                    step=0,
-                    model_id=model_id,
-                    dataset_name=self._plan.dataset_name,
-                    dataset_digest=self._plan.dataset_md5,
-                    run_id=self.run_id,
-                )
-                for name, value in outcome.metrics.items()
-            ]
-            self._client.log_batch(self.run_id, metrics=metrics)
+            model_id = None
+            if outcome.store_model:
+                from boston_exp.tracking import mlflow_model  # imports mlflow.sklearn: 0.5 s that only a model is worth
 
-    def _save_model(self, outcome: Outcome) -> str:
-        """What `mlflow.sklearn.log_model` does, without its 4-8 s of guessing requirements in a subprocess."""
-        model = self._client.create_logged_model(
-            self._experiment_id,
-            name="model",
-            source_run_id=self.run_id,
-            params=self._plan.params,
-            model_type=type(outcome.estimator).__name__,
-        )
-        self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model"
-            described = Model(
-                artifact_path=model.artifact_location,
-                run_id=self.run_id,
-                model_uuid=model.model_id,
-                model_id=model.model_id,
+                model_id = mlflow_model.save(self._client, self._experiment_id, self.run_id, plan.params, outcome)
+            _log_metrics(
+                self._client,
+                self.run_id,
+                outcome.metrics,
+                model_id=model_id,
+                dataset_name=plan.dataset_name,
+                dataset_digest=plan.dataset_md5,
             )
-            mlflow.sklearn.save_model(
-                outcome.estimator,
-                path,
-                mlflow_model=described,
-                signature=infer_signature(outcome.X, outcome.predicted),
-                input_example=outcome.X.head(5),
-                pip_requirements=list(outcome.requirements),
-                serialization_format="skops",
-                skops_trusted_types=_types_inside(outcome),
-            )
-            self._client.log_model_artifacts(model.model_id, str(path))
-        self._client.finalize_logged_model(model.model_id, "READY")
-        return model.model_id
+
+
+class MlflowSweepRecording(_Recording):
+    def __init__(
+        self, client: MlflowClient, experiment_id: str, run_id: str, destination: Destination, plan: SweepPlan
+    ) -> None:
+        super().__init__(client, experiment_id, run_id, destination)
+        self._plan = plan
+
+    def finished_points(self) -> dict[str, Finished]:
+        with _told_as(StoreUnusable, self._destination):
+            done: dict[str, Finished] = {}
+            children = f"tags.mlflow.parentRunId = '{self.run_id}' and attributes.status = 'FINISHED'"
+            token = None
+            while token != "":
+                page = self._client.search_runs([self._experiment_id], children, max_results=1000, page_token=token)
+                done |= {run.data.tags.get("sweep.point", ""): _finished(run) for run in page}
+                token = page.token or ""
+            return self._reused_before() | done
+
+    def _reused_before(self) -> dict[str, Finished]:
+        """Points that an earlier part took from other runs, which may have been deleted since."""
+        if not any(item.path == RESULTS for item in self._client.list_artifacts(self.run_id)):
+            return {}
+        table = pd.read_csv(self._client.download_artifacts(self.run_id, RESULTS), dtype={"key": str, "run_id": str})
+        found = {}
+        for key, run_id in table.loc[table["status"] == "reused", ["key", "run_id"]].itertuples(index=False):
+            with suppress(MlflowException):
+                run = self._client.get_run(run_id)
+                if run.info.status == "FINISHED" and run.info.lifecycle_stage == "active":
+                    found[str(key)] = _finished(run)
+        return found
+
+    def fail(self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str) -> str:
+        with _told_as(RecordingFailed, self._destination):
+            if run_id is None:
+                parent = {"mlflow.parentRunId": self.run_id}
+                run_id = _create(self._client, self._experiment_id, name, {**tags, **parent})
+                _log_params(self._client, run_id, params)
+            if self._client.get_run(run_id).info.status != "FAILED":
+                _close(self._client, run_id, "FAILED", message)
+            return run_id
+
+    def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:
+        with _told_as(RecordingFailed, self._destination):
+            _log_metrics(self._client, self.run_id, metrics)
+            self._client.log_batch(self.run_id, tags=[RunTag(name, value[:MAX_TAG]) for name, value in tags.items()])
+            self._client.log_artifacts(self.run_id, str(files))
+
+    @property
+    def model_of(self) -> str | None:
+        tags: dict[str, str] = self._client.get_run(self.run_id).data.tags
+        return tags.get(MODEL_OF)
+
+    def log_model(self, best: Outcome, run_id: str) -> None:
+        from boston_exp.tracking import mlflow_model
+
+        with _told_as(RecordingFailed, self._destination):
+            mlflow_model.save(self._client, self._experiment_id, self.run_id, self._plan.params, best)
+            self._client.set_tag(self.run_id, MODEL_OF, run_id)
+
+
+def _finished(run: Run) -> Finished:
+    return Finished(run.info.run_id, run.data.metrics)
+
+
+def _create(client: MlflowClient, experiment_id: str, name: str, tags: dict[str, str]) -> str:
+    run_id: str = client.create_run(experiment_id, run_name=name, tags={**tags, **liveness.tags()}).info.run_id
+    return run_id
+
+
+def _log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> None:
+    entities = [Param(name, value[:MAX_PARAM]) for name, value in params.items()]
+    for first in range(0, len(entities), 100):  # MLflow takes 100 at a time
+        client.log_batch(run_id, params=entities[first : first + 100])
+
+
+def _log_metrics(client: MlflowClient, run_id: str, metrics: dict[str, float], **origin: str | None) -> None:
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run_id, metrics=[Metric(name, value, now, 0, run_id=run_id, **origin) for name, value in metrics.items()]
+    )
+
+
+@contextmanager
+def _open(client: MlflowClient, run_id: str, destination: Destination) -> Iterator[None]:
+    """A run from here to FINISHED, or to FAILED or KILLED by whatever ends it."""
+    try:
+        with liveness.Heartbeat(lambda key, value: client.set_tag(run_id, key, value)):
+            yield
+        with _told_as(RecordingFailed, destination):
+            client.set_terminated(run_id, "FINISHED")
+    except Pruned as pruned:  # KILLED is what MLflow's own Optuna storage makes of a pruned trial
+        _close(client, run_id, "KILLED", str(pruned), {"pruned": "true"})
+        raise
+    except BaseException as error:
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
+        with suppress(Exception):  # the store may be what failed; the next command closes the run then
+            _close(client, run_id, status, f"{type(error).__name__}: {error}")
+        log.error("run %s is recorded as %s", run_id, status)
+        raise
 
 
 @cache
@@ -182,7 +290,8 @@ def _connect(destination: Destination) -> tuple[MlflowClient, str]:
     for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
         if liveness.is_dead(run.data.tags):
             last_seen = int(run.data.tags[liveness.HEARTBEAT]) * 1000
-            _close(client, run.info.run_id, "KILLED", "the process ended without closing its run", last_seen)
+            message = "the process ended without closing its run"
+            _close(client, run.info.run_id, "KILLED", message, end_time=last_seen)
             log.warning("run %s was left open by a process that is gone: closed as KILLED", run.info.run_id)
     return client, experiment_id
 
@@ -210,39 +319,33 @@ def _experiment(client: MlflowClient, destination: Destination) -> str:
     return experiment.experiment_id
 
 
-def _close(client: MlflowClient, run_id: str, status: str, message: str, end_time: int | None = None) -> None:
+def _close(
+    client: MlflowClient,
+    run_id: str,
+    status: str,
+    message: str,
+    tags: dict[str, str] | None = None,
+    end_time: int | None = None,
+) -> None:
     """End a run that did not finish, and the model that it may have been writing."""
-    client.log_batch(run_id, tags=[RunTag("error", message[:MAX_TAG])])
+    said = {"error": message, **(tags or {})}
+    client.log_batch(run_id, tags=[RunTag(name, value[:MAX_TAG]) for name, value in said.items()])
     outputs = client.get_run(run_id).outputs
     for output in outputs.model_outputs if outputs else []:
         client.finalize_logged_model(output.model_id, "FAILED")
     client.set_terminated(run_id, status, end_time)
 
 
-_types_by_class: dict[tuple[str, ...], list[str]] = {}
+def _forget_connections() -> None:
+    """In a forked worker: a connection of the parent must neither be used nor closed here.
 
-
-def _types_inside(outcome: Outcome) -> list[str]:
-    """The types that skops wants to see named, all of them from trusted packages.
-
-    Worked out once per process and kind of estimator: it takes a second dump of the model.
+    https://docs.sqlalchemy.org/en/20/core/pooling.html#using-connection-pools-with-multiprocessing-or-os-fork
     """
-    key = tuple(
-        sorted({type(part).__qualname__ for part in (outcome.estimator, *outcome.estimator.get_params().values())})
-    )
-    if key not in _types_by_class:
-        _types_by_class[key] = skops.io.get_untrusted_types(data=skops.io.dumps(outcome.estimator))
-    found = _types_by_class[key]
-    trusted = {"numpy", "scipy", "builtins", *outcome.trusted_packages}
-    foreign = [name for name in found if name.partition(".")[0] not in trusted]
-    if foreign:
-        raise RecordingFailed(
-            Fault(
-                f"The model holds types that are not from trusted_packages: {', '.join(foreign)}.",
-                "python -m boston_exp.run … tracking.log_model=none   (or name their package in trusted_packages)",
-            )
-        )
-    return found
+    for engine in SqlAlchemyStore._engine_map.values():
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_forget_connections)
 
 
 @contextmanager

@@ -4,20 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from boston_exp.tracking.protocol import Outcome, Plan
+from boston_exp.tracking.protocol import Finished, Outcome, Plan, SweepPlan
 
 
-class NotRecorded:
+class Nowhere:
+    """Absence is an object, so that callers never branch."""
+
     run_id: str | None = None
     where = "nowhere (tracking=none)"
     next_command: str | None = None
 
-    def log(self, outcome: Outcome) -> None:
-        """Nothing: absence is an object, so that callers never branch."""
+
+class NotRecorded(Nowhere):
+    def log(self, outcome: Outcome) -> None: ...
+
+
+class SweepNotRecorded(Nowhere):
+    model_of: str | None = None
+
+    def finished_points(self) -> dict[str, Finished]:
+        return {}
+
+    def fail(
+        self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str
+    ) -> str | None:
+        return None
+
+    def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None: ...
+
+    def log_model(self, best: Outcome, run_id: str) -> None: ...
 
 
 class NoTracker:
     @contextmanager
     def start(self, plan: Plan) -> Iterator[NotRecorded]:
         yield NotRecorded()
+
+    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+        return None
+
+    @contextmanager
+    def sweep(self, plan: SweepPlan) -> Iterator[SweepNotRecorded]:
+        yield SweepNotRecorded()

@@ -37,6 +37,25 @@ class Outcome:
     predicted: np.ndarray  # of those rows
     requirements: tuple[str, ...]  # pinned, what the model needs to be loaded
     trusted_packages: tuple[str, ...]  # whose types may be inside of the stored model
+    store_model: bool
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that was recorded as FINISHED before."""
+
+    run_id: str
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What is known of a sweep before its first point; the same key means the same sweep, continued."""
+
+    key: str
+    name: str
+    params: dict[str, str]
+    tags: dict[str, str]
 
 
 class Recording(Protocol):
@@ -57,6 +76,46 @@ class Recording(Protocol):
         """Write all of it; raises RecordingFailed, and the run is then not FINISHED."""
 
 
+class SweepRecording(Protocol):
+    """The parent of a sweep's runs, open. Left by an exception it is closed as FAILED or KILLED, as a run is."""
+
+    @property
+    def run_id(self) -> str | None: ...
+
+    @property
+    def where(self) -> str: ...
+
+    @property
+    def next_command(self) -> str | None: ...
+
+    @property
+    def model_of(self) -> str | None:
+        """The run whose model an earlier part stored on this parent."""
+
+    def finished_points(self) -> dict[str, Finished]:
+        """What earlier parts of this sweep have done, by the key of the point."""
+
+    def fail(
+        self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str
+    ) -> str | None:
+        """Record a point as FAILED: its own run where it had opened one, else a new one. Gives the run's id."""
+
+    def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:
+        """Counts, what is known of the best point, and files; an earlier part's are replaced."""
+
+    def log_model(self, best: Outcome, run_id: str) -> None:
+        """Store the model of the best point, which is that run's, on the parent."""
+
+
 class Tracker(Protocol):
     def start(self, plan: Plan) -> AbstractContextManager[Recording]:
         """Open a run; raises StoreUnusable before anything was trained if that is impossible."""
+
+    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+        """The newest FINISHED run of this experiment with that fingerprint, with a stored model where one is wanted."""
+
+    def sweep(self, plan: SweepPlan) -> AbstractContextManager[SweepRecording]:
+        """Open the parent of a sweep, the same one again if it was interrupted.
+
+        Raises StoreUnusable if it cannot be written, or is being written by another process at this moment.
+        """

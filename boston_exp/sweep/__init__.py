@@ -1,0 +1,1 @@
+"""What a multirun adds: one parent run, resume, reuse, progress, failures that do not end it."""

@@ -1,0 +1,73 @@
+"""Stores a fitted estimator as an MLflow model in skops format: safe to load, requirements pinned."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import mlflow.sklearn
+import skops.io
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput
+from mlflow.models import Model, infer_signature
+
+from boston_exp.errors import Fault, RecordingFailed
+from boston_exp.tracking.protocol import Outcome
+
+
+def save(client: MlflowClient, experiment_id: str, run_id: str, params: dict[str, str], outcome: Outcome) -> str:
+    """What `mlflow.sklearn.log_model` does, without its 4-8 s of guessing requirements; gives the model's id."""
+    model = client.create_logged_model(
+        experiment_id,
+        name="model",
+        source_run_id=run_id,
+        params=params,
+        model_type=type(outcome.estimator).__name__,
+    )
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        described = Model(
+            artifact_path=model.artifact_location,
+            run_id=run_id,
+            model_uuid=model.model_id,
+            model_id=model.model_id,
+        )
+        mlflow.sklearn.save_model(
+            outcome.estimator,
+            path,
+            mlflow_model=described,
+            signature=infer_signature(outcome.X, outcome.predicted),
+            input_example=outcome.X.head(5),
+            pip_requirements=list(outcome.requirements),
+            serialization_format="skops",
+            skops_trusted_types=_types_inside(outcome),
+        )
+        client.log_model_artifacts(model.model_id, str(path))
+    client.finalize_logged_model(model.model_id, "READY")
+    return str(model.model_id)
+
+
+_types_by_class: dict[tuple[str, ...], list[str]] = {}
+
+
+def _types_inside(outcome: Outcome) -> list[str]:
+    """The types that skops wants to see named, all of them from trusted packages.
+
+    Worked out once per process and kind of estimator: it takes a second dump of the model.
+    """
+    parts = (outcome.estimator, *outcome.estimator.get_params().values())
+    key = tuple(sorted({type(part).__qualname__ for part in parts}))
+    if key not in _types_by_class:
+        _types_by_class[key] = skops.io.get_untrusted_types(data=skops.io.dumps(outcome.estimator))
+    found = _types_by_class[key]
+    trusted = {"numpy", "scipy", "builtins", *outcome.trusted_packages}
+    foreign = [name for name in found if name.partition(".")[0] not in trusted]
+    if foreign:
+        raise RecordingFailed(
+            Fault(
+                f"The model holds types that are not from trusted_packages: {', '.join(foreign)}.",
+                "python -m boston_exp.run … tracking.log_model=none   (or name their package in trusted_packages)",
+            )
+        )
+    return found
