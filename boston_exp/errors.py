@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,6 +114,28 @@ def tell(failure: ExpectedFailure) -> None:
         print(f"{len(failure.faults)} things are wrong:\n", file=sys.stderr)
     for fault in failure.faults:
         print(f"error: {fault.says}\n  next: {fault.mend}", file=sys.stderr)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM raises Terminated in here, once: closing what is open is not to be interrupted. Main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# A forked worker that does nothing at the moment just ends; one that has a job is terminable again (sweep/points.py).
+os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 @contextmanager

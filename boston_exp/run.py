@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from omegaconf import DictConfig
 
 from boston_exp import completion
 from boston_exp import config as configuration
-from boston_exp.errors import ExpectedFailure, InvalidConfig, InvalidData, Terminated, Together, plainly, tell
+from boston_exp.errors import ExpectedFailure, InvalidConfig, InvalidData, Together, plainly, tell, terminable
 from boston_exp.sweep import points
 from boston_exp.tracking import destination as destinations
 
@@ -99,14 +98,8 @@ def _name(hydra_config: HydraConf) -> str:
 
 
 def main() -> None:
-    """The command: SIGTERM becomes an exception, so that an open run is closed as KILLED."""
-
-    def terminate(number: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: closing the run is not to be interrupted
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, terminate)
-    with plainly():
+    """The command."""
+    with terminable(), plainly():
         run()
     completion.extend(sys.argv)
 

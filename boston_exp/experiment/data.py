@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -121,15 +122,8 @@ def _differs_from_recorded(data: Data, md5: str) -> bool:
 
 
 def _read_csv(data: Data, content: bytes) -> pd.DataFrame:
-    single = len(data.sep) == 1 or data.sep == r"\s+"
     try:
-        frame = pd.read_csv(
-            io.BytesIO(content),
-            sep=data.sep,
-            header=0 if data.header else None,
-            names=data.columns,
-            engine="c" if single else "python",
-        )
+        frame = _parsed(content, data.sep, data.header, tuple(data.columns) if data.columns else None)
     except pd.errors.EmptyDataError:
         frame = pd.DataFrame()
     except (pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:
@@ -147,6 +141,17 @@ def _read_csv(data: Data, content: bytes) -> pd.DataFrame:
             )
         )
     return frame.rename(columns=str)
+
+
+@lru_cache(maxsize=1)  # the points of a sweep share their table
+def _parsed(content: bytes, sep: str, header: bool, columns: tuple[str, ...] | None) -> pd.DataFrame:
+    return pd.read_csv(
+        io.BytesIO(content),
+        sep=sep,
+        header=0 if header else None,
+        names=columns,
+        engine="c" if len(sep) == 1 or sep == r"\s+" else "python",
+    )
 
 
 def _read_bundled(data: Data, trusted: list[str]) -> pd.DataFrame:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap
 from sklearn.base import BaseEstimator, clone
-from sklearn.inspection import permutation_importance
 from sklearn.model_selection import KFold
 
 from boston_exp.config import METRICS, Evaluation
@@ -118,20 +117,25 @@ def _intervals(y: np.ndarray, predicted: np.ndarray, n_resamples: int, seed: int
     """95 % percentile intervals: the spread of the score over resampled held-out rows."""
     if not n_resamples:
         return {}
-    limits: dict[str, float] = {}
-    for name, score in SCORES.items():
-        interval = bootstrap(
-            (y, predicted),
-            lambda y, predicted, axis, score=score: score(y, predicted),
-            paired=True,
-            vectorized=True,
-            n_resamples=n_resamples,
-            batch=max(1, 10_000_000 // len(y)),  # bounds the memory on large tables
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-        limits |= {f"{name}_ci_low": float(interval.low), f"{name}_ci_high": float(interval.high)}
-    return limits
+
+    def scores(y: np.ndarray, predicted: np.ndarray, axis: int) -> np.ndarray:
+        return np.stack([score(y, predicted) for score in SCORES.values()])
+
+    interval = bootstrap(
+        (y, predicted),
+        scores,
+        paired=True,
+        vectorized=True,
+        n_resamples=n_resamples,
+        batch=max(1, 10_000_000 // len(y)),  # bounds the memory on large tables
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return {
+        f"{name}_ci_{side}": float(limit)
+        for side, limits in (("low", interval.low), ("high", interval.high))
+        for name, limit in zip(SCORES, limits, strict=True)
+    }
 
 
 def _importance(fitted: BaseEstimator, rows: Split, seed: int, unit: str) -> tuple[pd.DataFrame, str]:
@@ -143,20 +147,27 @@ def _importance(fitted: BaseEstimator, rows: Split, seed: int, unit: str) -> tup
         table = pd.DataFrame({"feature": names, "importance": own, "std": np.nan})
         method = "share of the variance explained by splits on the feature"
     else:
-        shuffled = permutation_importance(
-            fitted,
-            rows.X_test,
-            rows.y_test,
-            scoring="neg_root_mean_squared_error",
-            n_repeats=5,
-            random_state=seed,
-        )
-        table = pd.DataFrame(
-            {
-                "feature": rows.X_test.columns,
-                "importance": shuffled.importances_mean,
-                "std": shuffled.importances_std,
-            }
-        )
+        means, deviations = _shuffled(fitted, rows, seed)
+        table = pd.DataFrame({"feature": rows.X_test.columns, "importance": means, "std": deviations})
         method = f"increase of the held-out RMSE{f', {unit},' if unit else ''} when the feature is shuffled"
     return table.sort_values("importance", ascending=False, ignore_index=True), method
+
+
+def _shuffled(fitted: BaseEstimator, rows: Split, seed: int, n_repeats: int = 5) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of the RMSE's increase when a column is shuffled, per column.
+
+    What sklearn.inspection.permutation_importance does, with one call of predict per column and not one per repeat: a
+    tenth of its time for small models.
+    """
+    rng, n = np.random.default_rng(seed), len(rows.X_test)
+    y = np.broadcast_to(rows.y_test.to_numpy(), (n_repeats, n))
+    base = float(_rmse(y[0], np.asarray(fitted.predict(rows.X_test))))
+    repeated = pd.concat([rows.X_test] * n_repeats, ignore_index=True)
+    means, deviations = [], []
+    for column in repeated.columns:
+        shuffles = np.concatenate([rng.permutation(n) for _ in range(n_repeats)])
+        table = repeated.assign(**{column: rows.X_test[column].to_numpy()[shuffles]})
+        increases = _rmse(y, np.asarray(fitted.predict(table)).reshape(n_repeats, n)) - base
+        means.append(float(increases.mean()))
+        deviations.append(float(increases.std()))
+    return means, deviations

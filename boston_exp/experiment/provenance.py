@@ -66,8 +66,15 @@ def _git(*arguments: str, environment: dict[str, str] | None = None) -> bytes:
 @cache
 def environment() -> str:
     """Every installed distribution as `name==version`, sorted, one a line."""
-    found = {f"{distribution.metadata['Name']}=={distribution.version}" for distribution in metadata.distributions()}
+    found = {f"{name}=={version}" for name, version in map(_name_and_version, metadata.distributions())}
     return f"# Python {platform.python_version()}\n" + "\n".join(sorted(found, key=str.lower)) + "\n"
+
+
+def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
+    """From the first lines: parsing the whole of two hundred METADATA files takes 0.15 s."""
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    fields = dict(line.partition(": ")[::2] for line in text[:2000].splitlines())
+    return fields.get("Name", "unknown"), fields.get("Version", "unknown")
 
 
 def fingerprint(config: Config, data_md5: str) -> str:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from boston_exp import config as configuration
 from boston_exp import tracking
 from boston_exp.config import CONF, Config, Typed
-from boston_exp.errors import Fault, InvalidConfig
+from boston_exp.errors import Fault, InvalidConfig, Refused
 from boston_exp.sweep import points as files
 from boston_exp.sweep.points import State, Task
 from boston_exp.sweep.screen import Screen
@@ -200,13 +200,14 @@ class Sweep:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
         if kind is None or issubclass(kind, _Stopped):
-            with self._stack:
-                self.screen.close()
-                from boston_exp.sweep import outcome
+            from boston_exp.sweep import outcome
 
+            with suppress(StoppedEarly), self._stack:
+                self.screen.close()
                 outcome.record(self)
                 if kind is not None:
-                    raise StoppedEarly
+                    raise StoppedEarly(f"{self._failed} points failed, and max_failures={self.config.max_failures}")
+            outcome.show(self)
             return True
         if issubclass(kind, KeyboardInterrupt):
             self.screen.interrupted()
@@ -359,14 +360,19 @@ class Sweep:
 
     def _preload(self) -> None:
         """A worker that is forked from here starts at once with what is imported and read here."""
-        if self._master.hydra.launcher.get("backend") == "multiprocessing":
-            from boston_exp import record, summary  # noqa: F401
-            from boston_exp.experiment import data, evaluation, models  # noqa: F401
+        if self._master.hydra.launcher.get("backend") != "multiprocessing":
+            return
+        from boston_exp import record, summary  # noqa: F401
+        from boston_exp.experiment import evaluation, models, provenance  # noqa: F401
 
-            if self.config.tracking.stores_model(in_sweep=True) and self.destination.backend == "mlflow":
-                from boston_exp.tracking import mlflow_model  # noqa: F401
-            if self.config.figures.draw:
-                from boston_exp.experiment import figures  # noqa: F401
+        provenance.environment()
+        provenance.code()
+        with suppress(Refused):  # the first point may be a bad one
+            models.build(self.config)
+        if self.config.tracking.stores_model(in_sweep=True) and self.destination.backend == "mlflow":
+            from boston_exp.tracking import mlflow_model  # noqa: F401
+        if self.config.figures.draw:
+            from boston_exp.experiment import figures  # noqa: F401
 
     # -- what came of it ----------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ TOP = 5
 
 
 def record(sweep: Sweep) -> None:
-    """Write it to the parent and say it; the best point's model is stored unless that is switched off."""
+    """Write it to the parent; the best point's model is stored unless that is switched off."""
     table = results(sweep)
     best = sweep.best()
     counts = {f"n_{name}": float(sweep.count(status)) for name, status in COUNTED.items()}
@@ -37,7 +38,6 @@ def record(sweep: Sweep) -> None:
         sweep.parent.log(metrics, tags, Path(folder))
     if best and sweep.config.tracking.log_model != "none" and sweep.parent.model_of != best.run_id:
         _store_model(sweep, best)
-    show(sweep, table, best)
 
 
 COUNTED = {"done": "finished", "reused": "reused", "pruned": "pruned", "failed": "failed"}
@@ -98,15 +98,22 @@ def _store_model(sweep: Sweep, best: Result) -> None:
         sweep.parent.log_model(fitted, str(best.run_id))
 
 
-def show(sweep: Sweep, table: pd.DataFrame, best: Result | None) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+def show(sweep: Sweep) -> None:
+    """The last screen: counts, the top points, the honest score of the best, and the command that trains it again."""
+    table, best = results(sweep), sweep.best()
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
     counts = ", ".join(f"{sweep.count(status)} {name}" for name, status in COUNTED.items() if sweep.count(status))
-    console.print(f"[bold]{sweep.kind} of {sweep.total} points[/bold]: {counts}")
+    left = sweep.total - len(sweep.results)
+    console.print(
+        f"[bold]{sweep.kind} of {sweep.total} points[/bold]: {counts}" + (f", {left} not tried" if left else "")
+    )
     objectives = sweep.config.objective.metrics
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     swept = list(sweep.space)
     for heading in [*objectives, *swept, "run id"]:
-        shown.add_column(heading, justify="left" if heading == "run id" else "right")
+        shown.add_column(
+            heading.removeprefix("model."), justify="left" if heading == "run id" else "right", no_wrap=True
+        )
     top = table[table[objectives[0]].notna()]
     if len(objectives) > 1:
         top = top[top["pareto"]]

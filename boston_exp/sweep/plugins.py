@@ -38,12 +38,14 @@ class _Extended(Sweeper):
     """Setting up, which both have in common."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from boston_exp.sweep import composing
+
         with _told_plainly():
             _require_launcher(str(config.hydra.launcher._target_))
         self.config = config
-        self.hydra_context = hydra_context
+        self.hydra_context = composing.quick(hydra_context)
         self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
+            hydra_context=self.hydra_context, task_function=task_function, config=config
         )
 
 

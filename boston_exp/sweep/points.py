@@ -22,7 +22,7 @@ import psutil
 from hydra.conf import HydraConf
 from hydra.types import RunMode
 
-from boston_exp.errors import Pruned
+from boston_exp.errors import Pruned, terminable
 
 FOLDER = ".points"
 ENDED = ("finished", "reused", "pruned", "failed")
@@ -179,6 +179,7 @@ def job(hydra_config: HydraConf) -> Iterator[Job]:
     current = InSweep(file.with_suffix(".state"), task, _pruner(hydra_config, task))
     with ExitStack() as stack:
         stack.enter_context(_quiet())
+        stack.enter_context(terminable())
         stack.enter_context(_orphan_watch(task.main_pid))
         if task.threads is not None:
             stack.enter_context(_at_most(task.threads))

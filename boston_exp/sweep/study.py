@@ -125,7 +125,7 @@ def _faults(sweeper: OptunaSweeper, sweep: Sweep) -> Iterator[Fault]:
         )
     target = str(sweeper.sampler.get("_target_"))
     if target.endswith("GridSampler"):
-        yield Fault("Optuna's grid sampler is not used here.", "python -m boston_exp.run -m hydra/sweeper=grid …")
+        yield Fault("Optuna's grid sampler is not used here.", "python -m boston_exp.run -m hydra/sweeper=basic …")
     for name, module in (("GPSampler", "torch"), ("CmaEsSampler", "cmaes")):
         if target.endswith(name) and not _installed(module):
             yield Fault(f"{name} needs {module}, which is not installed.", f"python -m pip install {module}")
