@@ -1,5 +1,4 @@
-"""What an experiment is made of: the schemas of conf/, their ranges, and what is known to be wrong before
-anything is read.
+"""What an experiment is made of: the schemas of conf/, and the composed configuration as plain objects.
 
 Nothing here imports more than Hydra, so `--help`, `--cfg job` and a refusal are quick.
 """
@@ -15,8 +14,9 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from boston_exp.errors import Fault, InvalidConfig, did_you_mean
+from boston_exp.errors import Fault, InvalidConfig, did_you_mean, without_secrets
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 CONF = PROJECT_ROOT / "conf"
@@ -51,19 +51,6 @@ class Range:
         return above and below
 
 
-def _at_least(low: int, example: int, null: bool = False, share: bool = False) -> Range:
-    says = f"a whole number of at least {low}" + (" or null" if null else "") + (", or a share such as 0.1" * share)
-    return Range(says, low=low, whole=True, null=null, share=share, example=example)
-
-
-def _positive(example: float) -> Range:
-    return Range("a number above 0", low=0, open_low=True, example=example)
-
-
-def _not_negative(example: float) -> Range:
-    return Range("a number of at least 0", low=0, example=example)
-
-
 def _ranged(default: Any, allowed: Range) -> Any:
     return field(default=default, metadata={"range": allowed})
 
@@ -75,6 +62,8 @@ class Data:
     name: str = MISSING
     path: str | None = None
     loader: str | None = None  # dotted name of a function that takes as_frame=True
+    decimal: str = "."
+    encoding: str = "utf-8"
     sep: str = ","  # one character, or a regular expression as pandas takes it
     header: bool = True
     columns: list[str] | None = None  # names of the columns of a file without header
@@ -164,25 +153,6 @@ class Config:
 
 ConfigStore.instance().store(name="schema", node=Config, provider="boston_exp")
 
-# scikit-learn uses one name for one thing, so ranges can be checked by name, before its 1.4 s import;
-# each estimator's own, complete constraints are checked once it is imported (experiment/models.py).
-HYPERPARAMETERS = {
-    "n_estimators": _at_least(1, 100),
-    "max_depth": _at_least(1, 10, null=True),
-    "max_iter": _at_least(1, 1000),
-    "max_leaf_nodes": _at_least(2, 31, null=True),
-    "n_neighbors": _at_least(1, 5),
-    "min_samples_split": _at_least(2, 5, share=True),
-    "min_samples_leaf": _at_least(1, 2, share=True),
-    "learning_rate": _positive(0.1),
-    "subsample": Range("a share above 0, at most 1", 0, 1, open_low=True, example=0.8),
-    "l1_ratio": Range("a number from 0 to 1", 0, 1, example=0.5),
-    "alpha": _not_negative(1.0),
-    "l2_regularization": _not_negative(0.1),
-    "C": _positive(1.0),
-    "epsilon": _not_negative(0.1),
-}
-
 
 @dataclass(frozen=True)
 class Typed:
@@ -192,7 +162,11 @@ class Typed:
     cwd: Path = PROJECT_ROOT
 
     def has(self, key: str) -> bool:
-        return any(override.lstrip("+").split("=", 1)[0] == key for override in self.overrides)
+        group = key.partition(".")[0] + "={"  # tracking={uri:…} says it, too
+        return any(
+            override.lstrip("+").split("=", 1)[0] == key or override.lstrip("+").startswith(group)
+            for override in self.overrides
+        )
 
     def folder(self, key: str) -> Path:
         return self.cwd if self.has(key) else PROJECT_ROOT
@@ -229,6 +203,21 @@ def dotenv() -> dict[str, str]:
     return {name: value for name, value in dotenv_values(path).items() if value}
 
 
+def refuse_secrets(arguments: list[str]) -> None:
+    """Raise InvalidConfig for a password in a typed URI, before Hydra writes what was typed into .hydra/."""
+    faults = [
+        Fault(
+            f"{argument.partition('=')[0]} was given with a password, which would end up in files and logs.",
+            "leave it out and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or put the whole URI into "
+            "MLFLOW_TRACKING_URI, in the environment or in .env (see .env.example)",
+        )
+        for argument in arguments
+        if "=" in argument and without_secrets(argument) != argument
+    ]
+    if faults:
+        raise InvalidConfig(*faults)
+
+
 def parse(cfg: DictConfig, typed: Typed) -> Config:
     """The composed configuration as plain objects, the data's path absolute.
 
@@ -239,9 +228,20 @@ def parse(cfg: DictConfig, typed: Typed) -> Config:
         for key in sorted(OmegaConf.missing_keys(cfg))
     ]
     if missing:
-        raise InvalidConfig(*missing, *_source_faults(cfg.data))
-    OmegaConf.resolve(cfg)
-    config = OmegaConf.to_object(cfg)
+        raise InvalidConfig(*missing, *source_faults(cfg.data))
+    unknown = list(_unknown_keys(cfg))
+    if unknown:
+        raise InvalidConfig(*unknown)
+    try:
+        OmegaConf.resolve(cfg)
+        config = OmegaConf.to_object(cfg)
+    except OmegaConfBaseException as error:
+        raise InvalidConfig(
+            Fault(
+                f"The configuration cannot be resolved: {error}".partition("\n")[0],
+                "python -m boston_exp.run --cfg job",
+            )
+        ) from error
     assert isinstance(config, Config)
     data = config.data
     if data.path is not None:
@@ -249,54 +249,7 @@ def parse(cfg: DictConfig, typed: Typed) -> Config:
     return config
 
 
-def faults(config: Config) -> list[Fault]:
-    """Everything that is known to be wrong from the configuration alone, before any heavy import."""
-    return [
-        *_out_of_range("", config),
-        *_model_faults(config),
-        *_untrusted_targets(config),
-        *_source_faults(config.data),
-        *_file_faults(config.data),
-        *_objective_faults(config),
-    ]
-
-
-def _fault(key: str, value: object, rule: str, example: object) -> Fault:
-    shown = "null" if value is None else value
-    return Fault(f"{key}={shown} is not possible: {rule}.", f"python -m boston_exp.run {key}={example}")
-
-
-def _out_of_range(prefix: str, node: Any) -> Iterator[Fault]:
-    for item in fields(node):
-        value = getattr(node, item.name)
-        key = prefix + item.name
-        allowed = item.metadata.get("range")
-        choices = item.metadata.get("choices")
-        if is_dataclass(value):
-            yield from _out_of_range(f"{key}.", value)
-        elif allowed and not allowed.holds(value):
-            yield _fault(key, value, f"it has to be {allowed.says}", item.default)
-        elif choices and value not in choices:
-            yield _fault(key, value, f"choose one of {', '.join(filter(None, choices))}", choices[-1])
-    if isinstance(node, Evaluation) and node.n_splits == 1:
-        yield _fault("evaluation.n_splits", 1, "it has to be 0 (no folds) or at least 2", 5)
-    if isinstance(node, Evaluation) and 0 < node.n_resamples < 100:
-        yield _fault("evaluation.n_resamples", node.n_resamples, "it has to be 0 or at least 100", 1000)
-
-
-def _model_faults(config: Config) -> Iterator[Fault]:
-    target = config.model.get("_target_")
-    if not isinstance(target, str):
-        yield Fault("model has no _target_.", "python -m boston_exp.run model=random_forest")
-        return
-    if target.startswith("sklearn."):
-        for name, value in config.model.items():
-            allowed = HYPERPARAMETERS.get(name)
-            if allowed and not allowed.holds(value):
-                yield _fault(f"model.{name}", value, f"it has to be {allowed.says}", allowed.example)
-
-
-def _source_faults(data: Data) -> Iterator[Fault]:
+def source_faults(data: Data) -> Iterator[Fault]:
     if (data.path is None) == (data.loader is None):
         yield Fault(
             "data needs either a path or a loader.",
@@ -304,42 +257,18 @@ def _source_faults(data: Data) -> Iterator[Fault]:
         )
 
 
-def _file_faults(data: Data) -> Iterator[Fault]:
-    if data.path is None:
-        return
-    path = Path(data.path)
-    if not path.is_file() and not path.with_name(path.name + ".dvc").is_file():
-        nearby = [entry.name for entry in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []
-        yield Fault(
-            f"data.path={path} does not exist.{did_you_mean(path.name, nearby)}",
-            f"ls {path.parent if path.parent.is_dir() else Path.cwd()}   (then give data.path=<file>)",
-        )
-
-
-def _untrusted_targets(config: Config) -> Iterator[Fault]:
-    loader = {"_target_": config.data.loader} if config.data.loader else {}
-    for key, node in (("model", config.model), ("preprocess", config.preprocess), ("data.loader", loader)):
-        for target in _targets(node):
-            package = str(target).partition(".")[0]
-            if package not in config.trusted_packages:
-                trusted = ",".join([*config.trusted_packages, package])
+def _unknown_keys(cfg: DictConfig) -> Iterator[Fault]:
+    """Keys that were added with a plus to nodes that are closed: nobody would ever read them."""
+    kinds: dict[str, Any] = {item.name: item.default_factory for item in fields(Config)}
+    closed = {name: kind for name, kind in kinds.items() if isinstance(kind, type) and is_dataclass(kind)}
+    for prefix, node, kind in [("", cfg, Config), *((f"{name}.", cfg[name], kind) for name, kind in closed.items())]:
+        known = [item.name for item in fields(kind)]
+        for key in map(str, node or ()):
+            if key not in known:
                 yield Fault(
-                    f"{key}: {target!r} is outside of trusted_packages {config.trusted_packages}, "
-                    "so it is not imported.",
-                    f"python -m boston_exp.run … 'trusted_packages=[{trusted}]'   (only if you trust that code)",
+                    f"{prefix}{key} is not a setting.{did_you_mean(key, known)}",
+                    f"python -m boston_exp.run … without +{prefix}{key}   (--help shows every setting)",
                 )
-
-
-def _targets(node: Any) -> Iterator[object]:
-    """Every `_target_` in a nested configuration."""
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield node["_target_"]
-        for child in node.values():
-            yield from _targets(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from _targets(child)
 
 
 def metric_names(evaluation: Evaluation) -> list[str]:
@@ -350,18 +279,3 @@ def metric_names(evaluation: Evaluation) -> list[str]:
     if evaluation.n_splits:
         names += [f"cv_{name}{suffix}" for name in METRICS for suffix in ("", "_std")]
     return names
-
-
-def _objective_faults(config: Config) -> Iterator[Fault]:
-    produced = metric_names(config.evaluation)
-    for metric in config.objective.metrics or ["[]"]:
-        if metric not in produced:
-            yield _unknown_metric(metric, produced, config)
-
-
-def _unknown_metric(metric: str, produced: list[str], config: Config) -> Fault:
-    if metric.startswith("cv_") and not config.evaluation.n_splits:
-        mend = f"python -m boston_exp.run evaluation=cv objective.metric={metric}"
-    else:
-        mend = f"python -m boston_exp.run objective.metric=rmse   (or one of: {', '.join(produced)})"
-    return Fault(f"objective.metric={metric} is not produced by this evaluation.{did_you_mean(metric, produced)}", mend)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import signal
 import sys
 import threading
@@ -108,12 +109,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
+def without_secrets(text: str) -> str:
+    """The text without the passwords and tokens of the URIs in it."""
+    text = re.sub(r"(\w://)[^\s'\"]*@", r"\1***@", text)
+    return re.sub(r"((?:password|token|secret\w*|access_key)=)[^&\s'\"]+", r"\1***", text, flags=re.IGNORECASE)
+
+
 def tell(failure: ExpectedFailure) -> None:
     """Print every fault with its next command to stderr."""
     if len(failure.faults) > 1:
         print(f"{len(failure.faults)} things are wrong:\n", file=sys.stderr)
     for fault in failure.faults:
-        print(f"error: {fault.says}\n  next: {fault.mend}", file=sys.stderr)
+        print(without_secrets(f"error: {fault.says}\n  next: {fault.mend}"), file=sys.stderr)
 
 
 @contextmanager
@@ -125,6 +132,7 @@ def terminable() -> Iterator[None]:
 
     def terminate(number: int, frame: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _terminated.append(number)
         raise Terminated
 
     before = signal.signal(signal.SIGTERM, terminate)
@@ -133,6 +141,8 @@ def terminable() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, before)
 
+
+_terminated: list[int] = []
 
 # A forked worker that does nothing at the moment just ends; one that has a job is terminable again (sweep/points.py).
 os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
@@ -160,8 +170,13 @@ def plainly() -> Iterator[None]:
         sys.exit(2)
     except KeyboardInterrupt as interruption:
         word, code = ("terminated", 143) if isinstance(interruption, Terminated) else ("interrupted", 130)
-        print(f"{word}: an open run was closed as KILLED", file=sys.stderr)
+        print(word, file=sys.stderr)
         sys.exit(code)
+    except Exception:
+        if _terminated:  # raised in the middle of an import, which made something else of it
+            print("terminated", file=sys.stderr)
+            sys.exit(143)
+        raise
     except SystemExit as stop:
         reported = stop.__context__
         if isinstance(reported, ExpectedFailure):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from sklearn.base import BaseEstimator
 
 from boston_exp.config import Config, Typed
+from boston_exp.errors import without_secrets
 from boston_exp.experiment import provenance
 from boston_exp.experiment.data import Dataset, Split
 from boston_exp.experiment.evaluation import Evaluated
@@ -84,8 +84,8 @@ def outcome(
     """Metrics, model and a temporary folder with every artifact."""
     with tempfile.TemporaryDirectory(prefix="boston_exp-") as folder:
         files = Path(folder)
-        _write(files / "config" / "config.yaml", _without_passwords(OmegaConf.to_yaml(cfg, resolve=True)))
-        _write(files / "config" / "overrides.yaml", _without_passwords(OmegaConf.to_yaml(list(typed.overrides))))
+        _write(files / "config" / "config.yaml", without_secrets(OmegaConf.to_yaml(cfg, resolve=True)))
+        _write(files / "config" / "overrides.yaml", without_secrets(OmegaConf.to_yaml(list(typed.overrides))))
         _write(files / "environment" / "requirements.txt", provenance.environment())
         evaluated.predictions.to_csv(files / "predictions.csv", index=False)
         evaluated.importance.to_csv(files / "feature_importance.csv", index=False)
@@ -127,7 +127,3 @@ def _package(model: BaseEstimator) -> str:
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
-
-
-def _without_passwords(text: str) -> str:
-    return re.sub(r"(://[^/\s@:]*):[^/\s@]+@", r"\1:***@", text)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from boston_exp import completion
+from boston_exp import checks, completion
 from boston_exp import config as configuration
 from boston_exp.errors import ExpectedFailure, InvalidConfig, InvalidData, Together, plainly, tell, terminable
 from boston_exp.sweep import points
@@ -31,10 +31,10 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
     hydra_config = HydraConfig.get()
     try:
         with points.job(hydra_config) as job:
-            typed = configuration.Typed(tuple(hydra_config.overrides.task), Path(hydra_config.runtime.cwd))
+            typed = configuration.Typed(_overrides(hydra_config), Path(hydra_config.runtime.cwd))
             config = configuration.parse(cfg, typed)
             destination = destinations.resolve(config, typed)
-            faults = [*configuration.faults(config), *destinations.faults(destination)]
+            faults = [*checks.faults(config), *destinations.faults(destination)]
             if faults:
                 raise InvalidConfig(*faults)
             metrics = train(cfg, typed, config, destination, _name(hydra_config), job)
@@ -90,18 +90,29 @@ def _name(hydra_config: HydraConf) -> str:
     """What distinguishes this run at a glance: the preset or the model, and what was changed in it."""
     changed = [
         override.lstrip("+").removeprefix("model.")
-        for override in hydra_config.overrides.task
+        for override in _overrides(hydra_config)
         if override.lstrip("+").startswith("model.")
     ]
     choices = hydra_config.runtime.choices
-    return " ".join([choices.get("experiment") or choices["model"], *changed])
+    return " ".join([choices.get("experiment") or choices.get("model") or "model", *changed])
+
+
+def _overrides(hydra_config: HydraConf) -> tuple[str, ...]:
+    """What was typed, interpolations as they are."""
+    return tuple(OmegaConf.to_container(hydra_config.overrides.task, resolve=False))  # type: ignore[arg-type]
 
 
 def main() -> None:
     """The command."""
-    with terminable(), plainly():
-        run()
-    completion.extend(sys.argv)
+    try:
+        with terminable(), plainly():
+            configuration.refuse_secrets(sys.argv[1:])
+            run()
+        completion.extend(sys.argv)
+    except SystemExit as stop:
+        points.leave(stop.code if isinstance(stop.code, int) else 1)
+        raise
+    points.leave(0)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def show(name: str, dataset: Dataset, rows: Split, metrics: dict[str, float], re
     table.add_column("training", justify="right")
     table.add_column("")
     for metric in METRICS:
-        cells = [HEADINGS[metric], f"{metrics[metric]:.4f}"]
+        cells = [HEADINGS[metric], f"{_number(metrics[metric])}"]
         if "rmse_ci_low" in metrics:
             cells.append(f"{metrics[f'{metric}_ci_low']:.4f} to {metrics[f'{metric}_ci_high']:.4f}")
         if "cv_rmse" in metrics:
@@ -56,3 +56,7 @@ def show_reused(name: str, done: Finished) -> None:
     scores = ", ".join(f"{HEADINGS[metric]} {done.metrics[metric]:.4f}" for metric in METRICS)
     console.print(f"[bold]{escape(name)}[/bold] is recorded already, nothing was trained: {scores}", soft_wrap=True)
     console.print(f"run id      {done.run_id}", soft_wrap=True)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"

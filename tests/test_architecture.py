@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "boston_exp"
-LEVEL = {"errors": 0, "config": 1, "completion": 1, "experiment": 2, "tracking": 2, "storage": 2}
+LEVEL = {"errors": 0, "config": 1, "checks": 2, "completion": 1, "experiment": 2, "tracking": 2, "storage": 2}
 COMMANDS = 3
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

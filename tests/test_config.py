@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from boston_exp import config
+from boston_exp import checks, config
 from boston_exp.config import Config, Range, Typed, decide
 from boston_exp.tracking import destination
 
@@ -36,7 +36,7 @@ def test_every_group_option_composes_and_holds(file: str) -> None:
     option = file.removesuffix(".yaml")
     group, _, name = option.partition("/")
     made = composed(f"{group}={name}", *NEEDS.get(option, []))
-    faults = [fault for fault in config.faults(made) if "x.csv does not exist" not in fault.says]
+    faults = [fault for fault in checks.faults(made) if "x.csv does not exist" not in fault.says]
     assert faults == []
 
 
@@ -70,13 +70,13 @@ def test_a_whole_number_range_takes_whole_numbers_only(value: object, holds: boo
 
 
 def test_a_share_is_an_alternative_to_a_count() -> None:
-    allowed = config.HYPERPARAMETERS["min_samples_split"]
+    allowed = checks.HYPERPARAMETERS["min_samples_split"]
     assert [value for value in (0, 0.0, 0.1, 1, 1.0, 1.5, 2, 2.5) if allowed.holds(value)] == [0.1, 1.0, 2]
 
 
 def test_hydra_accepts_every_range_that_the_schema_declares() -> None:
     """A default outside of its own range would refuse everybody."""
-    assert list(config._out_of_range("", composed())) == []
+    assert list(checks._out_of_range("", composed())) == []
 
 
 class TestWhoDecides:
@@ -129,7 +129,7 @@ def test_a_typed_path_starts_where_the_user_stands_and_one_of_conf_at_the_projec
 def test_a_password_in_a_uri_is_never_shown() -> None:
     made = composed("tracking.uri=postgresql+psycopg://me:hush@127.0.0.1/mlflow")
     where = destination.resolve(made, Typed(("tracking.uri=x",)))
-    assert where.shown_uri == "postgresql+psycopg://me:***@127.0.0.1/mlflow"
+    assert where.shown_uri == "postgresql+psycopg://***@127.0.0.1/mlflow"
 
 
 def test_the_schema_is_what_the_yaml_uses() -> None:

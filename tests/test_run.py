@@ -274,15 +274,91 @@ def test_environment_variables_decide_unless_overridden(
     assert "experiment mine" in result.out
 
 
-def test_run_returns_the_objective_to_whoever_sweeps(command: Command, tmp_path: Path) -> None:
-    """Read as a sweeper reads it: the job's return value."""
+def test_train_gives_the_metrics_that_the_objective_is_taken_from(tmp_path: Path) -> None:
     from hydra import compose, initialize_config_dir
 
     from boston_exp import config, run
+    from boston_exp.sweep.points import Alone
     from boston_exp.tracking.destination import Destination
 
-    with initialize_config_dir(str(config.CONF), version_base=None):
+    with initialize_config_dir(str(config.CONF)):
         cfg = compose("config", ["experiment=quick_test", "tracking=none", "figures=none", "objective.metric=mae"])
     parsed = config.parse(cfg, config.Typed())
-    returned = run.train(cfg, config.Typed(), parsed, Destination("none", "", "", None, ""), "x")
-    assert returned == pytest.approx(2.2, abs=0.3)
+    returned = run.train(cfg, config.Typed(), parsed, Destination("none", "", "", None, ""), "x", Alone())
+    assert returned["mae"] == pytest.approx(2.2, abs=0.3)
+
+
+def test_another_kind_of_the_same_estimator_is_stored_too(command: Command, store: Path) -> None:
+    """KNeighborsRegressor holds a tree or none, depending on its data: other types under one name."""
+    for neighbours in (250, 5):
+        result = command("model=knn", f"model.n_neighbors={neighbours}", "figures=none")
+        assert result.code == 0, result.err
+
+
+OWN = """
+from sklearn.base import BaseEstimator, RegressorMixin
+
+class Mean(RegressorMixin, BaseEstimator):
+    def fit(self, X, y):
+        self.mean_ = float(y.mean())
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def predict(self, X):
+        import numpy
+        return numpy.full(len(X), self.mean_)
+"""
+
+
+def test_an_estimator_of_the_users_own_is_trained_and_taken_along(
+    command: Command, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_mean.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = ("~model", "+model={_target_: own_mean.Mean}", "trusted_packages=[sklearn,own_mean]", "figures=none")
+    result = command(*own)
+    assert result.code == 0, result.err
+    run = only_run(store)
+    assert run.data.tags["framework"] == "own_mean"
+    (output,) = run.outputs.model_outputs
+    model = mlflow.MlflowClient(f"sqlite:///{store}").get_logged_model(output.model_id)
+    assert (Path(model.artifact_location.removeprefix("file://")) / "code" / "own_mean.py").exists()
+
+
+def test_an_open_random_state_gets_the_seed(command: Command, store: Path) -> None:
+    """The same fingerprint means the same result, whatever the estimator."""
+    network = (
+        "model=dummy",
+        "~model.strategy",
+        "model._target_=sklearn.neural_network.MLPRegressor",
+        "+model.max_iter=5",
+    )
+    for _ in range(2):
+        assert command(*network, "figures=none").code == 0
+    client = MlflowClient(f"sqlite:///{store}")
+    first, second = client.search_runs([client.get_experiment_by_name("boston-housing").experiment_id])
+    assert first.data.metrics["rmse"] == second.data.metrics["rmse"]
+
+
+def test_semicolons_decimal_commas_and_another_encoding(command: Command, store: Path, tmp_path: Path) -> None:
+    rows = "".join(f"{n},5;M\xfcnchen;{2 * n},0\n" for n in range(40))
+    (tmp_path / "my.csv").write_bytes(("gr\xf6\xdfe;ort;preis\n" + rows).encode("latin-1"))
+    result = command(
+        "data=csv", "data.path=my.csv", "data.target=preis", 'data.sep=";"', 'data.decimal=","',
+        "data.encoding=latin-1", "preprocess=tabular", "model=ridge", "figures=none",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    assert only_run(store).data.metrics["r2_score"] > 0.99
+
+
+def test_a_moved_project_is_told_where_its_artifacts_belong(command: Command, tmp_path: Path, store: Path) -> None:
+    quick = ("experiment=quick_test", "figures=none")
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    (old / "m.db").write_bytes(store.read_bytes())
+    assert command(*quick, f"tracking.uri=sqlite:///{old}/m.db").code == 0
+    old.rename(new)
+    result = command(*quick, f"tracking.uri=sqlite:///{new}/m.db")
+    assert result.code == 2
+    assert f"mv {new}/mlartifacts {old}/mlartifacts" in result.err
+    assert not old.exists()

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 
 from boston_exp.config import Config, Data
 from boston_exp.errors import Fault, InvalidData, did_you_mean
+
+LARGEST = 1e150  # whose square is still a number
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,11 @@ def recorded_md5(path: Path) -> str | None:
     pointer = path.with_name(path.name + ".dvc")
     if not pointer.is_file():
         return None
-    outs = yaml.safe_load(pointer.read_text())["outs"]
-    return next((out["md5"] for out in outs if out["path"] == path.name), None)
+    try:
+        outs = yaml.safe_load(pointer.read_text())["outs"]
+        return next((out.get("md5") for out in outs if out.get("path") == path.name), None)
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidData(Fault(f"{pointer} is not a .dvc file.", f"dvc add {path}   (writes it anew)")) from error
 
 
 def _differs_from_recorded(data: Data, md5: str) -> bool:
@@ -123,14 +131,15 @@ def _differs_from_recorded(data: Data, md5: str) -> bool:
 
 def _read_csv(data: Data, content: bytes) -> pd.DataFrame:
     try:
-        frame = _parsed(content, data.sep, data.header, tuple(data.columns) if data.columns else None)
+        frame = _parsed(content, data)
     except pd.errors.EmptyDataError:
         frame = pd.DataFrame()
-    except (pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:
+    except (pd.errors.ParserError, UnicodeDecodeError, LookupError, ValueError) as error:
         raise InvalidData(
             Fault(
                 f"data.path={data.path} cannot be read as a table: {error}".rstrip(". \n") + ".",
-                f"head -3 {data.path}   (then set data.sep, data.header and data.columns to fit)",
+                f"head -3 {data.path}   (then set data.sep, data.header, data.columns, data.encoding to fit, "
+                "quoted like 'data.sep=\";\"')",
             )
         ) from error
     if frame.empty:
@@ -143,23 +152,50 @@ def _read_csv(data: Data, content: bytes) -> pd.DataFrame:
     return frame.rename(columns=str)
 
 
+def _parsed(content: bytes, data: Data) -> pd.DataFrame:
+    columns = tuple(data.columns) if data.columns else None
+    return _table(content, data.sep, data.decimal, data.encoding, data.header, columns)
+
+
 @lru_cache(maxsize=1)  # the points of a sweep share their table
-def _parsed(content: bytes, sep: str, header: bool, columns: tuple[str, ...] | None) -> pd.DataFrame:
-    return pd.read_csv(
-        io.BytesIO(content),
-        sep=sep,
-        header=0 if header else None,
-        names=columns,
-        engine="c" if len(sep) == 1 or sep == r"\s+" else "python",
-    )
+def _table(
+    content: bytes, sep: str, decimal: str, encoding: str, header: bool, columns: tuple[str, ...] | None
+) -> pd.DataFrame:
+    """Raises ValueError where pandas would guess: rows longer than the header, two columns of one name."""
+    how: dict[str, Any] = {
+        "sep": sep,
+        "decimal": decimal,
+        "encoding": encoding,
+        "engine": "c" if len(sep) == 1 or sep == r"\s+" else "python",
+    }
+    if columns is None and header:
+        first = pd.read_csv(io.BytesIO(content), header=None, nrows=1, dtype=str, **how).iloc[0]
+        twice = sorted(set(first[first.duplicated()].dropna()))
+        if twice:
+            raise ValueError(f"two columns are named {', '.join(twice)}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(io.BytesIO(content), header=0 if header else None, names=columns, index_col=False, **how)
+        except pd.errors.ParserWarning as warning:
+            raise ValueError("rows have more fields than there are names for") from warning
 
 
 def _read_bundled(data: Data, trusted: list[str]) -> pd.DataFrame:
-    bunch = instantiate(
-        {"_target_": data.loader, "as_frame": True},
-        _execution_whitelist_=[f"{package}.*" for package in trusted],
-    )
-    frame: pd.DataFrame = bunch.frame
+    try:
+        bunch = instantiate(
+            {"_target_": data.loader, "as_frame": True},
+            _execution_whitelist_=[f"{package}.*" for package in trusted],
+        )
+        frame: pd.DataFrame = bunch.frame
+    except (HydraException, ImportError, OSError, TypeError, ValueError, AttributeError) as error:
+        cause = str(error.__cause__ or error).partition("\n")[0].rstrip(".")
+        raise InvalidData(
+            Fault(
+                f"data.loader={data.loader} gives no table: {cause}.",
+                "python -m boston_exp.run data=diabetes   (a loader takes as_frame=True, as in sklearn.datasets)",
+            )
+        ) from error
     return frame
 
 
@@ -204,6 +240,12 @@ def _value_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
         yield Fault(
             f"data.target={data.target} is not numeric{example}{_where(data, bad)}.",
             "python -m boston_exp.run … data.target=<numeric column>   (this runner does regression)",
+        )
+    elif len(y) > 1 and not gaps.size and (y.max() == y.min() or y.abs().max() > LARGEST):
+        problem = f"is {y.iloc[0]} in every row" if y.max() == y.min() else f"has values beyond {LARGEST:g}"
+        yield Fault(
+            f"data.target={data.target} {problem}: there is nothing to learn.",
+            "python -m boston_exp.run … data.target=<another column>",
         )
     numbers = frame.select_dtypes("number")
     infinite = [str(column) for column in numbers.columns if np.isinf(numbers[column]).any()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -72,12 +73,12 @@ def evaluate(
     start = time.perf_counter()
     fitted = clone(estimator).fit(rows.X_train, rows.y_train)
     fit_done = time.perf_counter()
-    predicted = np.asarray(fitted.predict(rows.X_test), dtype=np.float64)
+    predicted = np.asarray(fitted.predict(rows.X_test), dtype=np.float64).reshape(len(rows.X_test))
     predict_done = time.perf_counter()
     y_test = rows.y_test.to_numpy()
     metrics |= _scores(y_test, predicted)
     metrics |= _intervals(y_test, predicted, evaluation.n_resamples, seed)
-    train_predicted = np.asarray(fitted.predict(rows.X_train), dtype=np.float64)
+    train_predicted = np.asarray(fitted.predict(rows.X_train), dtype=np.float64).reshape(len(rows.X_train))
     metrics |= _scores(rows.y_train.to_numpy(), train_predicted, "train_")
     metrics |= {"fit_seconds": fit_done - start, "predict_seconds": predict_done - fit_done}
     importance, method = _importance(fitted, rows, seed, unit)
@@ -103,7 +104,9 @@ def _cross_validate(
     folds: list[dict[str, float]] = []
     for inside, outside in KFold(n_splits, shuffle=True, random_state=seed).split(rows.X_train):
         fitted = clone(estimator).fit(rows.X_train.iloc[inside], rows.y_train.iloc[inside])
-        folds.append(_scores(rows.y_train.iloc[outside].to_numpy(), fitted.predict(rows.X_train.iloc[outside])))
+        folds.append(
+            _scores(rows.y_train.iloc[outside].to_numpy(), np.ravel(fitted.predict(rows.X_train.iloc[outside])))
+        )
         reached(len(folds), _over_folds(folds))
     return _over_folds(folds)
 
@@ -121,16 +124,18 @@ def _intervals(y: np.ndarray, predicted: np.ndarray, n_resamples: int, seed: int
     def scores(y: np.ndarray, predicted: np.ndarray, axis: int) -> np.ndarray:
         return np.stack([score(y, predicted) for score in SCORES.values()])
 
-    interval = bootstrap(
-        (y, predicted),
-        scores,
-        paired=True,
-        vectorized=True,
-        n_resamples=n_resamples,
-        batch=max(1, 10_000_000 // len(y)),  # bounds the memory on large tables
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
+    with warnings.catch_warnings(), np.errstate(all="ignore"):  # a resample without spread has no R²: it shows as nan
+        warnings.simplefilter("ignore")
+        interval = bootstrap(
+            (y, predicted),
+            scores,
+            paired=True,
+            vectorized=True,
+            n_resamples=n_resamples,
+            batch=max(1, 10_000_000 // len(y)),  # bounds the memory on large tables
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
     return {
         f"{name}_ci_{side}": float(limit)
         for side, limits in (("low", interval.low), ("high", interval.high))

@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra.errors import HydraException
 from hydra.utils import instantiate
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier, is_clusterer, is_outlier_detector
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
@@ -30,7 +30,18 @@ def build(config: Config) -> BaseEstimator:
         faults += more
     if faults:
         raise InvalidConfig(*faults)
-    return model if preprocess is None else Pipeline([("preprocess", preprocess), ("model", model)])
+    estimator = model if preprocess is None else Pipeline([("preprocess", preprocess), ("model", model)])
+    return _seeded(estimator, config.seed)
+
+
+def _seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:
+    """Every random_state that was left open gets the seed: the same fingerprint means the same result."""
+    if hasattr(estimator, "get_params"):
+        params = estimator.get_params(deep=True)
+        unset = [name for name, value in params.items() if name.endswith("random_state") and value is None]
+        if unset:
+            estimator.set_params(**dict.fromkeys(unset, seed))
+    return estimator
 
 
 def check_suits(estimator: BaseEstimator, dataset: Dataset) -> None:
@@ -51,7 +62,7 @@ def final_step(estimator: BaseEstimator) -> BaseEstimator:
 
 
 def _instantiate(group: str, node: dict[str, Any], whitelist: list[str]) -> tuple[Any, list[Fault]]:
-    target = str(node["_target_"])
+    target = str(node.get("_target_"))
     show = f"python -m boston_exp.run --cfg job --package {group}   (shows what {target} is given)"
     try:
         kind = instantiate({"_target_": target, "_partial_": True}, _execution_whitelist_=whitelist).func
@@ -63,18 +74,17 @@ def _instantiate(group: str, node: dict[str, Any], whitelist: list[str]) -> tupl
     try:
         made = instantiate(node, _execution_whitelist_=whitelist, _convert_="all")
         for part in (made, *_parts(made)):
-            validate = getattr(part, "_validate_params", None)  # scikit-learn's own check, else made at fit
-            if validate:
-                validate()
+            if hasattr(part, "_parameter_constraints"):  # scikit-learn's own check, else made at fit
+                part._validate_params()
     except (HydraException, TypeError, ValueError) as error:
         return None, [Fault(f"{group}: {_cause(error)}", show)]
     needs = ("fit", "predict") if group == "model" else ("fit", "transform")
     if isinstance(made, type) or not all(hasattr(made, name) for name in needs):
         return None, [Fault(f"{group}._target_={target} has no {' and '.join(needs)}.", show)]
-    if is_classifier(made):
+    if is_classifier(made) or is_clusterer(made) or is_outlier_detector(made):
         return None, [
             Fault(
-                f"{group}._target_={target} is a classifier; this runner does regression.",
+                f"{group}._target_={target} is not a regressor; this runner does regression.",
                 "python -m boston_exp.run model=random_forest",
             )
         ]

@@ -21,6 +21,10 @@ from boston_exp.config import PROJECT_ROOT, Config
 NUMERIC_LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 
 
+CODE = ("boston_exp", "conf")  # where a new file that nobody has added to git can change a result
+PLAIN = ("--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/")  # whatever the user's own settings are
+
+
 @dataclass(frozen=True)
 class Code:
     """The state of the project's git repository; commit is None where there is none."""
@@ -36,7 +40,8 @@ def code() -> Code:
     commit = _git("rev-parse", "HEAD").decode().strip()
     if not commit:
         return Code(None, False, b"")
-    if not _git("status", "--porcelain"):
+    new = _git("ls-files", "--others", "--exclude-standard", "--", *CODE)
+    if not new and not _git("status", "--porcelain", "--untracked-files=no"):
         return Code(commit, False, b"")
     index = Path(_git("rev-parse", "--path-format=absolute", "--git-path", "index").decode().strip())
     with tempfile.TemporaryDirectory() as folder:  # a copy of the index, so that the user's own stays as it is
@@ -44,8 +49,8 @@ def code() -> Code:
         if index.exists():
             shutil.copy(index, copy)
         environment = {"GIT_INDEX_FILE": str(copy)}
-        _git("add", "--intent-to-add", "--", "boston_exp", "conf", environment=environment)
-        patch = _git("diff", "--binary", "HEAD", environment=environment)
+        _git("add", "--intent-to-add", "--", *CODE, environment=environment)
+        patch = _git("diff", *PLAIN, "--binary", "HEAD", environment=environment)
     return Code(commit, True, patch)
 
 
@@ -81,8 +86,8 @@ def fingerprint(config: Config, data_md5: str) -> str:
     """A digest of all that decides the result.
 
     In it: model, preprocess, evaluation, seed, how the table is read and split, the data's md5, versions of Python
-    and the numeric libraries, code of the trusted packages, the project's own code. Not in it: paths, names and
-    labels, who records, where bytes live, figures, what is selected by.
+    and the numeric libraries, code of the trusted packages, the project's own (this folder). Not in it: paths, names
+    and labels, who records, where bytes live, figures, what is selected by.
     """
     data, evaluation = asdict(config.data), asdict(config.evaluation)
     for key in ("name", "path", "target_label", "target_unit", "allow_changed"):

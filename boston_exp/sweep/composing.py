@@ -36,7 +36,8 @@ class QuickLoader:
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         overrides = tuple(sweep_overrides)
-        shape = tuple(self._shape(override) for override in overrides)
+        sweep = (str(master_config.hydra.sweep.dir), *master_config.hydra.overrides.hydra)
+        shape = (*sweep, *(self._shape(override) for override in overrides))
         if shape in _composed:
             base, its_overrides = _composed[shape]
             changed = [each for each, its in zip(overrides, its_overrides, strict=True) if each != its]

@@ -5,36 +5,30 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from boston_exp import checks, tracking
 from boston_exp import config as configuration
-from boston_exp import tracking
 from boston_exp.config import CONF, Config, Typed
 from boston_exp.errors import Fault, InvalidConfig, Refused
 from boston_exp.sweep import points as files
 from boston_exp.sweep.points import State, Task
 from boston_exp.sweep.screen import Screen
+from boston_exp.sweep.workers import Workers, ray_nodes_elsewhere
 from boston_exp.tracking import destination as destinations
 from boston_exp.tracking.protocol import SweepPlan
 
 if TYPE_CHECKING:
     from boston_exp.sweep.plugins import _Extended
-
-POLL = 0.05  # seconds between looks at what the workers have said
-PATIENCE = 5.0  # seconds for workers to close their runs when they are told to end
 
 
 @dataclass(frozen=True)
@@ -71,18 +65,26 @@ class _Stopped(BaseException):
     """max_failures is reached: leaves the launcher, whatever it is doing."""
 
 
-def check_space(space: dict[str, Override]) -> None:
-    """Raise InvalidConfig for a range without values, which would be a sweep without points."""
-    empty = []
+def values(space: dict[str, Override]) -> list[list[str]]:
+    """Every value of every parameter, as an override.
+
+    Raises InvalidConfig for a range without values, which would be a sweep without points, or with no end of them.
+    """
+    found: list[list[str]] = []
+    faults: list[Fault] = []
     for key, override in space.items():
-        try:
-            values = list(override.sweep_string_iterator()) if override.is_discrete_sweep() else [""]
-        except (ValueError, HydraException):
-            values = []
-        if not values:
-            empty.append(Fault(f"{override.input_line} has no values.", f"python -m boston_exp.run -m … {key}=1,2,3"))
-    if empty:
-        raise InvalidConfig(*empty)
+        found.append([])
+        if not override.is_discrete_sweep():
+            optuna = f"python -m boston_exp.run -m hydra/sweeper=optuna '{override.input_line}'"
+            faults.append(Fault(f"{override.input_line} has no end of values for a grid.", optuna))
+            continue
+        with suppress(ValueError, HydraException):
+            found[-1] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        if not found[-1]:
+            faults.append(Fault(f"{override.input_line} has no values.", f"python -m boston_exp.run -m … {key}=1,2,3"))
+    if faults:
+        raise InvalidConfig(*faults)
+    return found
 
 
 class Sweep:
@@ -96,9 +98,7 @@ class Sweep:
         assert sweeper.launcher is not None
         self._master = sweeper.config
         self._loader = sweeper.hydra_context.config_loader
-        self._launcher = sweeper.launcher
-        self._in_process = isinstance(sweeper.launcher, BasicLauncher)
-        self._target = str(self._master.hydra.launcher._target_)
+        self.workers = Workers(sweeper.launcher, self._master.hydra.launcher)
         self._dir = Path(str(self._master.hydra.sweep.dir))
         self.kind = kind
         self.space = space
@@ -130,8 +130,8 @@ class Sweep:
         """What is wrong with every point is refused now; what is wrong with one is that point's failure."""
         config = self.parsed(first)[1]
         self.destination = destinations.resolve(config, self.typed)
-        everywhere = {fault.says for fault in configuration.faults(self.parsed(last)[1])}
-        faults = [fault for fault in configuration.faults(config) if fault.says in everywhere]
+        everywhere = {fault.says for fault in checks.faults(self.parsed(last)[1])}
+        faults = [fault for fault in checks.faults(config) if fault.says in everywhere]
         faults += [*destinations.faults(self.destination), *self._launcher_faults()]
         if faults:
             raise InvalidConfig(*faults)
@@ -145,10 +145,10 @@ class Sweep:
         mend = (
             "python -m boston_exp.run -m … tracking.uri=http://<host>:5000   (an MLflow server that all of them reach)"
         )
-        if self._target.endswith("SlurmLauncher"):
+        if self.workers.target.endswith("SlurmLauncher"):
             yield Fault(f"Slurm's workers are on other machines and cannot share the sqlite store {path}.", mend)
-        if self._target.endswith("RayLauncher"):
-            away = _ray_nodes_elsewhere(self._master.hydra.launcher.ray.init)
+        if self.workers.target.endswith("RayLauncher"):
+            away = ray_nodes_elsewhere(self.workers.settings.ray.init)
             if away:
                 yield Fault(
                     f"Ray's nodes {', '.join(away)} are other machines and cannot share the sqlite store {path}.", mend
@@ -246,7 +246,7 @@ class Sweep:
                 self._take(Result(point, keys[point], "reused", done.run_id, done.metrics))
         tries = dict.fromkeys(todo, 0)
         while todo:
-            chunk = todo[: self._chunk()]
+            chunk = todo[: self.workers.chunk]
             error = self._launch(chunk)
             ended = {result.point for result in self.results[before:]}
             for point in chunk:
@@ -256,7 +256,7 @@ class Sweep:
             ended = {result.point for result in self.results[before:]}
             todo = [point for point in todo if point not in ended]
 
-    def _fail_if_hopeless(self, point: Point, key: str, tries: int, error: BaseException | None) -> None:
+    def _fail_if_hopeless(self, point: Point, key: str, tries: int, error: Exception | None) -> None:
         """A point that the launcher came back without: its configuration does not compose, or it was lost twice."""
         try:
             self.compose(point)
@@ -268,81 +268,24 @@ class Sweep:
             said = f"{type(error).__name__}: {error}" if error else "its worker ended before it began"
             self._take(Result(point, key, "failed", None, {}, said))
 
-    def _chunk(self) -> int:
-        """How many points a launcher gets at once.
-
-        Launchers keep what every job returns, a megabyte of configuration each, until the last one is back. An array
-        job of Slurm is worth more than that memory.
-        """
-        if self._in_process:
-            return 1
-        return sys.maxsize if "submitit" in self._target else 16 * self.workers
-
-    @property
-    def workers(self) -> int:
-        """How many points run at once."""
-        if self._in_process:
-            return 1
-        n_jobs = int(self._master.hydra.launcher.get("n_jobs", -1))
-        return n_jobs if n_jobs > 0 else max(1, _cores() + 1 + n_jobs)
-
-    def _launch(self, chunk: list[Point]) -> BaseException | None:
+    def _launch(self, chunk: list[Point]) -> Exception | None:
         """Hand a chunk to the launcher and take what its jobs say; gives what the launcher raised, if it did."""
         first, self._number = self._number, self._number + len(chunk)
-        waiting = {first + offset: (point, self.point_key(point)) for offset, point in enumerate(chunk)}
-        threads = None if self._in_process else max(1, _cores() // self.workers)
-        for number, (point, key) in waiting.items():
+        keys = [self.point_key(point) for point in chunk]
+        for offset, (point, key) in enumerate(zip(chunk, keys, strict=True)):
             trial = None
             if self.prunable and point.trial_id is not None:
                 trial = (self.study_name, point.trial_id, self.config.objective.metrics[0])
-            task = Task(key, dict(point.swept), self.parent.run_id, os.getpid(), threads, trial)
-            files.tell(self._dir, number, task)
-        overrides = [list(point.overrides) for point in chunk]
-        if self._in_process:
-            with files.listening(lambda number, state: self._heard(waiting, number, state)):
-                return _attempt(lambda: self._launcher.launch(overrides, initial_job_idx=first))
-        self._preload()
-        with _workers_ended() as launched:
-            raised: list[BaseException | None] = []
-            thread = threading.Thread(
-                target=lambda: raised.append(_attempt(lambda: self._launcher.launch(overrides, initial_job_idx=first))),
-                daemon=True,  # a pool that lost a worker waits for it for ever
-            )
-            thread.start()
-            self._watch(waiting, thread)
-            launched.clean = not thread.is_alive()
-        return raised[0] if raised else None
+            task = Task(key, dict(point.swept), self.parent.run_id, os.getpid(), self.workers.threads, trial)
+            files.tell(self._dir, first + offset, task)
 
-    def _watch(self, waiting: dict[int, tuple[Point, str]], launching: threading.Thread) -> None:
-        lost_at: float | None = None
-        seen: dict[int, int] = {}
-        while waiting:
-            alive = launching.is_alive()
-            heard = False
-            for number, state in files.news(self._dir, waiting, seen):
-                heard = True
-                self._heard(waiting, number, state)
-            for number in [number for number in waiting if number in seen]:
-                last = files.ask(self._dir, number)
-                if last and last.status == "running" and last.is_gone():
-                    lost_at = time.monotonic()
-                    message = "its worker was killed (out of memory?)"
-                    self._heard(waiting, number, replace(last, status="failed", message=message))
-            if not alive:
-                return
-            running = any(number in seen for number in waiting)
-            if heard:
-                lost_at = lost_at and time.monotonic()
-            if lost_at and not running and time.monotonic() - lost_at > 4 * PATIENCE:
-                return  # the launcher waits for a worker that is gone, and begins nothing new
-            time.sleep(POLL)
-        launching.join(PATIENCE)
+        def heard(number: int, state: State) -> None:
+            point, key = chunk[number - first], keys[number - first]
+            self._take(Result(point, key, state.status, state.run_id, state.metrics, state.message))
 
-    def _heard(self, waiting: dict[int, tuple[Point, str]], number: int, state: State) -> None:
-        if state.status not in files.ENDED or number not in waiting:
-            return
-        point, key = waiting.pop(number)
-        self._take(Result(point, key, state.status, state.run_id, state.metrics, state.message))
+        if self.workers.forks:
+            self._preload()
+        return self.workers.launch(self._dir, first, [list(point.overrides) for point in chunk], heard)
 
     def _take(self, result: Result) -> None:
         if result.status == "failed":
@@ -360,11 +303,10 @@ class Sweep:
 
     def _preload(self) -> None:
         """A worker that is forked from here starts at once with what is imported and read here."""
-        if self._master.hydra.launcher.get("backend") != "multiprocessing":
-            return
         from boston_exp import record, summary  # noqa: F401
         from boston_exp.experiment import evaluation, models, provenance  # noqa: F401
 
+        files.watch_forks()
         provenance.environment()
         provenance.code()
         with suppress(Refused):  # the first point may be a bad one
@@ -395,73 +337,11 @@ class StoppedEarly(Exception):
     """max_failures was reached; the parent run is FAILED."""
 
 
-def _attempt(launch: Any) -> BaseException | None:
-    try:
-        launch()
-    except Exception as error:  # whatever a launcher raises, the points that it did are not lost
-        return error
-    return None
-
-
-@dataclass
-class _Launched:
-    clean: bool = False
-
-
-@contextmanager
-def _workers_ended() -> Iterator[_Launched]:
-    """Leave no worker behind: told to end, given time to close their runs, then killed."""
-    me = psutil.Process()
-    before = set(me.children(recursive=True))
-    launched = _Launched()
-    try:
-        yield launched
-    finally:
-        if not launched.clean:
-            workers = [child for child in me.children(recursive=True) if child not in before]
-            for worker in workers:
-                _signal(worker.terminate)
-            _, stubborn = psutil.wait_procs(workers, timeout=PATIENCE)
-            for worker in stubborn:
-                _signal(worker.kill)
-            psutil.wait_procs(stubborn, timeout=PATIENCE)
-
-
-def _signal(send: Any) -> None:
-    try:
-        send()
-    except psutil.NoSuchProcess:
-        return
-
-
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _first_free_number(folder: Path) -> int:
     """Job folders are numbered; those of an earlier part are never written to again."""
     taken = [int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()] if folder.is_dir() else []
     return max(taken, default=-1) + 1
-
-
-def _ray_nodes_elsewhere(init: DictConfig) -> list[str]:
-    """Addresses of a Ray cluster's nodes that are not this machine; a cluster of its own making has none."""
-    if not init.get("address"):
-        return []
-    import ray
-
-    if not ray.is_initialized():
-        ray.init(**OmegaConf.to_container(init, resolve=True))  # type: ignore[arg-type]
-    own = {address.address for addresses in psutil.net_if_addrs().values() for address in addresses}
-    return sorted(
-        {
-            node["NodeManagerAddress"]
-            for node in ray.nodes()  # type: ignore[no-untyped-call]
-            if node["Alive"]
-        }
-        - own
-    )

@@ -5,13 +5,13 @@ docs/decisions/0006-sweeps.md says why Hydra's basic sweeper and hydra-optuna-sw
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
@@ -75,9 +75,9 @@ class GridSweeper(_Extended):
         latest = {override.get_key_element(): override for override in overrides}  # what is typed wins over a preset
         with _told_plainly():
             space = {key: override for key, override in latest.items() if override.is_sweep_override()}
-            engine.check_space(space)
-            batches = BasicSweeper.split_arguments(list(latest.values()), None)
-            points = [engine.Point.of(overrides, space) for overrides in batches[0]]
+            values = engine.values(space)
+            fixed = [str(override.input_line) for key, override in latest.items() if key not in space]
+            points = [engine.Point.of([*combination, *fixed], space) for combination in itertools.product(*values)]
             with engine.Sweep(self, "grid", space, points[0], points[-1], len(points)) as sweep:
                 sweep.run(points)
         sweep.exit()

@@ -11,7 +11,9 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -25,6 +27,7 @@ from hydra.types import RunMode
 from boston_exp.errors import Pruned, terminable
 
 FOLDER = ".points"
+PATIENCE = 2.5  # seconds for a worker to close its run when it is told to end
 ENDED = ("finished", "reused", "pruned", "failed")
 
 
@@ -91,6 +94,11 @@ def news(sweep_dir: Path, numbers: Container[int], seen: dict[int, int]) -> Iter
 
 def tell(sweep_dir: Path, number: int, task: Task) -> None:
     _write(sweep_dir / FOLDER / f"{number}.task", asdict(task))
+
+
+def withdraw(sweep_dir: Path, number: int) -> None:
+    """Whoever still has this point in a queue is not to begin it."""
+    (sweep_dir / FOLDER / f"{number}.task").unlink(missing_ok=True)
 
 
 def ask(sweep_dir: Path, number: int) -> State | None:
@@ -172,15 +180,17 @@ class InSweep:
 def job(hydra_config: HydraConf) -> Iterator[Job]:
     """The job that this configuration belongs to; how it ends is told to the main process of the sweep."""
     file = Path(hydra_config.sweep.dir) / FOLDER / f"{hydra_config.job.get('num')}.task"
-    if hydra_config.mode != RunMode.MULTIRUN or not file.exists():
+    if hydra_config.mode != RunMode.MULTIRUN or not file.parent.exists():
         yield Alone()
         return
+    if not file.exists():
+        raise RuntimeError("this point was withdrawn: the main process gave up on the launcher that has it")
     task = Task(**json.loads(file.read_text()))
     current = InSweep(file.with_suffix(".state"), task, _pruner(hydra_config, task))
+    end_with(task.main_pid)
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         stack.enter_context(terminable())
-        stack.enter_context(_orphan_watch(task.main_pid))
         if task.threads is not None:
             stack.enter_context(_at_most(task.threads))
         current.say("running")
@@ -208,27 +218,35 @@ def _quiet() -> Iterator[None]:
             root.addHandler(screen)
 
 
-@contextmanager
-def _orphan_watch(main_pid: int) -> Iterator[None]:
-    """End this worker, tidily, once the main process is gone: nobody is left to take its result."""
-    if os.getppid() != main_pid:  # the main process itself, or a worker that somebody else looks after
-        yield
+def end_with(main_pid: int) -> None:
+    """End this worker once the main process is gone: nobody is left to take its result, or to give it another job.
+
+    A job is ended tidily, its run closed as KILLED; a worker without one just ends. Does nothing in the main
+    process, nor in a worker that somebody else looks after (Ray, Slurm).
+    """
+    if os.getppid() != main_pid or _watching:
         return
-    done = threading.Event()
 
     def watch() -> None:
-        while not done.wait(1.0):
-            if os.getppid() != main_pid:
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
+        while os.getppid() == main_pid:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(PATIENCE)
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    thread = threading.Thread(target=watch, name="orphan-watch", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    _watching.append(True)
+    threading.Thread(target=watch, name="end-with-main", daemon=True).start()
+
+
+_watching: list[bool] = []
+_forking: list[int] = []
+
+
+def watch_forks() -> None:
+    """From here on every fork of this process ends with it, whether it gets a job or not."""
+    if not _forking:
+        os.register_at_fork(after_in_child=lambda: end_with(os.getppid()))
+    _forking.append(os.getpid())
 
 
 @contextmanager
@@ -255,3 +273,14 @@ def _pruner(hydra_config: HydraConf, task: Task) -> Callable[[int, dict[str, flo
     from boston_exp.sweep.study import reporter
 
     return reporter(hydra_config, *task.trial)
+
+
+abandoned: list[bool] = []
+
+
+def leave(code: int) -> None:
+    """End the process if a launcher was left behind: its pool would wait at exit for workers that are gone."""
+    if abandoned:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

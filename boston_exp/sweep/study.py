@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from boston_exp.errors import Fault, InvalidConfig
-from boston_exp.sweep.engine import Point, Result, Sweep, check_space
+from boston_exp.sweep.engine import Point, Result, Sweep, values
 from boston_exp.tracking import liveness
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def search(sweeper: OptunaSweeper, arguments: list[str]) -> Sweep:
         with _told(sweeper.storage):
             study = _open(sweeper, sweep)
         _take_up(study, sweep, space, fixed)
-        batch = sweep.workers if sweeper.n_jobs < 1 else sweeper.n_jobs
+        batch = sweep.workers.count if sweeper.n_jobs < 1 else sweeper.n_jobs
         while (left := sweeper.n_trials - len(_counted(study))) > 0:
             _run_batch(study, sweep, distributions, fixed, min(batch, left), sweeper)
         sweep.importances = _importances(study, sweep)
@@ -71,7 +71,7 @@ def reporter(
 
 
 def _distributions(space: dict[str, Override]) -> dict[str, BaseDistribution]:
-    check_space({key: override for key, override in space.items() if override.is_discrete_sweep()})
+    values({key: override for key, override in space.items() if override.is_discrete_sweep()})
     faults: list[Fault] = []
     made: dict[str, BaseDistribution] = {}
     for key, override in space.items():
@@ -90,12 +90,12 @@ def _distributions(space: dict[str, Override]) -> dict[str, BaseDistribution]:
 
 
 def _corner(distributions: dict[str, BaseDistribution], fixed: list[str], space: dict[str, Any], side: int) -> Point:
-    def value(distribution: BaseDistribution) -> object:
+    def end(distribution: BaseDistribution) -> object:
         if isinstance(distribution, CategoricalDistribution):
             return distribution.choices[side]
         return distribution.low if side == 0 else distribution.high  # type: ignore[attr-defined]
 
-    pairs = [f"{key}={_typed(value(distribution))}" for key, distribution in distributions.items()]
+    pairs = [f"{key}={_typed(end(distribution))}" for key, distribution in distributions.items()]
     return Point.of([*pairs, *fixed], space)
 
 
@@ -269,9 +269,9 @@ def _run_batch(
         trial = asked.pop(result.point)
         if result.run_id:
             trial.set_user_attr(RUN, result.run_id)
-        values = [result.metrics.get(metric, math.nan) for metric in metrics]
-        if result.status in ("finished", "reused") and not any(map(math.isnan, values)):
-            study.tell(trial, values)
+        scores = [result.metrics.get(metric, math.nan) for metric in metrics]
+        if result.status in ("finished", "reused") and not any(map(math.isnan, scores)):
+            study.tell(trial, scores)
         elif result.status == "pruned":
             study.tell(trial, state=TrialState.PRUNED)
         else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boston_exp.config import Config, Typed, decide
-from boston_exp.errors import Fault
+from boston_exp.errors import Fault, without_secrets
 from boston_exp.tracking import sqlite_store
 
 SQLITE = "sqlite:///"
@@ -33,7 +33,7 @@ class Destination:
         path = self.sqlite_path
         if path is not None and path.parent == Path.cwd():
             return SQLITE + path.name
-        return re.sub(r"://([^/@:]*):[^/@]*@", r"://\1:***@", self.uri)
+        return without_secrets(self.uri)
 
 
 def resolve(config: Config, typed: Typed) -> Destination:

@@ -13,12 +13,14 @@ import psutil
 
 PROCESS, HEARTBEAT = "boston_exp.process", "boston_exp.heartbeat"
 INTERVAL = 30.0  # seconds between heartbeats
+CLOCK = 30.0  # seconds: a clock that is set moves the start of every process a little
 SILENCE = 20 * INTERVAL  # after which a run of another host counts as dead; its pid cannot be looked up from here
 
 
 def tags() -> dict[str, str]:
     """What an open run carries: host, pid, start of the process (pids are used again), and the time now."""
-    return {PROCESS: _identity(os.getpid()), HEARTBEAT: f"{time.time():.0f}"}
+    process = f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
+    return {PROCESS: process, HEARTBEAT: f"{time.time():.0f}"}
 
 
 def is_dead(run_tags: dict[str, str]) -> bool:
@@ -26,18 +28,13 @@ def is_dead(run_tags: dict[str, str]) -> bool:
     process, heartbeat = run_tags.get(PROCESS), run_tags.get(HEARTBEAT)
     if process is None or heartbeat is None:
         return False
-    host, pid, _ = process.rsplit(" ", 2)
+    host, pid, started = process.rsplit(" ", 2)
     if host != socket.gethostname():
         return time.time() - float(heartbeat) > SILENCE
-    return process != _identity(int(pid))
-
-
-def _identity(pid: int) -> str:
     try:
-        started = psutil.Process(pid).create_time()
+        return abs(psutil.Process(int(pid)).create_time() - float(started)) > CLOCK
     except psutil.NoSuchProcess:
-        return "gone"
-    return f"{socket.gethostname()} {pid} {started:.2f}"
+        return True
 
 
 class Heartbeat:

@@ -13,9 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a training run talks to nobody it was not told of
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# MLflow's own 7 retries of 120 s each would hold a training up for minutes of silence
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 
 import pandas as pd
 from mlflow import MlflowClient
@@ -25,7 +30,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
 
-from boston_exp.errors import ExpectedFailure, Fault, Pruned, RecordingFailed, StoreUnusable
+from boston_exp.errors import ExpectedFailure, Fault, Pruned, RecordingFailed, StoreUnusable, without_secrets
 from boston_exp.tracking import liveness, sqlite_store
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.protocol import Finished, Outcome, Plan, SweepPlan
@@ -35,7 +40,7 @@ MAX_PARAM = 6000  # characters; MLflow refuses more
 MAX_TAG = 8000
 MODEL_OF = "best.model_of"
 RESULTS = "results.csv"  # of a sweep, on its parent: also the memory of which points were reused
-for noisy in ("mlflow", "alembic"):  # migrations and hints that a user of this runner can do nothing about
+for noisy in ("mlflow", "alembic", "urllib3"):  # migrations and hints that a user of this runner can do nothing about
     logging.getLogger(noisy).setLevel(logging.ERROR)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors reach us as exceptions
 
@@ -159,25 +164,27 @@ class MlflowRecording(_Recording):
                 digest=plan.dataset_md5,
             )
         entity = DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])
-        self._client.log_inputs(self.run_id, datasets=[entity])
+        try:
+            self._client.log_inputs(self.run_id, datasets=[entity])
+        except MlflowException as error:  # another process was adding the same data set at this moment: it is there now
+            if "UNIQUE constraint" not in str(error) and "duplicate key" not in str(error):
+                raise
+            self._client.log_inputs(self.run_id, datasets=[entity])
 
     def log(self, outcome: Outcome) -> None:
-        plan = self._plan
+        origin = {"dataset_name": self._plan.dataset_name, "dataset_digest": self._plan.dataset_md5}
         with _told_as(RecordingFailed, self._destination):
-            self._client.log_artifacts(self.run_id, str(outcome.files))
             model_id = None
-            if outcome.store_model:
-                from boston_exp.tracking import mlflow_model  # imports mlflow.sklearn: 0.5 s that only a model is worth
+            try:
+                self._client.log_artifacts(self.run_id, str(outcome.files))
+                if outcome.store_model:
+                    from boston_exp.tracking import mlflow_model  # imports mlflow.sklearn, which only a model is worth
 
-                model_id = mlflow_model.save(self._client, self._experiment_id, self.run_id, plan.params, outcome)
-            _log_metrics(
-                self._client,
-                self.run_id,
-                outcome.metrics,
-                model_id=model_id,
-                dataset_name=plan.dataset_name,
-                dataset_digest=plan.dataset_md5,
-            )
+                    model_id = mlflow_model.save(
+                        self._client, self._experiment_id, self.run_id, self._plan.params, outcome
+                    )
+            finally:  # a full disk under the artifacts is no reason to lose the scores
+                _log_metrics(self._client, self.run_id, outcome.metrics, model_id=model_id, **origin)
 
 
 class MlflowSweepRecording(_Recording):
@@ -288,9 +295,10 @@ def _connect(destination: Destination) -> tuple[MlflowClient, str]:
         sqlite_store.create(destination.sqlite_path, destination.artifact_root)
     client = MlflowClient(destination.uri)
     experiment_id = _experiment(client, destination)
-    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+    everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
+    for run in client.search_runs(everywhere, "attributes.status = 'RUNNING'"):
         if liveness.is_dead(run.data.tags):
-            last_seen = int(run.data.tags[liveness.HEARTBEAT]) * 1000
+            last_seen = max(int(run.data.tags[liveness.HEARTBEAT]) * 1000, run.info.start_time)
             message = "the process ended without closing its run"
             _close(client, run.info.run_id, "KILLED", message, end_time=last_seen)
             log.warning("run %s was left open by a process that is gone: closed as KILLED", run.info.run_id)
@@ -302,7 +310,7 @@ def _experiment(client: MlflowClient, destination: Destination) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         root = destination.artifact_root
-        location = root and (root if "://" in root else Path(root).as_uri()) + f"/{name}"
+        location = root and (root if "://" in root else Path(root).as_uri()) + f"/{quote(name, safe='')}"
         try:
             return client.create_experiment(name, artifact_location=location)
         except MlflowException:  # another process was faster
@@ -317,7 +325,22 @@ def _experiment(client: MlflowClient, destination: Destination) -> str:
                 f"--experiment-id {experiment.experiment_id}   (or choose another: tracking.experiment_name=<name>)",
             )
         )
-    return experiment.experiment_id
+    _check_not_moved(experiment.artifact_location, destination)
+    return str(experiment.experiment_id)
+
+
+def _check_not_moved(location: str, destination: Destination) -> None:
+    """MLflow keeps absolute paths: after a project folder was moved it would write to the old place, and not say so."""
+    path = Path(unquote(location.removeprefix("file://")))
+    if destination.sqlite_path is None or not location.startswith("file://") or path.parent.is_dir():
+        return
+    if destination.artifact_root != str(path.parent):
+        raise StoreUnusable(
+            Fault(
+                f"The artifacts of {destination.shown_uri} belong into {path.parent}, which is gone: was it moved?",
+                f"mv {destination.artifact_root} {path.parent}   (or begin anew: tracking.experiment_name=<name>)",
+            )
+        )
 
 
 def _close(
@@ -329,7 +352,7 @@ def _close(
     end_time: int | None = None,
 ) -> None:
     """End a run that did not finish, and the model that it may have been writing."""
-    said = {"error": message, **(tags or {})}
+    said = {"error": without_secrets(message), **(tags or {})}
     client.log_batch(run_id, tags=[RunTag(name, value[:MAX_TAG]) for name, value in said.items()])
     outputs = client.get_run(run_id).outputs
     for output in outputs.model_outputs if outputs else []:
@@ -354,12 +377,21 @@ def _told_as(kind: type[ExpectedFailure], destination: Destination) -> Iterator[
     """What MLflow, SQLAlchemy and the disk can throw, as one clear message."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        text = str(error)
-        reason = text.partition("\n")[0]
-        mend = "python -m boston_exp.run … tracking.uri=sqlite:///other.db"
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        text = without_secrets(str(error))
+        place, mend = destination.shown_uri, "python -m boston_exp.run … tracking.uri=sqlite:///other.db"
+        if isinstance(error, OSError) and error.filename:
+            place, mend = (
+                str(error.filename),
+                "python -m boston_exp.run … tracking.artifact_root=<a folder to write to>",
+            )
         if "No space left" in text or "disk is full" in text:
             mend = f"df -h {destination.artifact_root or '.'}   (free some space, then run again)"
         elif "out-of-date database schema" in text:
             mend = f"mlflow db upgrade {destination.shown_uri}   (after a backup of the file)"
-        raise kind(Fault(f"{destination.shown_uri} cannot be used: {reason}", mend)) from error
+        elif isinstance(error, ImportError):
+            mend = f"{sys.executable} -m pip install {error.name}"
+        elif destination.uri.startswith("http"):
+            mend = "start the server, or record here: python -m boston_exp.run … tracking.uri=sqlite:///mlflow.db"
+        reason = text.partition("\n")[0]
+        raise kind(Fault(f"{place} cannot be used: {reason}", mend)) from error

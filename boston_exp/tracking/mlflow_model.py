@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import mlflow.sklearn
 import skops.io
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, infer_signature
 
 from boston_exp.errors import Fault, RecordingFailed
@@ -33,32 +36,56 @@ def save(client: MlflowClient, experiment_id: str, run_id: str, params: dict[str
             model_uuid=model.model_id,
             model_id=model.model_id,
         )
-        mlflow.sklearn.save_model(
-            outcome.estimator,
-            path,
-            mlflow_model=described,
-            signature=infer_signature(outcome.X, outcome.predicted),
-            input_example=outcome.X.head(5),
-            pip_requirements=list(outcome.requirements),
-            serialization_format="skops",
-            skops_trusted_types=_types_inside(outcome),
-        )
+        _write(outcome, path, described)
         client.log_model_artifacts(model.model_id, str(path))
     client.finalize_logged_model(model.model_id, "READY")
     return str(model.model_id)
 
 
+def _write(outcome: Outcome, path: Path, described: Model) -> None:
+    """The model's folder. Another fit of the same kind can hold other types: then they are worked out anew."""
+    for known in (True, False):
+        try:
+            mlflow.sklearn.save_model(
+                outcome.estimator,
+                path,
+                mlflow_model=described,
+                signature=infer_signature(outcome.X, outcome.predicted),
+                input_example=outcome.X.head(5),
+                pip_requirements=list(outcome.requirements),
+                code_paths=_own_code(outcome) or None,
+                serialization_format="skops",
+                skops_trusted_types=_types_inside(outcome, known),
+            )
+            return
+        except MlflowException as error:
+            if not known or "untrusted" not in str(error).lower():
+                raise
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _own_code(outcome: Outcome) -> list[str]:
+    """Modules of the user that are installed nowhere: the model takes them along."""
+    found = []
+    for package in outcome.trusted_packages:
+        module = sys.modules.get(package)
+        if module is not None and module.__file__ and "site-packages" not in module.__file__:
+            file = Path(module.__file__)
+            found.append(str(file.parent if file.name == "__init__.py" else file))
+    return found
+
+
 _types_by_class: dict[tuple[str, ...], list[str]] = {}
 
 
-def _types_inside(outcome: Outcome) -> list[str]:
+def _types_inside(outcome: Outcome, known: bool) -> list[str]:
     """The types that skops wants to see named, all of them from trusted packages.
 
     Worked out once per process and kind of estimator: it takes a second dump of the model.
     """
     parts = (outcome.estimator, *outcome.estimator.get_params().values())
     key = tuple(sorted({type(part).__qualname__ for part in parts}))
-    if key not in _types_by_class:
+    if not known or key not in _types_by_class:
         _types_by_class[key] = skops.io.get_untrusted_types(data=skops.io.dumps(outcome.estimator))
     found = _types_by_class[key]
     trusted = {"numpy", "scipy", "builtins", *outcome.trusted_packages}

@@ -28,6 +28,8 @@ def faults(path: Path) -> list[Fault]:
     try:
         return _content_faults(path, elsewhere)
     except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return []  # somebody is writing at this moment: MLflow waits for its turn
         if "readonly" in str(error) or "unable to open" in str(error):
             return [
                 Fault(
@@ -83,13 +85,9 @@ def _content_faults(path: Path, elsewhere: str) -> list[Fault]:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
         if not {"alembic_version", "experiments"} <= tables:
             return [Fault(f"{path} is the database of another program, not an MLflow store.", elsewhere)]
-        (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.rollback()
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error):  # somebody else is writing at this moment: it can be written
-                raise
+        (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone() or ("none",)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
     finally:
         connection.close()
     if version not in _known_schemas():

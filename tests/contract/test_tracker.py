@@ -63,7 +63,7 @@ def destination(request: pytest.FixtureRequest, store: Path, tmp_path: Path) -> 
 
 @pytest.fixture
 def tracker(destination: Destination) -> Tracker:
-    return tracking.open_tracker(destination, "all")
+    return tracking.open_tracker(destination)
 
 
 TABLE = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "y": [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]})
@@ -84,7 +84,7 @@ def outcome(folder: Path) -> Outcome:
     (folder / "files" / "config" / "config.yaml").write_text("seed: 42\n")
     model = Ridge().fit(TABLE[["a"]], TABLE["y"])
     predicted = model.predict(TABLE[["a"]])
-    return Outcome({"rmse": 1.5}, folder / "files", model, TABLE[["a"]], predicted, ("mlflow",), ("sklearn",))
+    return Outcome({"rmse": 1.5}, folder / "files", model, TABLE[["a"]], predicted, ("mlflow",), ("sklearn",), True)
 
 
 def recorded(destination: Destination) -> list:

@@ -62,6 +62,8 @@ def test_commit_and_patch_together_are_what_ran(repository: Path, tmp_path_facto
 def test_an_ignored_secret_is_not_in_the_patch(repository: Path) -> None:
     (repository / ".gitignore").write_text(".env\n")
     (repository / ".env").write_text("AWS_SECRET_ACCESS_KEY=hush\n")
+    (repository / "conf" / "new.yaml").write_text("a: 1\n")
+    git("add", ".gitignore", cwd=repository)
     assert provenance.code().dirty
     assert b"hush" not in provenance.code().patch
 
@@ -99,6 +101,8 @@ DECIDES: list[Callable[[Config], Any]] = [
     lambda c: setattr(c.data, "test_size", 0.25),
     lambda c: setattr(c.data, "sep", ";"),
     lambda c: setattr(c.data, "header", False),
+    lambda c: setattr(c.data, "decimal", ","),
+    lambda c: setattr(c.data, "encoding", "latin-1"),
     lambda c: setattr(c.data, "columns", ["y", "p"]),
     lambda c: setattr(c.data, "loader", "sklearn.datasets.load_diabetes"),
     lambda c: setattr(c.evaluation, "n_splits", 5),

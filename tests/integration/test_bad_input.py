@@ -76,7 +76,7 @@ def test_what_hydra_refuses_keeps_its_message_and_code(command: Command, store: 
         (["evaluation.n_resamples=-3"], "evaluation.n_resamples=-3 is not possible"),
         (["evaluation.n_resamples=5"], "evaluation.n_resamples=5 is not possible"),
         (["figures.dpi=0"], "figures.dpi=0 is not possible"),
-        (["tracking.log_model=some"], "tracking.log_model=some is not possible: choose one of all, none"),
+        (["tracking.log_model=some"], "tracking.log_model=some is not possible: choose one of all, best, none"),
         (["objective.metric=cv_rmse"], "objective.metric=cv_rmse is not produced by this evaluation"),
         (["objective.metric=rmsee"], "Did you mean 'rmse'?"),
         (["model._target_=os.system"], "'os.system' is outside of trusted_packages ['sklearn']"),
@@ -85,6 +85,12 @@ def test_what_hydra_refuses_keeps_its_message_and_code(command: Command, store: 
         (["data=csv", "data.target=price"], "data needs either a path or a loader"),
         (["data=csv"], "2 things are wrong"),
         (["data=csv", "data.target=price", "data.path=absent.csv"], "absent.csv does not exist"),
+        (["+evaluation.n_split=5", "+foo=1"], "evaluation.n_split is not a setting. Did you mean 'n_splits'?"),
+        (["model._target_=Ridge"], "'Ridge' is not the full, dotted name of a class"),
+        (["data.header=true"], "data.columns names the columns of a file without a header"),
+        (["data.path=/tmp"], "data.path=/tmp is a folder"),
+        (["+model.x=${oc.env:NOT_SET_ANYWHERE}"], "cannot be resolved"),
+        (["tracking.uri=http://me:hush@127.0.0.1:5000"], "tracking.uri was given with a password"),
         (["tracking.uri=./mlruns"], "is not a store this version of MLflow has"),
     ],
 )
@@ -97,10 +103,13 @@ def test_what_the_configuration_shows_is_refused_before_heavy_imports(
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
+        (["data=diabetes", "data.loader=sklearn.datasets.make_regression"], "gives no table"),
+        (["+preprocess.a=1"], "preprocess._target_=None cannot be used"),
         (["+model.max_dept=3"], "has no such parameter. Did you mean 'max_depth'?"),
         (["+model.criterion=nonsense"], "The 'criterion' parameter of RandomForestRegressor must be"),
         (["model._target_=sklearn.ensemble.RandomForrest"], "sklearn.ensemble.RandomForrest cannot be used"),
-        (["model._target_=sklearn.ensemble.RandomForestClassifier"], "is a classifier"),
+        (["model._target_=sklearn.ensemble.RandomForestClassifier"], "is not a regressor"),
+        (["model=dummy", "model._target_=sklearn.cluster.KMeans", "~model.strategy"], "is not a regressor"),
         (["model._target_=sklearn.metrics.r2_score"], "has no such parameter"),
         (["model=dummy", "model._target_=sklearn.preprocessing.StandardScaler", "~model.strategy"], "has no fit and"),
         (["preprocess=standard", "+preprocess.with_mea=false"], "Did you mean 'with_mean'?"),
@@ -161,8 +170,14 @@ def test_faults_of_table_and_model_are_said_together(command: Command, store: Pa
         ("size,price\n" + "1,2\n" * 20 + "inf,2\n", "Columns with infinite values: size"),
         ("price\n" + "2\n" * 20, "No column is left to predict from"),
         ("size,price\n1,2\n3,4,5,6\n", "cannot be read as a table"),
+        ("size,price\n1,2,3\n4,5,6\n", "rows have more fields than there are names for"),
+        ("size,price,price\n1,2,3\n4,5,6\n", "two columns are named price"),
+        ("size,price\n" + "1,2\n" * 20, "is 2 in every row: there is nothing to learn"),
         ("size,price\n1,2\n", "both need 2"),
-        ("size,town,price\n" + "1,Ulm,2\n" * 20, "Text columns, which RandomForestRegressor cannot take: town"),
+        (
+            "size,town,price\n" + "1,Ulm,2\n3,Bonn,4\n" * 20,
+            "Text columns, which RandomForestRegressor cannot take: town",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_learnt_from_is_refused(
