@@ -306,7 +306,6 @@ class Sweep:
         from boston_exp import record, summary  # noqa: F401
         from boston_exp.experiment import evaluation, models, provenance  # noqa: F401
 
-        files.watch_forks()
         provenance.environment()
         provenance.code()
         with suppress(Refused):  # the first point may be a bad one
@@ -315,6 +314,7 @@ class Sweep:
             from boston_exp.tracking import mlflow_model  # noqa: F401
         if self.config.figures.draw:
             from boston_exp.experiment import figures  # noqa: F401
+        files.watch_forks()
 
     # -- what came of it ----------------------------------------------------------------------------------------
 

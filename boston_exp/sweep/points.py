@@ -6,6 +6,7 @@ how a point ended even if the worker that wrote it is gone a moment later.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -17,14 +18,18 @@ import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 from hydra.conf import HydraConf
 from hydra.types import RunMode
 
 from boston_exp.errors import Pruned, terminable
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 FOLDER = ".points"
 PATIENCE = 2.5  # seconds for a worker to close its run when it is told to end
@@ -243,7 +248,13 @@ _forking: list[int] = []
 
 
 def watch_forks() -> None:
-    """From here on every fork of this process ends with it, whether it gets a job or not."""
+    """From here on every fork of this process ends with it, whether it gets a job or not.
+
+    What is there now is taken out of the garbage collector's sight: looking at it would copy its memory in every fork.
+    """
+    _thread_pools()
+    gc.collect()
+    gc.freeze()
     if not _forking:
         os.register_at_fork(after_in_child=lambda: end_with(os.getppid()))
     _forking.append(os.getpid())
@@ -253,18 +264,25 @@ def watch_forks() -> None:
 def _at_most(threads: int) -> Iterator[None]:
     """No library starts more threads than this worker's share of the cores."""
     from joblib import parallel_config
-    from threadpoolctl import threadpool_limits
 
     before = os.environ.get("LOKY_MAX_CPU_COUNT")
     os.environ["LOKY_MAX_CPU_COUNT"] = str(threads)  # what n_jobs=-1 comes to
     try:
-        with threadpool_limits(threads), parallel_config(n_jobs=1):
+        with _thread_pools().limit(limits=threads), parallel_config(n_jobs=1):
             yield
     finally:
         if before is None:
             del os.environ["LOKY_MAX_CPU_COUNT"]
         else:
             os.environ["LOKY_MAX_CPU_COUNT"] = before
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """The libraries that keep threads; finding them takes 0.02 s, which a fork takes over from its parent."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _pruner(hydra_config: HydraConf, task: Task) -> Callable[[int, dict[str, float]], bool]:

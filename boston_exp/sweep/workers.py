@@ -55,7 +55,7 @@ class Workers:
         """
         if self.in_process:
             return 1
-        return sys.maxsize if "submitit" in self.target else 16 * self.count
+        return sys.maxsize if "submitit" in self.target else 20 * self.count
 
     @property
     def forks(self) -> bool:
