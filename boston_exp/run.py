@@ -34,7 +34,9 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
             typed = configuration.Typed(_overrides(hydra_config), Path(hydra_config.runtime.cwd))
             config = configuration.parse(cfg, typed)
             destination = destinations.resolve(config, typed)
-            faults = [*checks.faults(config), *destinations.faults(destination)]
+            faults = checks.faults(config)
+            if not job.in_sweep:  # a sweep has looked at its store before it began
+                faults += destinations.faults(destination)
             if faults:
                 raise InvalidConfig(*faults)
             metrics = train(cfg, typed, config, destination, _name(hydra_config), job)

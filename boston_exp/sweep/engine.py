@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,8 @@ class Sweep:
         self.total = total
         self.typed = Typed(tuple(first.overrides), Path(self._master.hydra.runtime.cwd))
         self.config = self._checked(first, last)
+        self._first = first
+        self._warm = False
         self.results: list[Result] = []
         self.study_name = ""  # of Optuna's
         self.prunable = False
@@ -244,17 +247,25 @@ class Sweep:
                 todo.append(point)
             else:
                 self._take(Result(point, keys[point], "reused", done.run_id, done.metrics))
-        tries = dict.fromkeys(todo, 0)
+        tries: Counter[Point] = Counter()
+        suspects: list[Point] = []  # were running when a pool of workers broke down: one of them did it
         while todo:
-            chunk = todo[: self.workers.chunk]
-            error = self._launch(chunk)
+            chunk = suspects[:1] or todo[: self.workers.chunk]
+            error, lost = self._launch(chunk)
             ended = {result.point for result in self.results[before:]}
             for point in chunk:
-                if point not in ended:
-                    tries[point] += 1
+                if point in ended:
+                    continue
+                tries[point] += 1
+                if point not in lost:
                     self._fail_if_hopeless(point, keys[point], tries[point], error)
+                elif len(lost) == 1:
+                    self._take(Result(point, keys[point], "failed", None, {}, files.LOST))
+                elif point not in suspects:
+                    suspects.append(point)
             ended = {result.point for result in self.results[before:]}
             todo = [point for point in todo if point not in ended]
+            suspects = [point for point in suspects if point not in ended]
 
     def _fail_if_hopeless(self, point: Point, key: str, tries: int, error: Exception | None) -> None:
         """A point that the launcher came back without: its configuration does not compose, or it was lost twice."""
@@ -264,12 +275,12 @@ class Sweep:
             cause = refused.__cause__ or refused
             self._take(Result(point, key, "failed", None, {}, f"{refused} {cause}".replace("\n", " ")))
             return
-        if tries > 1:
+        if tries > 2:
             said = f"{type(error).__name__}: {error}" if error else "its worker ended before it began"
             self._take(Result(point, key, "failed", None, {}, said))
 
-    def _launch(self, chunk: list[Point]) -> Exception | None:
-        """Hand a chunk to the launcher and take what its jobs say; gives what the launcher raised, if it did."""
+    def _launch(self, chunk: list[Point]) -> tuple[Exception | None, set[Point]]:
+        """Hand a chunk to the launcher and take what its jobs say; gives what it raised, and who lost a worker."""
         first, self._number = self._number, self._number + len(chunk)
         keys = [self.point_key(point) for point in chunk]
         for offset, (point, key) in enumerate(zip(chunk, keys, strict=True)):
@@ -283,9 +294,11 @@ class Sweep:
             point, key = chunk[number - first], keys[number - first]
             self._take(Result(point, key, state.status, state.run_id, state.metrics, state.message))
 
-        if self.workers.forks:
+        if self.workers.forks and not self._warm:
             self._preload()
-        return self.workers.launch(self._dir, first, [list(point.overrides) for point in chunk], heard)
+            self._warm = True
+        error, lost = self.workers.launch(self._dir, first, [list(point.overrides) for point in chunk], heard)
+        return error, {chunk[number - first] for number in lost}
 
     def _take(self, result: Result) -> None:
         if result.status == "failed":
@@ -302,18 +315,26 @@ class Sweep:
             raise _Stopped
 
     def _preload(self) -> None:
-        """A worker that is forked from here starts at once with what is imported and read here."""
-        from boston_exp import record, summary  # noqa: F401
-        from boston_exp.experiment import evaluation, models, provenance  # noqa: F401
+        """A worker that is forked from here starts warm: with what is imported, read and first used here.
 
-        provenance.environment()
-        provenance.code()
-        with suppress(Refused):  # the first point may be a bad one
-            models.build(self.config)
+        The evaluation runs once, on a model that is nothing: no library that keeps threads may run before a fork.
+        """
+        from sklearn.dummy import DummyRegressor
+
+        from boston_exp import record, summary  # noqa: F401
+        from boston_exp.experiment import data, evaluation, models
+
         if self.config.tracking.stores_model(in_sweep=True) and self.destination.backend == "mlflow":
             from boston_exp.tracking import mlflow_model  # noqa: F401
-        if self.config.figures.draw:
-            from boston_exp.experiment import figures  # noqa: F401
+        cfg, config, typed = self.parsed(self._first)
+        with suppress(Refused):  # the first point may be a bad one
+            models.build(config)
+            dataset = data.load(config)
+            rows = data.split(dataset, config.data.test_size, config.seed)
+            once = replace(config.evaluation, n_splits=0)
+            nothing = evaluation.evaluate(DummyRegressor(), rows, once, config.seed, dataset.unit)
+            with record.outcome(cfg, typed, config, dataset, rows, nothing, "", store_model=False):
+                pass
         files.watch_forks()
 
     # -- what came of it ----------------------------------------------------------------------------------------

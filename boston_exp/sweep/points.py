@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 FOLDER = ".points"
 PATIENCE = 2.5  # seconds for a worker to close its run when it is told to end
+LOST = "its worker was killed (out of memory?)"
 ENDED = ("finished", "reused", "pruned", "failed")
 
 
@@ -81,6 +82,12 @@ def listening(heard: Callable[[int, State], None]) -> Iterator[None]:
         yield
     finally:
         _listener = None
+
+
+def is_lost(sweep_dir: Path, number: int) -> bool:
+    """Whether the worker of a point was killed before it could say how the point ended."""
+    last = ask(sweep_dir, number)
+    return last is not None and last.status == "running" and last.is_gone()
 
 
 def news(sweep_dir: Path, numbers: Container[int], seen: dict[int, int]) -> Iterator[tuple[int, State]]:

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -59,14 +60,21 @@ class Workers:
 
     @property
     def forks(self) -> bool:
-        """Whether workers start with all that this process has imported."""
-        return self.settings.get("backend") == "multiprocessing"
+        """Whether workers start with all that this process has imported. Elsewhere than on Linux a fork is not safe."""
+        return sys.platform == "linux" and self.settings.get("backend") in ("loky", "multiprocessing")
 
-    def launch(self, folder: Path, first: int, overrides: Sequence[list[str]], heard: Heard) -> Exception | None:
+    @property
+    def ends_together(self) -> bool:
+        """Whether one worker that is killed takes the others with it."""
+        return self.settings.get("backend") == "loky"
+
+    def launch(
+        self, folder: Path, first: int, overrides: Sequence[list[str]], heard: Heard
+    ) -> tuple[Exception | None, set[int]]:
         """Run the points, numbered from `first`; every one that ends is heard of at once.
 
-        Gives what the launcher raised: the points that it did are not lost by that. Points that it came back without
-        are not heard of.
+        Gives what the launcher raised, which loses no point that it did, and the points whose worker was killed; of
+        others that it came back without nothing is known.
         """
         waiting = set(range(first, first + len(overrides)))
 
@@ -86,17 +94,32 @@ class Workers:
             with files.listening(take):
                 run()
         else:
+            if self.forks and self.ends_together:
+                _fork_for_loky()
             with _ended_with() as launched:
                 thread = threading.Thread(target=run, daemon=True)  # a pool that lost a worker waits for it for ever
                 thread.start()
-                _watch(folder, waiting, take, thread)
+                _watch(folder, waiting, take, thread, self.ends_together)
                 launched.clean = not thread.is_alive()
+        lost = {number for number in waiting if files.is_lost(folder, number)}
         for number in waiting:
             files.withdraw(folder, number)
-        return raised[0] if raised else None
+        return raised[0] if raised else None, lost
 
 
-def _watch(folder: Path, waiting: set[int], take: Heard, launching: threading.Thread) -> None:
+def _fork_for_loky() -> None:
+    """Loky's workers outlive a job, and start at once when they are forked; it warns of that, as threads do not survive
+    a fork. None runs here that a worker needs: what starts threads is first used in the workers.
+    """
+    from joblib.externals.loky.backend import context
+
+    warnings.filterwarnings(
+        "ignore", message=".*fork.* start method should not be used with .*loky", category=UserWarning
+    )
+    context.set_start_method("fork", force=True)
+
+
+def _watch(folder: Path, waiting: set[int], take: Heard, launching: threading.Thread, ends_together: bool) -> None:
     lost_at: float | None = None
     seen: dict[int, int] = {}
     while waiting:
@@ -105,11 +128,11 @@ def _watch(folder: Path, waiting: set[int], take: Heard, launching: threading.Th
             take(number, state)
             lost_at = lost_at and time.monotonic()
         running = [number for number in waiting if number in seen]
-        for number in running:
+        for number in [] if ends_together else running:
             last = files.ask(folder, number)
-            if last and last.status == "running" and last.is_gone():
+            if last and files.is_lost(folder, number):
                 lost_at = time.monotonic()
-                take(number, replace(last, status="failed", message="its worker was killed (out of memory?)"))
+                take(number, replace(last, status="failed", message=files.LOST))
         if not alive:
             return
         if lost_at and not running and time.monotonic() - lost_at > 4 * PATIENCE:

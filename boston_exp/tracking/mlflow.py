@@ -83,9 +83,11 @@ class MlflowTracker:
         with _told_as(StoreUnusable, self._destination):
             run_id = self._parent(plan)
         with _open(self._client, run_id, self._destination):
-            yield MlflowSweepRecording(self._client, self._experiment_id, run_id, self._destination, plan)
-            with _told_as(RecordingFailed, self._destination):
-                self._close_what_workers_left(run_id)
+            try:
+                yield MlflowSweepRecording(self._client, self._experiment_id, run_id, self._destination, plan)
+            finally:
+                with suppress(MlflowException, SQLAlchemyError):  # the next command on this store would do it
+                    self._close_what_workers_left(run_id)
 
     def _parent(self, plan: SweepPlan) -> str:
         found = self._client.search_runs(
