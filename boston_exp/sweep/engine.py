@@ -207,7 +207,11 @@ class Sweep:
 
             with suppress(StoppedEarly), self._stack:
                 self.screen.close()
-                outcome.record(self)
+                try:
+                    outcome.record(self)
+                except KeyboardInterrupt:
+                    self.screen.interrupted()
+                    raise
                 if kind is not None:
                     raise StoppedEarly(f"{self._failed} points failed, and max_failures={self.config.max_failures}")
             outcome.show(self)

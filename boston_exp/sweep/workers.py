@@ -184,7 +184,7 @@ def cores() -> int:
 
 def ray_nodes_elsewhere(init: DictConfig) -> list[str]:
     """Addresses of a Ray cluster's nodes that are not this machine; a cluster of its own making has none."""
-    if not init.get("address"):
+    if init.get("address") in (None, "local"):
         return []
     import ray
 
