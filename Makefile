@@ -35,6 +35,7 @@ lint: $(VENV)/.installed-dev  ## style and types
 
 bench: $(VENV)/.installed-dev  ## what a run costs, as medians and ratios against a bare script
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+	$(BIN)/python -m tests.benchmarks.sweeps
 
 lock: $(VENV)/.installed-dev  ## renew requirements.lock and requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --group build pyproject.toml \

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -192,9 +192,9 @@ class Sweep:
         with ExitStack() as stack:
             self.parent = stack.enter_context(tracker.sweep(plan))
             self.screen = stack.enter_context(Screen(self))
+            skip = self.config.skip_finished is not False
+            self._earlier = self.parent.finished_points() if skip and not self._data_is_swept() else {}
             self._stack = stack.pop_all()
-        skip = self.config.skip_finished is not False
-        self._earlier = self.parent.finished_points() if skip and not self._data_is_swept() else {}
         return self
 
     def _data_is_swept(self) -> bool:
@@ -243,8 +243,8 @@ class Sweep:
         """
         self._taken = taken
         keys = {point: self.point_key(point) for point in points}
-        before = len(self.results)
-        todo = []
+        self._ended: set[Point] = set()
+        todo: deque[Point] = deque()
         for point in points:
             done = self._earlier.get(keys[point])
             if done is None:
@@ -253,23 +253,22 @@ class Sweep:
                 self._take(Result(point, keys[point], "reused", done.run_id, done.metrics))
         tries: Counter[Point] = Counter()
         suspects: list[Point] = []  # were running when a pool of workers broke down: one of them did it
-        while todo:
-            chunk = suspects[:1] or todo[: self.workers.chunk]
+        while todo or suspects:
+            chunk = (
+                [suspects.pop(0)] if suspects else [todo.popleft() for _ in range(min(len(todo), self.workers.chunk))]
+            )
             error, lost = self._launch(chunk)
-            ended = {result.point for result in self.results[before:]}
-            for point in chunk:
-                if point in ended:
-                    continue
+            for point in [point for point in chunk if point not in self._ended]:
                 tries[point] += 1
                 if point not in lost:
                     self._fail_if_hopeless(point, keys[point], tries[point], error)
                 elif len(lost) == 1:
-                    self._take(Result(point, keys[point], "failed", None, {}, files.LOST))
-                elif point not in suspects:
+                    self._take(Result(point, keys[point], "failed", lost[point], {}, files.LOST))
+                else:
                     suspects.append(point)
-            ended = {result.point for result in self.results[before:]}
-            todo = [point for point in todo if point not in ended]
-            suspects = [point for point in suspects if point not in ended]
+                    continue
+                if point not in self._ended:
+                    todo.append(point)
 
     def _fail_if_hopeless(self, point: Point, key: str, tries: int, error: Exception | None) -> None:
         """A point that the launcher came back without: its configuration does not compose, or it was lost twice."""
@@ -283,7 +282,7 @@ class Sweep:
             said = f"{type(error).__name__}: {error}" if error else "its worker ended before it began"
             self._take(Result(point, key, "failed", None, {}, said))
 
-    def _launch(self, chunk: list[Point]) -> tuple[Exception | None, set[Point]]:
+    def _launch(self, chunk: list[Point]) -> tuple[Exception | None, dict[Point, str | None]]:
         """Hand a chunk to the launcher and take what its jobs say; gives what it raised, and who lost a worker."""
         first, self._number = self._number, self._number + len(chunk)
         keys = [self.point_key(point) for point in chunk]
@@ -302,7 +301,7 @@ class Sweep:
             self._preload()
             self._warm = True
         error, lost = self.workers.launch(self._dir, first, [list(point.overrides) for point in chunk], heard)
-        return error, {chunk[number - first] for number in lost}
+        return error, {chunk[number - first]: run_id for number, run_id in lost.items()}
 
     def _take(self, result: Result) -> None:
         if result.status == "failed":
@@ -312,6 +311,7 @@ class Sweep:
             run_id = self.parent.fail(result.run_id, name, params, {"sweep.point": result.key}, result.message)
             result = Result(result.point, result.key, "failed", run_id, result.metrics, result.message)
         self.results.append(result)
+        self._ended.add(result.point)
         self._taken(result)
         self.screen.update(result)
         limit = self.config.max_failures

@@ -84,10 +84,10 @@ def listening(heard: Callable[[int, State], None]) -> Iterator[None]:
         _listener = None
 
 
-def is_lost(sweep_dir: Path, number: int) -> bool:
-    """Whether the worker of a point was killed before it could say how the point ended."""
+def lost(sweep_dir: Path, number: int) -> State | None:
+    """The last that was heard of a point whose worker was killed before it could say how the point ended."""
     last = ask(sweep_dir, number)
-    return last is not None and last.status == "running" and last.is_gone()
+    return last if last is not None and last.status == "running" and last.is_gone() else None
 
 
 def news(sweep_dir: Path, numbers: Container[int], seen: dict[int, int]) -> Iterator[tuple[int, State]]:

@@ -70,11 +70,11 @@ class Workers:
 
     def launch(
         self, folder: Path, first: int, overrides: Sequence[list[str]], heard: Heard
-    ) -> tuple[Exception | None, set[int]]:
+    ) -> tuple[Exception | None, dict[int, str | None]]:
         """Run the points, numbered from `first`; every one that ends is heard of at once.
 
-        Gives what the launcher raised, which loses no point that it did, and the points whose worker was killed; of
-        others that it came back without nothing is known.
+        Gives what the launcher raised, which loses no point that it did, and the points whose worker was killed, with
+        their runs; of others that it came back without nothing is known.
         """
         waiting = set(range(first, first + len(overrides)))
 
@@ -101,7 +101,7 @@ class Workers:
                 thread.start()
                 _watch(folder, waiting, take, thread, self.ends_together)
                 launched.clean = not thread.is_alive()
-        lost = {number for number in waiting if files.is_lost(folder, number)}
+        lost = {number: last.run_id for number in waiting if (last := files.lost(folder, number))}
         for number in waiting:
             files.withdraw(folder, number)
         return raised[0] if raised else None, lost
@@ -129,8 +129,8 @@ def _watch(folder: Path, waiting: set[int], take: Heard, launching: threading.Th
             lost_at = lost_at and time.monotonic()
         running = [number for number in waiting if number in seen]
         for number in [] if ends_together else running:
-            last = files.ask(folder, number)
-            if last and files.is_lost(folder, number):
+            last = files.lost(folder, number)
+            if last:
                 lost_at = time.monotonic()
                 take(number, replace(last, status="failed", message=files.LOST))
         if not alive:
