@@ -43,11 +43,11 @@ def show(name: str, dataset: Dataset, rows: Split, metrics: dict[str, float], re
         ]
         table.add_row(*cells)
     console.print(table)
-    console.print(f"recorded in {recording.where}", soft_wrap=True)
+    console.print(f"recorded in {recording.where}", soft_wrap=True, markup=False)
     if recording.run_id:
         console.print(f"run id      {recording.run_id}", soft_wrap=True)
     if recording.next_command:
-        console.print(f"next        {recording.next_command}", soft_wrap=True)
+        console.print(f"next        {recording.next_command}", soft_wrap=True, markup=False)
 
 
 def show_reused(name: str, done: Finished) -> None:

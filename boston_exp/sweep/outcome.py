@@ -127,8 +127,8 @@ def show(sweep: Sweep) -> None:
     if best:
         held_out = ", ".join(f"{name} {best.metrics[name]:.4f}" for name in METRICS)
         console.print(f"best, on the held-out rows: {held_out}")
-    console.print(f"recorded in {sweep.parent.where}")
+    console.print(f"recorded in {sweep.parent.where}", markup=False)
     if sweep.parent.run_id:
         console.print(f"run id      {sweep.parent.run_id}")
     if best:
-        console.print(f"next        {command(best)}")
+        console.print(f"next        {command(best)}", markup=False)
