@@ -16,7 +16,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from boston_exp.errors import Fault, InvalidConfig, did_you_mean, without_secrets
+from boston_exp.errors import Fault, InvalidConfig, did_you_mean, has_password
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 CONF = PROJECT_ROOT / "conf"
@@ -207,12 +207,11 @@ def refuse_secrets(arguments: list[str]) -> None:
     """Raise InvalidConfig for a password in a typed URI, before Hydra writes what was typed into .hydra/."""
     faults = [
         Fault(
-            f"{argument.partition('=')[0]} was given with a password, which would end up in files and logs.",
-            "leave it out and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or put the whole URI into "
-            "MLFLOW_TRACKING_URI, in the environment or in .env (see .env.example)",
+            f"{key} was given with a password, which would end up in files and logs.",
+            f"export URI='<all of it>' and type '{key}=${{oc.env:URI}}'   (tracking.uri: export MLFLOW_TRACKING_URI)",
         )
-        for argument in arguments
-        if "=" in argument and without_secrets(argument) != argument
+        for key, given, value in (argument.partition("=") for argument in arguments)
+        if given and has_password(value)
     ]
     if faults:
         raise InvalidConfig(*faults)

@@ -115,6 +115,11 @@ def without_secrets(text: str) -> str:
     return re.sub(r"((?:password|token|secret\w*|access_key)=)[^&\s'\"]+", r"\1***", text, flags=re.IGNORECASE)
 
 
+def has_password(text: str) -> bool:
+    """Whether a URI in the text carries more than the name of a user."""
+    return bool(re.search(r"\w://[^\s'\"/@]*:[^\s'\"]+@|https?://[^\s'\"]+@|(password|token)=", text, re.IGNORECASE))
+
+
 def tell(failure: ExpectedFailure) -> None:
     """Print every fault with its next command to stderr."""
     if len(failure.faults) > 1:

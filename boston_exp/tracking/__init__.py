@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from boston_exp.tracking.destination import Destination
 
 if TYPE_CHECKING:
     from boston_exp.tracking.protocol import Tracker
+
+# Read by MLflow when it is imported, which happens in here and nowhere else.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a training run talks to nobody it was not told of
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# MLflow's own 7 retries of 120 s each would hold a training up for minutes of silence
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 
 
 def open_tracker(destination: Destination) -> Tracker:

@@ -1,0 +1,176 @@
+"""An MLflow store at hand: opened once per process, its runs opened and closed so that none is left half-way."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy.exc import SQLAlchemyError
+
+from boston_exp.errors import ExpectedFailure, Fault, Pruned, RecordingFailed, StoreUnusable, without_secrets
+from boston_exp.tracking import liveness, sqlite_store
+from boston_exp.tracking.destination import Destination
+
+log = logging.getLogger(__name__)
+MAX_PARAM = 6000  # characters; MLflow refuses more
+MAX_TAG = 8000
+for noisy in ("mlflow", "alembic", "urllib3"):  # migrations and hints that a user of this runner can do nothing about
+    logging.getLogger(noisy).setLevel(logging.ERROR)
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors reach us as exceptions
+
+
+def create_run(client: MlflowClient, experiment_id: str, name: str, tags: dict[str, str]) -> str:
+    run_id: str = client.create_run(experiment_id, run_name=name, tags={**tags, **liveness.tags()}).info.run_id
+    return run_id
+
+
+def log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> None:
+    entities = [Param(name, value[:MAX_PARAM]) for name, value in params.items()]
+    for first in range(0, len(entities), 100):  # MLflow takes 100 at a time
+        client.log_batch(run_id, params=entities[first : first + 100])
+
+
+def log_metrics(client: MlflowClient, run_id: str, metrics: dict[str, float], **origin: str | None) -> None:
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run_id, metrics=[Metric(name, value, now, 0, run_id=run_id, **origin) for name, value in metrics.items()]
+    )
+
+
+@contextmanager
+def open_run(client: MlflowClient, run_id: str, destination: Destination) -> Iterator[None]:
+    """A run from here to FINISHED, or to FAILED or KILLED by whatever ends it."""
+    try:
+        with liveness.Heartbeat(lambda key, value: client.set_tag(run_id, key, value)):
+            yield
+        with told_as(RecordingFailed, destination):
+            client.set_terminated(run_id, "FINISHED")
+    except Pruned as pruned:  # KILLED is what MLflow's own Optuna storage makes of a pruned trial
+        close_run(client, run_id, "KILLED", str(pruned), {"pruned": "true"})
+        raise
+    except BaseException as error:
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
+        with suppress(Exception):  # the store may be what failed; the next command closes the run then
+            close_run(client, run_id, status, f"{type(error).__name__}: {error}")
+        log.error("run %s is recorded as %s", run_id, status)
+        raise
+
+
+@cache
+def connect(destination: Destination) -> tuple[MlflowClient, str]:
+    """A client and the experiment's id, made once per process."""
+    if destination.sqlite_path is not None and destination.artifact_root is not None:
+        sqlite_store.create(destination.sqlite_path, destination.artifact_root)
+    client = MlflowClient(destination.uri)
+    experiment_id = _experiment(client, destination)
+    everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
+    for run in client.search_runs(everywhere, "attributes.status = 'RUNNING'"):
+        if liveness.is_dead(run.data.tags):
+            last_seen = max(int(run.data.tags[liveness.HEARTBEAT]) * 1000, run.info.start_time)
+            message = "the process ended without closing its run"
+            close_run(client, run.info.run_id, "KILLED", message, end_time=last_seen)
+            log.warning("run %s was left open by a process that is gone: closed as KILLED", run.info.run_id)
+    return client, experiment_id
+
+
+def _experiment(client: MlflowClient, destination: Destination) -> str:
+    name = destination.experiment_name
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        root = destination.artifact_root
+        location = root and (root if "://" in root else Path(root).as_uri()) + f"/{quote(name, safe='')}"
+        try:
+            return client.create_experiment(name, artifact_location=location)
+        except MlflowException:  # another process was faster
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise
+    if experiment.lifecycle_stage == "deleted":
+        raise StoreUnusable(
+            Fault(
+                f"The experiment {name} was deleted in {destination.shown_uri}.",
+                f"MLFLOW_TRACKING_URI={destination.shown_uri} mlflow experiments restore "
+                f"--experiment-id {experiment.experiment_id}   (or choose another: tracking.experiment_name=<name>)",
+            )
+        )
+    _check_not_moved(experiment.artifact_location, destination)
+    return str(experiment.experiment_id)
+
+
+def _check_not_moved(location: str, destination: Destination) -> None:
+    """MLflow keeps absolute paths: after a project folder was moved it would write to the old place, and not say so."""
+    path = Path(unquote(location.removeprefix("file://")))
+    if destination.sqlite_path is None or not location.startswith("file://") or path.parent.is_dir():
+        return
+    if destination.artifact_root != str(path.parent):
+        raise StoreUnusable(
+            Fault(
+                f"The artifacts of {destination.shown_uri} belong into {path.parent}, which is gone: was it moved?",
+                f"mv {destination.artifact_root} {path.parent}   (or begin anew: tracking.experiment_name=<name>)",
+            )
+        )
+
+
+def close_run(
+    client: MlflowClient,
+    run_id: str,
+    status: str,
+    message: str,
+    tags: dict[str, str] | None = None,
+    end_time: int | None = None,
+) -> None:
+    """End a run that did not finish, and the model that it may have been writing."""
+    said = {"error": without_secrets(message), **(tags or {})}
+    client.log_batch(run_id, tags=[RunTag(name, value[:MAX_TAG]) for name, value in said.items()])
+    outputs = client.get_run(run_id).outputs
+    for output in outputs.model_outputs if outputs else []:
+        client.finalize_logged_model(output.model_id, "FAILED")
+    client.set_terminated(run_id, status, end_time)
+
+
+def _forget_connections() -> None:
+    """In a forked worker: a connection of the parent must neither be used nor closed here.
+
+    https://docs.sqlalchemy.org/en/20/core/pooling.html#using-connection-pools-with-multiprocessing-or-os-fork
+    """
+    for engine in SqlAlchemyStore._engine_map.values():
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_forget_connections)
+
+
+@contextmanager
+def told_as(kind: type[ExpectedFailure], destination: Destination) -> Iterator[None]:
+    """What MLflow, SQLAlchemy and the disk can throw, as one clear message."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        text = without_secrets(str(error))
+        place, mend = destination.shown_uri, "python -m boston_exp.run … tracking.uri=sqlite:///other.db"
+        if isinstance(error, OSError) and error.filename:
+            place, mend = (
+                str(error.filename),
+                "python -m boston_exp.run … tracking.artifact_root=<a folder to write to>",
+            )
+        if "No space left" in text or "disk is full" in text:
+            mend = f"df -h {destination.artifact_root or '.'}   (free some space, then run again)"
+        elif "out-of-date database schema" in text:
+            mend = f"mlflow db upgrade {destination.shown_uri}   (after a backup of the file)"
+        elif isinstance(error, ImportError):
+            mend = f"{sys.executable} -m pip install {error.name}"
+        elif destination.uri.startswith("http"):
+            mend = "start the server, or record here: python -m boston_exp.run … tracking.uri=sqlite:///mlflow.db"
+        reason = text.partition("\n")[0]
+        raise kind(Fault(f"{place} cannot be used: {reason}", mend)) from error
