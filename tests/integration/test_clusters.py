@@ -26,8 +26,12 @@ class TestRay:
         assert History(store).statuses == {"FINISHED": 4}
 
     @pytest.fixture
-    def cluster(self, tmp_path: Path) -> Iterator[str]:
-        """Two nodes on this machine, started separately."""
+    def cluster(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+        """Two nodes on this machine, started separately.
+
+        Without tokens: `ray start` asks for one as soon as any earlier Ray has left ~/.ray/auth_token there.
+        """
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
