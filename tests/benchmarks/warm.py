@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 
 from boston_exp import config, run
+from boston_exp.sweep.points import Alone
 from boston_exp.tracking import destination
 
 
@@ -25,7 +26,7 @@ def overhead(rounds: int, folder: Path, figures: str) -> tuple[float, float]:
             parsed = config.parse(cfg, typed)
             where = destination.resolve(parsed, typed)
             with contextlib.redirect_stdout(io.StringIO()):
-                run.train(cfg, typed, parsed, where, "warm")
+                run.train(cfg, typed, parsed, where, "warm", Alone())
             whole = time.perf_counter() - start
             fit = _fit_seconds(where)
             if number:
