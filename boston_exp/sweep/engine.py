@@ -208,13 +208,13 @@ class Sweep:
             with suppress(StoppedEarly), self._stack:
                 self.screen.close()
                 try:
-                    outcome.record(self)
+                    table = outcome.record(self)
                 except KeyboardInterrupt:
                     self.screen.interrupted()
                     raise
                 if kind is not None:
                     raise StoppedEarly(f"{self._failed} points failed, and max_failures={self.config.max_failures}")
-            outcome.show(self)
+            outcome.show(self, table)
             return True
         if issubclass(kind, KeyboardInterrupt):
             self.screen.interrupted()
@@ -290,7 +290,7 @@ class Sweep:
             trial = None
             if self.prunable and point.trial_id is not None:
                 trial = (self.study_name, point.trial_id, self.config.objective.metrics[0])
-            task = Task(key, dict(point.swept), self.parent.run_id, os.getpid(), self.workers.threads, trial)
+            task = Task(key, self.parent.run_id, os.getpid(), self.workers.threads, trial)
             files.tell(self._dir, first + offset, task)
 
         def heard(number: int, state: State) -> None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 TOP = 5
 
 
-def record(sweep: Sweep) -> None:
-    """Write it to the parent; the best point's model is stored unless that is switched off."""
+def record(sweep: Sweep) -> pd.DataFrame:
+    """Write it to the parent, the best point's model too unless that is switched off; gives the table of results."""
     table = results(sweep)
     best = sweep.best()
     counts = {f"n_{name}": float(sweep.count(status)) for name, status in COUNTED.items()}
@@ -38,6 +38,7 @@ def record(sweep: Sweep) -> None:
         sweep.parent.log(metrics, tags, Path(folder))
     if best and sweep.config.tracking.log_model != "none" and sweep.parent.model_of != best.run_id:
         _store_model(sweep, best)
+    return table
 
 
 COUNTED = {"done": "finished", "reused": "reused", "pruned": "pruned", "failed": "failed"}
@@ -98,9 +99,9 @@ def _store_model(sweep: Sweep, best: Result) -> None:
         sweep.parent.log_model(fitted, str(best.run_id))
 
 
-def show(sweep: Sweep) -> None:
+def show(sweep: Sweep, table: pd.DataFrame) -> None:
     """The last screen: counts, the top points, the honest score of the best, and the command that trains it again."""
-    table, best = results(sweep), sweep.best()
+    best = sweep.best()
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
     counts = ", ".join(f"{sweep.count(status)} {name}" for name, status in COUNTED.items() if sweep.count(status))
     left = sweep.total - len(sweep.results)

@@ -42,7 +42,6 @@ class Task:
     """What a job is told."""
 
     key: str  # of the point, the same in every part of a sweep
-    swept: dict[str, str]  # what distinguishes it from the others
     parent_run_id: str | None
     main_pid: int
     threads: int | None  # at most so many inside of the job; None leaves the libraries alone
@@ -87,7 +86,10 @@ def listening(heard: Callable[[int, State], None]) -> Iterator[None]:
 def lost(sweep_dir: Path, number: int) -> State | None:
     """The last that was heard of a point whose worker was killed before it could say how the point ended."""
     last = ask(sweep_dir, number)
-    return last if last is not None and last.status == "running" and last.is_gone() else None
+    if last is None or last.status != "running" or not last.is_gone():
+        return None
+    last = ask(sweep_dir, number)  # it may have ended well between the look at its file and the look at its process
+    return last if last is not None and last.status == "running" else None
 
 
 def news(sweep_dir: Path, numbers: Container[int], seen: dict[int, int]) -> Iterator[tuple[int, State]]:
@@ -251,7 +253,6 @@ def end_with(main_pid: int) -> None:
 
 
 _watching: list[bool] = []
-_forking: list[int] = []
 
 
 def watch_forks() -> None:
@@ -262,9 +263,7 @@ def watch_forks() -> None:
     _thread_pools()
     gc.collect()
     gc.freeze()
-    if not _forking:
-        os.register_at_fork(after_in_child=lambda: end_with(os.getppid()))
-    _forking.append(os.getpid())
+    os.register_at_fork(after_in_child=lambda: end_with(os.getppid()))
 
 
 @contextmanager
