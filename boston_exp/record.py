@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -103,16 +104,17 @@ def outcome(
             estimator=evaluated.estimator,
             X=rows.X_train,
             predicted=evaluated.train_predicted,
-            requirements=_requirements(config),
+            requirements=_requirements(tuple(config.trusted_packages)),
             trusted_packages=tuple(config.trusted_packages),
             store_model=store_model,
         )
 
 
-def _requirements(config: Config) -> tuple[str, ...]:
+@cache
+def _requirements(trusted_packages: tuple[str, ...]) -> tuple[str, ...]:
     """What is needed to load and use the model, pinned to what made it."""
     pinned = [f"{name}=={metadata.version(name)}" for name in ("mlflow", *provenance.NUMERIC_LIBRARIES, "skops")]
-    for package in config.trusted_packages:
+    for package in trusted_packages:
         try:
             pinned.append(f"{package}=={metadata.version(package)}")
         except metadata.PackageNotFoundError:  # sklearn is scikit-learn, and a package on the path has no version
