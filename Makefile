@@ -41,7 +41,8 @@ lock: $(VENV)/.installed-dev  ## renew requirements.lock and requirements-dev.lo
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --group build pyproject.toml \
 		-o requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --group build --group test \
-		--extra ray --extra slurm --extra postgres -c requirements.lock pyproject.toml -o requirements-dev.lock
+		--extra ray --extra slurm --extra postgres --extra stack --extra dvclive \
+		-c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:  ## remove the environment; runs, stores and data stay
 	rm -rf $(VENV)

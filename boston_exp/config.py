@@ -88,11 +88,16 @@ class Evaluation:
 
 @dataclass
 class Tracking:
-    """Who records. MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME win over the group and lose to an override."""
+    """Who records. MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME win over the group and lose to an override.
 
-    backend: str = field(default=MISSING, metadata={"choices": ("mlflow", "none")})
+    Where the uri is an MLflow server's, a run is first whole in the store at local_uri, then published there.
+    """
+
+    backend: str = field(default=MISSING, metadata={"choices": ("mlflow", "dvclive", "none")})
     uri: str | None = None
+    local_uri: str = "sqlite:///mlflow.db"
     artifact_root: str | None = None
+    on_outage: str = field(default="keep", metadata={"choices": ("keep", "fail")})  # of the server
     experiment_name: str = "boston-housing"
     log_model: str | None = field(default=None, metadata={"choices": (None, "all", "best", "none")})
 
@@ -106,9 +111,14 @@ class Tracking:
 
 @dataclass
 class Storage:
-    """Where bytes live: the DVC remote that `run` fetches data from."""
+    """Where bytes live: the DVC remote that `run` fetches data from, and S3. Keys are never in here."""
 
     dvc_remote: str = MISSING
+    endpoint_url: str | None = None  # of S3, where it is not AWS; MLFLOW_S3_ENDPOINT_URL wins over the group
+    region: str | None = None
+    data_bucket: str | None = None  # None: no S3
+    artifact_bucket: str | None = None
+    ca_bundle: str | None = None  # a file with the certificates to trust; None: the system's
 
 
 @dataclass

@@ -35,6 +35,7 @@ class ExpectedFailure(Exception):
     │   ├── InvalidData      known once the table was read
     │   └── DataUnavailable  the file is missing and its DVC remote does not give it
     ├── StoreUnusable        the tracking store cannot be opened or written
+    ├── ServerRefuses        an MLflow server answers, and what it says is for us to mend: password, scheme, address
     ├── RecordingFailed      the fit is done but its record could not be written; the run is not FINISHED
     └── PointsFailed         a sweep went through, but not every point of it
     """
@@ -60,6 +61,9 @@ class DataUnavailable(Refused): ...
 
 
 class StoreUnusable(ExpectedFailure): ...
+
+
+class ServerRefuses(ExpectedFailure): ...
 
 
 class RecordingFailed(ExpectedFailure): ...
@@ -109,8 +113,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
+_hidden: set[str] = set()
+
+
+def hide(*secrets: str) -> None:
+    """From here on nothing that passes `without_secrets` shows these."""
+    _hidden.update(secret for secret in secrets if len(secret) > 3)
+
+
 def without_secrets(text: str) -> str:
-    """The text without the passwords and tokens of the URIs in it."""
+    """The text without the passwords and tokens of the URIs in it, and without what was hidden."""
+    for secret in _hidden:
+        text = text.replace(secret, "***")
     text = re.sub(r"(\w://)[^\s'\"]*@", r"\1***@", text)
     return re.sub(r"((?:password|token|secret\w*|access_key)=)[^&\s'\"]+", r"\1***", text, flags=re.IGNORECASE)
 

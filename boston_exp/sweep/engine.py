@@ -310,6 +310,8 @@ class Sweep:
             name = f"{self._master.hydra.runtime.choices.get('model', '')} {result.point.name}".strip()
             run_id = self.parent.fail(result.run_id, name, params, {"sweep.point": result.key}, result.message)
             result = Result(result.point, result.key, "failed", run_id, result.metrics, result.message)
+        if result.status != "reused":
+            self.parent.took(result.run_id)
         self.results.append(result)
         self._ended.add(result.point)
         self._taken(result)

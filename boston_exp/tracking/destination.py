@@ -11,17 +11,28 @@ from boston_exp.errors import Fault, without_secrets
 from boston_exp.tracking import sqlite_store
 
 SQLITE = "sqlite:///"
+SERVER, STATE, PENDING, PUBLISHED = "sync.server", "sync.state", "pending", "published"
 
 
 @dataclass(frozen=True)
 class Destination:
-    """An MLflow store by its URI, sqlite paths absolute; artifact_root is None where the store has its own rules."""
+    """An MLflow store by its URI, sqlite paths absolute; artifact_root is None where the store has its own rules.
+
+    With a `server` the store is a local one, and its runs are published there; `why` tells who decided that.
+    """
 
     backend: str
     uri: str
     why: str
     artifact_root: str | None
     experiment_name: str
+    server: str | None = None
+    on_outage: str = "keep"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What a run carries until it is published."""
+        return {SERVER: without_secrets(self.server), STATE: PENDING} if self.server else {}
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -43,15 +54,21 @@ def resolve(config: Config, typed: Typed) -> Destination:
         return Destination("none", "", "", None, tracking.experiment_name)
     uri = decide("MLFLOW_TRACKING_URI", "tracking.uri", tracking.uri or "", typed)
     experiment = decide("MLFLOW_EXPERIMENT_NAME", "tracking.experiment_name", tracking.experiment_name, typed)
-    resolved, artifact_root = uri.value, None
+    resolved, artifact_root, server, folder = uri.value, None, None, uri.folder
+    if resolved.startswith(("http://", "https://")):
+        server, resolved = resolved.rstrip("/"), tracking.local_uri
+        folder = typed.folder("tracking.local_uri")
     if resolved.startswith(SQLITE):
-        path = (uri.folder / resolved.removeprefix(SQLITE)).resolve()
+        path = (folder / resolved.removeprefix(SQLITE)).resolve()
         resolved = f"{SQLITE}{path}"
         artifact_root = tracking.artifact_root or "mlartifacts"
+        bucket = config.storage.artifact_bucket
+        if bucket and not server and not typed.has("tracking.artifact_root"):
+            artifact_root = f"s3://{bucket}"
         if "://" not in artifact_root:  # beside the database, unless typed
             beside = typed.cwd if typed.has("tracking.artifact_root") else path.parent
             artifact_root = str((beside / artifact_root).resolve())
-    return Destination(tracking.backend, resolved, uri.why, artifact_root, experiment.value)
+    return Destination(tracking.backend, resolved, uri.why, artifact_root, experiment.value, server, tracking.on_outage)
 
 
 def faults(destination: Destination) -> list[Fault]:

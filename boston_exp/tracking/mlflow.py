@@ -9,11 +9,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import DatasetInput, InputTag, Run, RunTag
+from mlflow.entities import DatasetInput, InputTag, RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,6 +26,8 @@ from boston_exp.tracking.mlflow_store import (
     close_run,
     connect,
     create_run,
+    finished,
+    finished_on,
     log_metrics,
     log_params,
     open_run,
@@ -50,7 +53,7 @@ class MlflowTracker:
     @contextmanager
     def start(self, plan: Plan) -> Iterator[MlflowRecording]:
         with told_as(StoreUnusable, self._destination):
-            run_id = create_run(self._client, self._experiment_id, plan.name, plan.tags)
+            run_id = create_run(self._client, self._experiment_id, plan.name, plan.tags | self._destination.tags)
         recording = MlflowRecording(self._client, self._experiment_id, run_id, self._destination, plan)
         with open_run(self._client, run_id, self._destination):
             with told_as(RecordingFailed, self._destination):
@@ -59,15 +62,7 @@ class MlflowTracker:
 
     def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
         with told_as(StoreUnusable, self._destination):
-            found = self._client.search_runs(
-                [self._experiment_id],
-                f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'",
-                max_results=20 if with_model else 1,
-            )
-        for run in found:
-            if not with_model or (run.outputs and run.outputs.model_outputs):
-                return Finished(run.info.run_id, run.data.metrics)
-        return None
+            return finished_on(self._client, self._experiment_id, fingerprint, with_model)
 
     @contextmanager
     def sweep(self, plan: SweepPlan) -> Iterator[MlflowSweepRecording]:
@@ -85,7 +80,8 @@ class MlflowTracker:
             [self._experiment_id], f"tags.`sweep.key` = '{plan.key}'", max_results=1, order_by=["start_time ASC"]
         )
         if not found:
-            run_id = create_run(self._client, self._experiment_id, plan.name, {**plan.tags, "sweep.key": plan.key})
+            tags = {**plan.tags, "sweep.key": plan.key, **self._destination.tags}
+            run_id = create_run(self._client, self._experiment_id, plan.name, tags)
             log_params(self._client, run_id, plan.params)
             return run_id
         (run,) = found
@@ -97,7 +93,7 @@ class MlflowTracker:
                     "wait for it, or end it and run this command again: it will go on where that one stopped",
                 )
             )
-        for name, value in liveness.tags().items():
+        for name, value in (liveness.tags() | self._destination.tags).items():
             self._client.set_tag(run_id, name, value)
         self._client.update_run(run_id, status="RUNNING")
         self._close_what_workers_left(run_id)
@@ -122,13 +118,11 @@ class _Recording:
     @property
     def where(self) -> str:
         where = self._destination
-        return f"{where.shown_uri} ({where.why}), experiment {where.experiment_name}"
+        why = "" if where.server else f" ({where.why})"
+        return f"{where.shown_uri}{why}, experiment {where.experiment_name}"
 
     @property
     def next_command(self) -> str:
-        uri = self._destination.uri
-        if uri.startswith("http"):
-            return f"open {self._destination.shown_uri}/#/experiments/{self._experiment_id}/runs/{self.run_id}"
         beside = Path(sys.executable).with_name("mlflow")
         if shutil.which("mlflow") == str(beside):
             program = "mlflow"
@@ -165,7 +159,7 @@ class MlflowRecording(_Recording):
             self._client.log_inputs(self.run_id, datasets=[entity])
 
     def log(self, outcome: Outcome) -> None:
-        origin = {"dataset_name": self._plan.dataset_name, "dataset_digest": self._plan.dataset_md5}
+        origin: dict[str, Any] = {"dataset_name": self._plan.dataset_name, "dataset_digest": self._plan.dataset_md5}
         with told_as(RecordingFailed, self._destination):
             model_id = None
             try:
@@ -194,7 +188,7 @@ class MlflowSweepRecording(_Recording):
             token = None
             while token != "":
                 page = self._client.search_runs([self._experiment_id], children, max_results=1000, page_token=token)
-                done |= {run.data.tags.get("sweep.point", ""): _finished(run) for run in page}
+                done |= {run.data.tags.get("sweep.point", ""): finished(run) for run in page}
                 token = page.token or ""
             return self._reused_before() | done
 
@@ -208,13 +202,13 @@ class MlflowSweepRecording(_Recording):
             with suppress(MlflowException):
                 run = self._client.get_run(run_id)
                 if run.info.status == "FINISHED" and run.info.lifecycle_stage == "active":
-                    found[str(key)] = _finished(run)
+                    found[str(key)] = finished(run)
         return found
 
     def fail(self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str) -> str:
         with told_as(RecordingFailed, self._destination):
             if run_id is None:
-                parent = {"mlflow.parentRunId": self.run_id}
+                parent = {"mlflow.parentRunId": self.run_id, **self._destination.tags}
                 run_id = create_run(self._client, self._experiment_id, name, {**tags, **parent})
                 log_params(self._client, run_id, params)
             if self._client.get_run(run_id).info.status != "FAILED":
@@ -232,13 +226,11 @@ class MlflowSweepRecording(_Recording):
         tags: dict[str, str] = self._client.get_run(self.run_id).data.tags
         return tags.get(MODEL_OF)
 
+    def took(self, run_id: str | None) -> None: ...
+
     def log_model(self, best: Outcome, run_id: str) -> None:
         from boston_exp.tracking import mlflow_model
 
         with told_as(RecordingFailed, self._destination):
             mlflow_model.save(self._client, self._experiment_id, self.run_id, self._plan.params, best)
             self._client.set_tag(self.run_id, MODEL_OF, run_id)
-
-
-def _finished(run: Run) -> Finished:
-    return Finished(run.info.run_id, run.data.metrics)

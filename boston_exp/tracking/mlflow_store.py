@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Experiment, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from boston_exp.errors import ExpectedFailure, Fault, Pruned, RecordingFailed, StoreUnusable, without_secrets
 from boston_exp.tracking import liveness, sqlite_store
 from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.protocol import Finished
 
 log = logging.getLogger(__name__)
 MAX_PARAM = 6000  # characters; MLflow refuses more
@@ -41,11 +43,28 @@ def log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> Non
         client.log_batch(run_id, params=entities[first : first + 100])
 
 
-def log_metrics(client: MlflowClient, run_id: str, metrics: dict[str, float], **origin: str | None) -> None:
-    now = int(time.time() * 1000)
+def log_metrics(
+    client: MlflowClient, run_id: str, metrics: dict[str, float], at: int | None = None, **origin: Any
+) -> None:
+    """`at` is the time of measurement in ms, now by default; origin names the model and the data set."""
+    at = int(time.time() * 1000) if at is None else at
     client.log_batch(
-        run_id, metrics=[Metric(name, value, now, 0, run_id=run_id, **origin) for name, value in metrics.items()]
+        run_id, metrics=[Metric(name, value, at, 0, run_id=run_id, **origin) for name, value in metrics.items()]
     )
+
+
+def finished_on(client: MlflowClient, experiment_id: str, fingerprint: str, with_model: bool) -> Finished | None:
+    """The newest FINISHED run with that fingerprint, with a stored model where one is wanted."""
+    found = client.search_runs(
+        [experiment_id],
+        f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'",
+        max_results=20 if with_model else 1,
+    )
+    return next((finished(run) for run in found if not with_model or (run.outputs and run.outputs.model_outputs)), None)
+
+
+def finished(run: Run) -> Finished:
+    return Finished(run.info.run_id, run.data.metrics)
 
 
 @contextmanager
@@ -85,13 +104,19 @@ def connect(destination: Destination) -> tuple[MlflowClient, str]:
 
 
 def _experiment(client: MlflowClient, destination: Destination) -> str:
-    name = destination.experiment_name
+    name, root = destination.experiment_name, destination.artifact_root
+    location = root and (root if "://" in root else Path(root).as_uri()) + f"/{quote(name, safe='')}"
+    experiment = experiment_on(client, name, destination.shown_uri, location)
+    _check_place(experiment, destination)
+    return str(experiment.experiment_id)
+
+
+def experiment_on(client: MlflowClient, name: str, shown_uri: str, location: str | None = None) -> Experiment:
+    """The experiment of that name, made if there is none; raises StoreUnusable if it was deleted."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        root = destination.artifact_root
-        location = root and (root if "://" in root else Path(root).as_uri()) + f"/{quote(name, safe='')}"
         try:
-            return client.create_experiment(name, artifact_location=location)
+            return client.get_experiment(client.create_experiment(name, artifact_location=location))
         except MlflowException:  # another process was faster
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
@@ -99,17 +124,28 @@ def _experiment(client: MlflowClient, destination: Destination) -> str:
     if experiment.lifecycle_stage == "deleted":
         raise StoreUnusable(
             Fault(
-                f"The experiment {name} was deleted in {destination.shown_uri}.",
-                f"MLFLOW_TRACKING_URI={destination.shown_uri} mlflow experiments restore "
+                f"The experiment {name} was deleted in {shown_uri}.",
+                f"MLFLOW_TRACKING_URI={shown_uri} mlflow experiments restore "
                 f"--experiment-id {experiment.experiment_id}   (or choose another: tracking.experiment_name=<name>)",
             )
         )
-    _check_not_moved(experiment.artifact_location, destination)
-    return str(experiment.experiment_id)
+    return experiment
 
 
-def _check_not_moved(location: str, destination: Destination) -> None:
-    """MLflow keeps absolute paths: after a project folder was moved it would write to the old place, and not say so."""
+def _check_place(experiment: Experiment, destination: Destination) -> None:
+    """Where an experiment's artifacts go was decided when it was made: another wish would be ignored in silence.
+
+    MLflow keeps absolute paths, so after a project folder was moved it would write to the old place, and not say so.
+    """
+    location, root = experiment.artifact_location, destination.artifact_root or ""
+    if destination.sqlite_path and root.startswith("s3://") and not location.startswith(f"{root}/"):
+        raise StoreUnusable(
+            Fault(
+                f"The experiment {experiment.name} in {destination.shown_uri} keeps its artifacts in {location}, "
+                f"not in {root}: that was decided when it was made.",
+                f"python -m boston_exp.run … tracking.experiment_name={experiment.name}-s3   (makes one in {root})",
+            )
+        )
     path = Path(unquote(location.removeprefix("file://")))
     if destination.sqlite_path is None or not location.startswith("file://") or path.parent.is_dir():
         return

@@ -100,6 +100,9 @@ class SweepRecording(Protocol):
     ) -> str | None:
         """Record a point as FAILED: its own run where it had opened one, else a new one. Gives the run's id."""
 
+    def took(self, run_id: str | None) -> None:
+        """The run of a point has ended, in whatever process."""
+
     def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:
         """Counts, what is known of the best point, and files; an earlier part's are replaced."""
 

@@ -1,0 +1,50 @@
+"""Secrets, found at the moment of use: the environment, then .env, then whatever AWS's own tools find by themselves.
+
+None of them is ever part of the configuration, so none is in .hydra/, in MLflow or in a log.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from boston_exp.config import dotenv
+from boston_exp.errors import hide
+
+# What tells AWS's tools who asks. Taken together from one place: half of a pair from elsewhere would be a wrong one.
+AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")
+# Keys that reach the artifacts and nothing else; where they are not set, AWS's are used for artifacts, too.
+ARTIFACTS = {"AWS_ACCESS_KEY_ID": "MLFLOW_S3_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY": "MLFLOW_S3_SECRET_ACCESS_KEY"}
+SERVER = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+SERVER_TLS = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_INSECURE_TLS", "MLFLOW_TRACKING_CLIENT_CERT_PATH")
+
+
+def aws() -> dict[str, str]:
+    """The variables that identify us to S3; empty where only AWS's own chain (a default profile, a role) can tell."""
+    return _together(AWS)
+
+
+def artifacts() -> dict[str, str]:
+    """The same for the bucket of artifacts."""
+    own = _together(ARTIFACTS.values())
+    return {name: own[source] for name, source in ARTIFACTS.items() if source in own} if own else aws()
+
+
+def into_environment(variables: dict[str, str]) -> None:
+    """For libraries that read only the environment, MLflow and boto3 among them; a variable that is there stays."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+
+
+def for_server() -> dict[str, str]:
+    """Who we are to an MLflow server, and which certificates we trust."""
+    return {**_together(SERVER), **{name: value for name in SERVER_TLS if (value := dotenv().get(name))}}
+
+
+def _together(names: Iterable[str]) -> dict[str, str]:
+    for source in (os.environ, dotenv()):
+        found = {name: source[name] for name in names if source.get(name)}
+        if found:
+            hide(*(value for name, value in found.items() if "PROFILE" not in name and "USERNAME" not in name))
+            return found
+    return {}

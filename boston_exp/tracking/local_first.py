@@ -1,0 +1,106 @@
+"""Records in the local store, then publishes to an MLflow server: an outage costs nothing but the time to notice it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.mlflow import MlflowRecording, MlflowSweepRecording, MlflowTracker
+from boston_exp.tracking.protocol import Finished, Outcome, Plan, SweepPlan
+from boston_exp.tracking.publishing import Publisher, publisher
+
+
+class LocalFirstTracker:
+    """An MLflow tracker whose runs are published as they end; opened, it also publishes what is still pending."""
+
+    def __init__(self, destination: Destination) -> None:
+        self._publisher = publisher(destination)
+        self._local = MlflowTracker(destination)
+        self._publisher.catch_up()
+
+    @contextmanager
+    def start(self, plan: Plan) -> Iterator[PublishedRecording]:
+        recording = None
+        try:
+            with self._local.start(plan) as local:
+                recording = PublishedRecording(local, self._publisher)
+                yield recording
+        except Exception:  # not an interruption: who presses Ctrl-C wants to leave
+            if recording:
+                recording.publish()
+            raise
+        recording.publish()
+
+    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+        return self._local.find_finished(fingerprint, with_model) or self._publisher.find_finished(
+            fingerprint, with_model
+        )
+
+    @contextmanager
+    def sweep(self, plan: SweepPlan) -> Iterator[PublishedSweepRecording]:
+        recording = None
+        try:
+            with self._local.sweep(plan) as local:
+                recording = PublishedSweepRecording(local, self._publisher)
+                self._publisher.open_copy(local.run_id)
+                yield recording
+        except Exception:
+            if recording:
+                recording.publish()
+            raise
+        recording.publish()
+
+
+class _Published:
+    """What is told of a record that is here, and there or still to be brought there."""
+
+    def __init__(self, local: MlflowRecording | MlflowSweepRecording, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._copy: str | None = None
+        self._local = local
+        self.run_id: str = local.run_id
+
+    def publish(self) -> None:
+        self._publisher.soon(self.run_id)
+        self._publisher.settle()
+        self._copy = self._publisher.copy_of(self.run_id)
+
+    @property
+    def where(self) -> str:
+        return f"{self._local.where}; {self._publisher.says(self._copy)}"
+
+    @property
+    def next_command(self) -> str | None:
+        return f"open {self._publisher.url(self._copy)}" if self._copy else self._local.next_command
+
+
+class PublishedRecording(_Published):
+    _local: MlflowRecording
+
+    def log(self, outcome: Outcome) -> None:
+        self._local.log(outcome)
+
+
+class PublishedSweepRecording(_Published):
+    _local: MlflowSweepRecording
+
+    @property
+    def model_of(self) -> str | None:
+        return self._local.model_of
+
+    def finished_points(self) -> dict[str, Finished]:
+        return self._local.finished_points()
+
+    def fail(self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str) -> str:
+        return self._local.fail(run_id, name, params, tags, message)
+
+    def took(self, run_id: str | None) -> None:
+        self._publisher.soon(run_id)
+
+    def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:
+        self._local.log(metrics, tags, files)
+
+    def log_model(self, best: Outcome, run_id: str) -> None:
+        self._local.log_model(best, run_id)

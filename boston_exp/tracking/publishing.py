@@ -1,0 +1,282 @@
+"""Brings ended runs of the local store to an MLflow server, once each, and again if it was interrupted.
+
+The copy carries the local run's id from its first moment, `sync.complete` from its last; whatever is written in between
+may be written twice. So a run on the server is whole, or visibly not finished and finished by the next command.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import requests
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import LoggedModelOutput, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from boston_exp.errors import Fault, StoreUnusable, without_secrets
+from boston_exp.tracking import liveness, server
+from boston_exp.tracking.destination import PENDING, PUBLISHED, SERVER, STATE, Destination
+from boston_exp.tracking.mlflow_store import connect, experiment_on, finished_on, log_metrics, log_params
+from boston_exp.tracking.protocol import Finished
+
+log = logging.getLogger(__name__)
+SOURCE, COMPLETE, SOURCE_MODEL, COPY = "sync.source", "sync.complete", "sync.source_model", "sync.run_id"
+OWN = (SERVER, STATE, COPY, liveness.PROCESS, liveness.HEARTBEAT)  # of the local store alone
+POINTS_AT_RUNS = ("mlflow.parentRunId", "best.run_id", "best.model_of")
+UPLOADS = 8  # at once; each is a request of its own
+
+
+@cache
+def publisher(destination: Destination) -> Publisher:
+    """One per process and server, which is looked for once.
+
+    Raises ServerRefuses if it is there and does not take us, StoreUnusable if it is away and on_outage is `fail`.
+    """
+    assert destination.server is not None
+    away = server.outage(destination.server, destination.experiment_name)
+    if away and destination.on_outage == "fail":
+        raise StoreUnusable(
+            Fault(f"{away}, and tracking.on_outage is fail.", f"{server.DOCTOR} tracking.uri={destination.server}")
+        )
+    return Publisher(destination, away)
+
+
+class Publisher:
+    """Publishes in a thread of its own, so that the next fit need not wait."""
+
+    def __init__(self, destination: Destination, away: str | None) -> None:
+        self.away = away
+        self._destination = destination
+        self._local = connect(destination)[0]
+        self._server = MlflowClient(destination.server)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="publish")
+        self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
+        self._soon: list[Future[str | None]] = []
+        self._experiments: dict[str, str] = {}
+        self._copies: dict[str, str] = {}
+        self._caught_up = 0
+        assert destination.sqlite_path is not None
+        self._lock = FileLock(destination.sqlite_path.with_name(f".{destination.sqlite_path.name}.publish.lock"))
+
+    @property
+    def shown(self) -> str:
+        return without_secrets(str(self._destination.server))
+
+    def soon(self, run_id: str | None) -> None:
+        """Publish an ended run, in the background."""
+        if run_id is not None and not self.away:
+            self._soon.append(self._thread.submit(self.now, run_id))
+
+    def catch_up(self) -> None:
+        """Publish, in the background, what an earlier command could not."""
+        if not self.away:
+            waiting = self.pending()
+            self._caught_up = len(waiting)
+            for run in waiting:
+                self.soon(run.info.run_id)
+
+    def settle(self) -> None:
+        """Wait for all that was asked for."""
+        while self._soon:
+            self._soon.pop(0).result()
+
+    def pending(self) -> list[Run]:
+        """Ended runs of the local store that are not on this server, the oldest first."""
+        everywhere = [experiment.experiment_id for experiment in self._local.search_experiments()]
+        waiting = (
+            f"tags.`{STATE}` = '{PENDING}' and tags.`{SERVER}` = '{self.shown}' and attributes.status != 'RUNNING'"
+        )
+        return list(_all_runs(self._local, everywhere, waiting, order_by=["start_time ASC"]))
+
+    def now(self, run_id: str) -> str | None:
+        """The id of the run's copy on the server, or None: then it stays pending, and why was said."""
+        if self.away:
+            return None
+        try:
+            with self._lock:
+                return self._publish(self._local.get_run(run_id))
+        except MlflowException as error:
+            if 400 <= error.get_http_status_code() < 500:  # of this run, not of the server
+                log.warning("run %s is not published: %s", run_id, _first_line(error))
+            else:
+                self.away = f"{self.shown} stopped answering: {_first_line(error)}"
+        except (requests.RequestException, OSError) as error:
+            self.away = f"{self.shown} stopped answering: {_first_line(error)}"
+        return None
+
+    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+        """A run that somebody recorded there, from wherever; nothing while the server is away."""
+        if self.away:
+            return None
+        try:
+            experiment = self._server.get_experiment_by_name(self._destination.experiment_name)
+            return experiment and finished_on(self._server, experiment.experiment_id, fingerprint, with_model)
+        except (MlflowException, requests.RequestException) as error:
+            self.away = f"{self.shown} stopped answering: {_first_line(error)}"
+            return None
+
+    def copy_of(self, run_id: str) -> str | None:
+        """The id on the server of a run that is whole there."""
+        tags = self._local.get_run(run_id).data.tags
+        return tags[COPY] if tags.get(STATE) == PUBLISHED else None
+
+    def url(self, copy_id: str) -> str:
+        return f"{self.shown}/#/experiments/{self._server.get_run(copy_id).info.experiment_id}/runs/{copy_id}"
+
+    def says(self, copy_id: str | None) -> str:
+        """One line for the summary: it is there, or what keeps it here."""
+        why = self._destination.why
+        caught_up = f", with {self._caught_up} that had been pending" if self._caught_up else ""
+        if copy_id:
+            return f"published to {self.shown} ({why}){caught_up}"
+        waiting = len(self.pending())
+        what = f"{waiting} run{'s' * (waiting != 1)} pending for {self.shown} ({why})"
+        return f"{what}: {self.away or 'see above'}; the next command with this server publishes"
+
+    def open_copy(self, run_id: str) -> None:
+        """Let a run that goes on, the parent of others, be seen on the server from now on."""
+        if not self.away:
+            self._soon.append(self._thread.submit(self._opened, run_id))
+
+    def _opened(self, run_id: str) -> str | None:
+        try:
+            with self._lock:
+                return self._copy_of(self._local.get_run(run_id)).info.run_id
+        except (MlflowException, requests.RequestException, OSError) as error:
+            self.away = f"{self.shown} stopped answering: {_first_line(error)}"
+            return None
+
+    # -- one run ------------------------------------------------------------------------------------------------
+
+    def _publish(self, run: Run) -> str:
+        copy = self._copy_of(run)
+        done = copy.data.tags.get(COMPLETE) == str(run.info.end_time)
+        if not done:
+            self._write(run, copy)
+        tags = [RunTag(COPY, copy.info.run_id), RunTag(STATE, PUBLISHED)]
+        self._local.log_batch(run.info.run_id, tags=tags)
+        return str(copy.info.run_id)
+
+    def _copy_of(self, run: Run) -> Run:
+        """The run's copy, made if there is none: found by the source's id, which it got when it was made."""
+        local_id = run.info.run_id
+        experiment_id = self._experiment_id(run)
+        if local_id in self._copies:
+            return self._server.get_run(self._copies[local_id])
+        found = self._server.search_runs([experiment_id], f"tags.`{SOURCE}` = '{local_id}'", max_results=1)
+        copy = found[0] if found else self._create(run, experiment_id)
+        self._copies[local_id] = copy.info.run_id
+        return copy
+
+    def _create(self, run: Run, experiment_id: str) -> Run:
+        tags = {**self._tags(run), SOURCE: run.info.run_id}
+        copy = self._server.create_run(
+            experiment_id, start_time=run.info.start_time, tags=tags, run_name=run.info.run_name
+        )
+        log_params(self._server, copy.info.run_id, run.data.params)
+        return copy
+
+    def _tags(self, run: Run) -> dict[str, str]:
+        tags = {name: value for name, value in run.data.tags.items() if name not in OWN}
+        for name in POINTS_AT_RUNS:
+            if tags.get(name):
+                tags[name] = self._id_on_server(tags[name])
+        return tags
+
+    def _id_on_server(self, local_id: str) -> str:
+        if local_id not in self._copies:
+            try:
+                pointed_at = self._local.get_run(local_id)
+            except MlflowException:  # it is on the server already, or was deleted here
+                return local_id
+            return str(self._copy_of(pointed_at).info.run_id)
+        return self._copies[local_id]
+
+    def _write(self, run: Run, copy: Run) -> None:
+        copy_id, info = copy.info.run_id, run.info
+        inputs = run.inputs.dataset_inputs if run.inputs else []
+        if inputs:
+            self._server.log_inputs(copy_id, datasets=inputs)
+        self._upload(
+            Path(self._local.download_artifacts(info.run_id, "")),
+            lambda file, folder: self._server.log_artifact(copy_id, file, folder),
+        )
+        written = {model.model_id for model in copy.outputs.model_outputs} if copy.outputs else set()
+        model_ids = [
+            self._publish_model(output.model_id, copy, written)
+            for output in (run.outputs.model_outputs if run.outputs else [])
+        ]
+        origin = {"model_id": model_ids[-1] if model_ids else None}
+        if inputs:
+            origin |= {"dataset_name": inputs[0].dataset.name, "dataset_digest": inputs[0].dataset.digest}
+        log_metrics(self._server, copy_id, run.data.metrics, at=info.end_time, **origin)
+        tags = {**self._tags(run), COMPLETE: str(info.end_time)}
+        self._server.log_batch(copy_id, tags=[RunTag(name, value) for name, value in tags.items()])
+        self._server.set_terminated(copy_id, info.status, info.end_time)
+
+    def _publish_model(self, model_id: str, copy: Run, written: set[str]) -> str:
+        """The stored bytes as they are; only MLmodel, which names the run and the model, is written anew."""
+        source = self._local.get_logged_model(model_id)
+        for there in written:
+            model = self._server.get_logged_model(there)
+            if model.tags.get(SOURCE_MODEL) == model_id and str(model.status) == "READY":
+                return there
+        model = self._server.create_logged_model(
+            copy.info.experiment_id,
+            name=source.name,
+            source_run_id=copy.info.run_id,
+            tags={**source.tags, SOURCE_MODEL: model_id},
+            params=source.params,
+            model_type=source.model_type,
+        )
+        self._server.log_outputs(copy.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
+        with tempfile.TemporaryDirectory(prefix="boston_exp-") as name:
+            folder = Path(name) / "model"
+            shutil.copytree(download_artifacts(artifact_uri=source.artifact_location), folder)
+            described = folder / "MLmodel"
+            text = described.read_text()
+            for old, new in (
+                (source.artifact_location, model.artifact_location),
+                (model_id, model.model_id),
+                (str(source.source_run_id), copy.info.run_id),
+            ):
+                text = text.replace(old, new)
+            described.write_text(text)
+            self._upload(folder, lambda file, inside: self._server.log_model_artifact(model.model_id, file, inside))
+        self._server.finalize_logged_model(model.model_id, source.status)
+        return str(model.model_id)
+
+    def _upload(self, root: Path, put: Callable[[str, str | None], None]) -> None:
+        files = [file for file in root.rglob("*") if file.is_file()]
+        inside = [file.parent.relative_to(root).as_posix() for file in files]
+        places = [(str(file), None if folder == "." else folder) for file, folder in zip(files, inside, strict=True)]
+        for first in places[:1]:  # alone: MLflow looks up, once, where this run's files belong
+            put(*first)
+        list(self._uploads.map(lambda place: put(*place), places[1:]))
+
+    def _experiment_id(self, run: Run) -> str:
+        local_id = run.info.experiment_id
+        if local_id not in self._experiments:
+            name = self._local.get_experiment(local_id).name
+            self._experiments[local_id] = str(experiment_on(self._server, name, self.shown).experiment_id)
+        return self._experiments[local_id]
+
+
+def _all_runs(client: MlflowClient, experiments: list[str], having: str, order_by: list[str]) -> Iterator[Run]:
+    token = None
+    while token != "":
+        page = client.search_runs(experiments, having, max_results=1000, order_by=order_by, page_token=token)
+        yield from page
+        token = page.token or ""
+
+
+def _first_line(error: Exception) -> str:
+    return without_secrets(str(error)).partition("\n")[0][:300]
