@@ -16,7 +16,7 @@ endif
 # hatchling is in the lock, so that building this package needs nothing that is not
 install_lock = $(install) --require-hashes -r $(1) && $(install) --no-deps --no-build-isolation -e .
 
-.PHONY: help run test lint bench lock clean
+.PHONY: help run test lint env stack bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -32,6 +32,13 @@ lint: $(VENV)/.installed-dev  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+env: $(VENV)/bin/python  ## write .env with a random value for every password and key that has none
+	@$(BIN)/python compose/make_env.py
+
+stack: $(VENV)/.installed-dev  ## MLflow server and S3 gateway without Docker, until Ctrl-C; data in .stack/
+	@test -f .env || $(BIN)/python compose/make_env.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" honcho -e .env -f compose/Procfile -d . start
 
 bench: $(VENV)/.installed-dev  ## what a run costs, as medians and ratios against a bare script
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -105,12 +105,15 @@ class Publisher:
                 return self._publish(self._local.get_run(run_id))
         except MlflowException as error:
             if 400 <= error.get_http_status_code() < 500:  # of this run, not of the server
-                log.warning("run %s is not published: %s", run_id, _first_line(error))
+                log.warning("run %s is not published: %s", run_id, without_secrets(str(error)).partition("\n")[0])
             else:
-                self.away = f"{self.shown} stopped answering: {_first_line(error)}"
+                self._lost(error)
         except (requests.RequestException, OSError) as error:
-            self.away = f"{self.shown} stopped answering: {_first_line(error)}"
+            self._lost(error)
         return None
+
+    def _lost(self, error: Exception) -> None:
+        self.away = f"{self.shown} {server.reason(error)}"
 
     def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
         """A run that somebody recorded there, from wherever; nothing while the server is away."""
@@ -120,7 +123,7 @@ class Publisher:
             experiment = self._server.get_experiment_by_name(self._destination.experiment_name)
             return experiment and finished_on(self._server, experiment.experiment_id, fingerprint, with_model)
         except (MlflowException, requests.RequestException) as error:
-            self.away = f"{self.shown} stopped answering: {_first_line(error)}"
+            self._lost(error)
             return None
 
     def copy_of(self, run_id: str) -> str | None:
@@ -151,7 +154,7 @@ class Publisher:
             with self._lock:
                 return self._copy_of(self._local.get_run(run_id)).info.run_id
         except (MlflowException, requests.RequestException, OSError) as error:
-            self.away = f"{self.shown} stopped answering: {_first_line(error)}"
+            self._lost(error)
             return None
 
     # -- one run ------------------------------------------------------------------------------------------------
@@ -276,7 +279,3 @@ def _all_runs(client: MlflowClient, experiments: list[str], having: str, order_b
         page = client.search_runs(experiments, having, max_results=1000, order_by=order_by, page_token=token)
         yield from page
         token = page.token or ""
-
-
-def _first_line(error: Exception) -> str:
-    return without_secrets(str(error)).partition("\n")[0][:300]

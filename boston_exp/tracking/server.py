@@ -61,16 +61,17 @@ def ask(uri: str, path: str) -> Answer:
             get_default_host_creds(uri), path, "GET", timeout=TIMEOUT, max_retries=0, raise_on_status=False
         )
     except MlflowException as error:
-        return Answer(away=_why(error))
+        return Answer(away=reason(error))
     return Answer(response.status_code, response.text[:2000])
 
 
-def _why(error: MlflowException) -> str:
-    cause = error.__cause__ or error.__context__
-    text = str(cause or error)
+def reason(error: Exception) -> str:
+    """Why no answer came, after the name of the server: `is not there: connection refused`."""
+    cause = error.__cause__ or error.__context__ or error
+    text = str(cause)
     if isinstance(cause, requests.exceptions.SSLError):
         return f"TLS: {_short(text)}"
-    if isinstance(cause, requests.exceptions.Timeout):
+    if isinstance(cause, requests.exceptions.Timeout) or "timed out" in text:
         return f"does not answer within {TIMEOUT[1]:.0f} s"
     for said, means in (
         ("Connection refused", "is not there: connection refused"),
