@@ -22,6 +22,7 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 CONF = PROJECT_ROOT / "conf"
 METRICS = ("r2_score", "rmse", "mae", "mape")
 
+OmegaConf.register_resolver("port", lambda name, default: _port(name, default), replace=True)
 OmegaConf.register_resolver("project_root", lambda: str(PROJECT_ROOT), replace=True)
 
 
@@ -211,6 +212,12 @@ def dotenv() -> dict[str, str]:
     from dotenv import dotenv_values
 
     return {name: value for name, value in dotenv_values(path).items() if value}
+
+
+def _port(name: str, default: int) -> int:
+    """A port of the stack, which .env can change; `name` ends in _PORT: no secret comes into the configuration."""
+    value = (os.environ.get(name) or dotenv().get(name)) if name.endswith("_PORT") else None
+    return int(value) if value and value.isdigit() else default
 
 
 def refuse_secrets(arguments: list[str]) -> None:

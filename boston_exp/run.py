@@ -63,7 +63,7 @@ def train(
     from boston_exp.storage import dvc_remote
 
     if config.data.path is not None:
-        dvc_remote.fetch_if_missing(Path(config.data.path), config.storage.dvc_remote)
+        dvc_remote.fetch_if_missing(Path(config.data.path), config.storage, typed)
     with Together(InvalidData) as attempt:
         dataset = attempt(data.load, config)
         estimator = attempt(models.build, config)

@@ -11,5 +11,7 @@ MLFLOW = f"http://127.0.0.1:{os.environ.get('MLFLOW_PORT', '5000')}"
 
 setup.main(S3, Path("data/remote"))
 setup.wait_for(f"{MLFLOW}/health", patience=120)
-print(f"ready: MLflow at {MLFLOW}, S3 at {S3}; now, in another terminal: python -m boston_exp.run env=compose", flush=True)
+print(
+    f"ready: MLflow at {MLFLOW}, S3 at {S3}; now, in another terminal: python -m boston_exp.run env=compose", flush=True
+)
 threading.Event().wait()

@@ -129,4 +129,6 @@ def _data_is_there() -> None:
     """The embedded remote has it; a checkout that was never run does not."""
     from boston_exp.storage import dvc_remote
 
-    dvc_remote.fetch_if_missing(config.PROJECT_ROOT / "data" / "raw" / "housing.csv", "embedded")
+    dvc_remote.fetch_if_missing(
+        config.PROJECT_ROOT / "data" / "raw" / "housing.csv", config.Storage("embedded"), config.Typed()
+    )

@@ -31,9 +31,14 @@ def artifacts() -> dict[str, str]:
 
 
 def into_environment(variables: dict[str, str]) -> None:
-    """For libraries that read only the environment, MLflow and boto3 among them; a variable that is there stays."""
+    """For MLflow, which reads only the environment; who asks later for AWS's keys is still given those of before."""
     for name, value in variables.items():
-        os.environ.setdefault(name, value)
+        if name in AWS and name in os.environ:
+            _replaced.setdefault(name, os.environ[name])
+        os.environ[name] = value
+
+
+_replaced: dict[str, str] = {}
 
 
 def for_server() -> dict[str, str]:
@@ -42,7 +47,7 @@ def for_server() -> dict[str, str]:
 
 
 def _together(names: Iterable[str]) -> dict[str, str]:
-    for source in (os.environ, dotenv()):
+    for source in ({**os.environ, **_replaced}, dotenv()):
         found = {name: source[name] for name in names if source.get(name)}
         if found:
             hide(*(value for name, value in found.items() if "PROFILE" not in name and "USERNAME" not in name))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
-from boston_exp.errors import DataUnavailable, Fault
+from boston_exp.config import Storage, Typed
+from boston_exp.errors import DataUnavailable, Fault, without_secrets
+from boston_exp.storage import s3
 
 log = logging.getLogger(__name__)
 
 
-def fetch_if_missing(path: Path, remote: str) -> None:
-    """Pull `path` from the DVC remote of that name, unless it is there; processes that start at once take turns.
+def fetch_if_missing(path: Path, storage: Storage, typed: Typed) -> None:
+    """Pull `path` from the storage group's DVC remote, unless it is there; processes that start at once take turns.
 
-    Raises DataUnavailable if the remote cannot be reached or does not hold the file.
+    Raises DataUnavailable if the remote cannot be reached, does not take our keys or does not hold the file.
     """
     if path.exists():
         return
@@ -22,6 +25,7 @@ def fetch_if_missing(path: Path, remote: str) -> None:
     from filelock import FileLock
     from scmrepo.exceptions import SCMError
 
+    remote = storage.dvc_remote
     pointer = path.with_name(path.name + ".dvc")
     with FileLock(path.with_name(f".{path.name}.lock")):
         if path.exists():
@@ -29,14 +33,30 @@ def fetch_if_missing(path: Path, remote: str) -> None:
         log.info("fetching %s from the DVC remote %s", path.name, remote)
         try:
             root = Path(Repo.find_root(str(path.parent)))
-            # a zip file of the project has no .git, and DVC would refuse to look at it
-            with_git = any((folder / ".git").exists() for folder in (root, *root.parents))
-            with Repo(str(root), config={"core": {"no_scm": not with_git}}) as repo:
+            with Repo(str(root), config=settings(root, storage, typed)) as repo:
                 repo.pull(targets=[str(pointer)], remote=remote)
         except (DvcException, SCMError, OSError) as error:
+            said = without_secrets(str(error)).rstrip(". \n")
             raise DataUnavailable(
                 Fault(
-                    f"{path} is missing and the DVC remote {remote!r} does not give it: {error}".rstrip(". \n") + ".",
+                    f"{path} is missing and the DVC remote {remote!r} does not give it: {said}.",
                     f"dvc pull --remote {remote} {pointer}   (shows what DVC says)",
                 )
             ) from error
+
+
+def settings(root: Path, storage: Storage, typed: Typed) -> dict[str, Any]:
+    """DVC's configuration on top of its files, kept in memory: keys are written nowhere.
+
+    Raises DataUnavailable if the remote is in S3 and cannot be used: DVC would try for minutes, and not say why.
+    """
+    # a zip file of the project has no .git, and DVC would refuse to look at it
+    with_git = any((folder / ".git").exists() for folder in (root, *root.parents))
+    found: dict[str, Any] = {"core": {"no_scm": not with_git}}
+    way = s3.access(storage, typed)
+    if way is not None and storage.data_bucket is not None:
+        fault = s3.fault(way, storage.data_bucket)
+        if fault:
+            raise DataUnavailable(fault)
+        found["remote"] = {storage.dvc_remote: way.dvc_remote(storage.data_bucket)}
+    return found

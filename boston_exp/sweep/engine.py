@@ -163,7 +163,7 @@ class Sweep:
         from boston_exp.storage import dvc_remote
 
         if self.config.data.path is not None:
-            dvc_remote.fetch_if_missing(Path(self.config.data.path), self.config.storage.dvc_remote)
+            dvc_remote.fetch_if_missing(Path(self.config.data.path), self.config.storage, self.typed)
         dataset = data.load(self.config)
         confs = b"".join(file.read_bytes() for file in sorted(CONF.rglob("*.yaml")))
         base = provenance.fingerprint(self.config, dataset.md5)

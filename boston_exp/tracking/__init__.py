@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from boston_exp.errors import StoreUnusable
+from boston_exp.storage import credentials, s3
 from boston_exp.tracking.destination import Destination
 
 if TYPE_CHECKING:
+    from boston_exp.storage.s3 import Access
     from boston_exp.tracking.protocol import Tracker
 
 # Read by MLflow when it is imported, which happens in here and nowhere else.
@@ -28,6 +31,8 @@ def open_tracker(destination: Destination, publishes: bool = True) -> Tracker:
         from boston_exp.tracking.none import NoTracker
 
         return NoTracker()
+    if destination.s3 is not None:
+        _reach_artifacts(destination.s3, str(destination.artifact_root))
     if destination.server and publishes:
         from boston_exp.tracking.local_first import LocalFirstTracker
 
@@ -35,3 +40,17 @@ def open_tracker(destination: Destination, publishes: bool = True) -> Tracker:
     from boston_exp.tracking.mlflow import MlflowTracker
 
     return MlflowTracker(destination)
+
+
+def _reach_artifacts(way: Access, root: str) -> None:
+    """MLflow takes its keys to S3 from the environment; what keeps it from the bucket is told before the training."""
+    if root in _reached:
+        return
+    fault = s3.fault(way, root.removeprefix("s3://").partition("/")[0])
+    if fault:
+        raise StoreUnusable(fault)
+    credentials.into_environment(way.variables())
+    _reached.add(root)
+
+
+_reached: set[str] = set()

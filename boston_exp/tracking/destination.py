@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from boston_exp.config import Config, Typed, decide
 from boston_exp.errors import Fault, without_secrets
+from boston_exp.storage import s3
+from boston_exp.storage.s3 import Access
 from boston_exp.tracking import sqlite_store
 
 SQLITE = "sqlite:///"
@@ -28,6 +30,7 @@ class Destination:
     experiment_name: str
     server: str | None = None
     on_outage: str = "keep"
+    s3: Access | None = field(default=None, compare=False, repr=False)  # the way to an artifact_root that is in S3
 
     @property
     def tags(self) -> dict[str, str]:
@@ -68,7 +71,17 @@ def resolve(config: Config, typed: Typed) -> Destination:
         if "://" not in artifact_root:  # beside the database, unless typed
             beside = typed.cwd if typed.has("tracking.artifact_root") else path.parent
             artifact_root = str((beside / artifact_root).resolve())
-    return Destination(tracking.backend, resolved, uri.why, artifact_root, experiment.value, server, tracking.on_outage)
+    in_s3 = artifact_root is not None and artifact_root.startswith("s3://")
+    return Destination(
+        tracking.backend,
+        resolved,
+        uri.why,
+        artifact_root,
+        experiment.value,
+        server,
+        tracking.on_outage,
+        s3.access(config.storage, typed, for_artifacts=True) if in_s3 else None,
+    )
 
 
 def faults(destination: Destination) -> list[Fault]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from boston_exp.config import Storage, Typed
 from boston_exp.errors import DataUnavailable
 from boston_exp.storage import dvc_remote
 from tests.conftest import git
@@ -31,7 +32,7 @@ def test_dvc_pull_gets_the_data(clone: Path) -> None:
 
 def test_fetching_gets_the_data_and_leaves_git_clean(clone: Path) -> None:
     path = clone / "data" / "raw" / "housing.csv"
-    dvc_remote.fetch_if_missing(path, "embedded")
+    dvc_remote.fetch_if_missing(path, Storage("embedded"), Typed())
     assert hashlib.md5(path.read_bytes()).hexdigest() == MD5  # noqa: S324
     assert git("status", "--porcelain", cwd=clone) == ""
 
@@ -39,8 +40,9 @@ def test_fetching_gets_the_data_and_leaves_git_clean(clone: Path) -> None:
 def test_a_file_that_is_there_is_not_touched_nor_dvc_imported(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("mine")
     code = (
-        "import sys; from pathlib import Path; from boston_exp.storage.dvc_remote import fetch_if_missing as f; "
-        f"f(Path({str(tmp_path / 'a.csv')!r}), 'embedded'); print('dvc' in sys.modules)"
+        "import sys; from pathlib import Path; from boston_exp.config import Storage as S, Typed as T; "
+        "from boston_exp.storage.dvc_remote import fetch_if_missing as f; "
+        f"f(Path({str(tmp_path / 'a.csv')!r}), S('embedded'), T()); print('dvc' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
     assert (tmp_path / "a.csv").read_text() == "mine"
@@ -48,7 +50,7 @@ def test_a_file_that_is_there_is_not_touched_nor_dvc_imported(tmp_path: Path) ->
 
 def test_a_remote_that_does_not_exist_is_named(clone: Path) -> None:
     with pytest.raises(DataUnavailable, match="DVC remote 'nowhere' does not give it"):
-        dvc_remote.fetch_if_missing(clone / "data" / "raw" / "housing.csv", "nowhere")
+        dvc_remote.fetch_if_missing(clone / "data" / "raw" / "housing.csv", Storage("nowhere"), Typed())
 
 
 def test_a_copy_without_git_still_gets_its_data(clone: Path) -> None:
@@ -56,5 +58,5 @@ def test_a_copy_without_git_still_gets_its_data(clone: Path) -> None:
     import shutil
 
     shutil.rmtree(clone / ".git")
-    dvc_remote.fetch_if_missing(clone / "data" / "raw" / "housing.csv", "embedded")
+    dvc_remote.fetch_if_missing(clone / "data" / "raw" / "housing.csv", Storage("embedded"), Typed())
     assert (clone / "data" / "raw" / "housing.csv").exists()

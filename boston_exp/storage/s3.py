@@ -1,0 +1,158 @@
+"""S3, as the storage group describes it: who we are there, whether it answers, and what is wrong if it does not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from boston_exp.config import Storage, Typed, decide, dotenv
+from boston_exp.errors import Fault, without_secrets
+from boston_exp.storage import credentials
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+CONNECT, READ = 2.0, 3.0  # seconds; no retries, so what is away is known in five
+
+
+@dataclass(frozen=True)
+class Access:
+    """A way to S3: an endpoint (None is AWS) and who asks, by AWS's own variables; empty is AWS's own chain."""
+
+    endpoint_url: str | None
+    region: str | None
+    ca_bundle: str | None
+    identity: Mapping[str, str] = field(default_factory=dict, repr=False)
+    shown_as: str = "storage"  # what to type to doctor
+
+    @cached_property
+    def client(self) -> BaseClient:
+        """A boto3 client that gives up within seconds. Raises what botocore does for a profile it cannot find."""
+        import boto3
+        from botocore.config import Config
+
+        names = {"profile_name": "AWS_PROFILE"} if "AWS_ACCESS_KEY_ID" not in self.identity else {
+            "aws_access_key_id": "AWS_ACCESS_KEY_ID",
+            "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY",
+            "aws_session_token": "AWS_SESSION_TOKEN",
+        }  # fmt: skip
+        session = boto3.Session(
+            region_name=self.region, **{name: self.identity.get(variable) for name, variable in names.items()}
+        )
+        return session.client(
+            "s3",
+            endpoint_url=self.endpoint_url,
+            verify=self.ca_bundle,
+            config=Config(connect_timeout=CONNECT, read_timeout=READ, retries={"total_max_attempts": 1}),
+        )
+
+    @property
+    def where(self) -> str:
+        return without_secrets(self.endpoint_url or "AWS S3")
+
+    def variables(self) -> dict[str, str]:
+        """The same for MLflow, which reads the environment."""
+        found = {
+            "MLFLOW_S3_ENDPOINT_URL": self.endpoint_url,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_CA_BUNDLE": self.ca_bundle,
+            **self.identity,
+        }
+        return {name: value for name, value in found.items() if value}
+
+    def dvc_remote(self, bucket: str) -> dict[str, Any]:
+        """The same for DVC, as a remote's section of its configuration."""
+        names = {
+            "access_key_id": "AWS_ACCESS_KEY_ID",
+            "secret_access_key": "AWS_SECRET_ACCESS_KEY",
+            "session_token": "AWS_SESSION_TOKEN",
+            "profile": "AWS_PROFILE",
+        }
+        found = {name: self.identity.get(variable) for name, variable in names.items()}
+        found |= {"endpointurl": self.endpoint_url, "region": self.region, "ssl_verify": self.ca_bundle}
+        return {"url": f"s3://{bucket}", **{name: value for name, value in found.items() if value}}
+
+
+def access(storage: Storage, typed: Typed, for_artifacts: bool = False) -> Access | None:
+    """The way to S3 that this configuration and this environment lead to, or None without S3."""
+    if storage.data_bucket is None:
+        return None
+    endpoint = decide("MLFLOW_S3_ENDPOINT_URL", "storage.endpoint_url", storage.endpoint_url or "", typed)
+    region = storage.region or os.environ.get("AWS_DEFAULT_REGION") or dotenv().get("AWS_DEFAULT_REGION")
+    ca_bundle = storage.ca_bundle or os.environ.get("AWS_CA_BUNDLE") or dotenv().get("AWS_CA_BUNDLE")
+    identity = credentials.artifacts() if for_artifacts else credentials.aws()
+    return Access(endpoint.value.rstrip("/") or None, region, ca_bundle, identity, f"storage={storage.dvc_remote}")
+
+
+def fault(way: Access, bucket: str) -> Fault | None:
+    """What keeps us from using a bucket, and how to mend it; None if it can be listed. Takes five seconds at most."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        way.client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+    except (ClientError, BotoCoreError, ValueError) as error:
+        return explained(error, way, bucket)
+    return None
+
+
+def explained(error: Exception, way: Access, bucket: str) -> Fault:
+    """Cause and mend of what boto3 raised."""
+    doctor = f"python -m boston_exp.doctor {way.shown_as}"
+    place = f"s3://{bucket} at {way.where}"
+    response = getattr(error, "response", {})
+    code = str(response.get("Error", {}).get("Code", ""))
+    said = without_secrets(str(error)).partition("\n")[0]
+    kind = type(error).__name__
+    if code == "InvalidAccessKeyId":
+        return Fault(f"{place}: the access key is not known there.", _keys("AWS_ACCESS_KEY_ID", doctor))
+    if code == "SignatureDoesNotMatch":
+        return Fault(
+            f"{place}: the signature does not match: the secret key is wrong.", _keys("AWS_SECRET_ACCESS_KEY", doctor)
+        )
+    if code in ("NoSuchBucket", "404"):
+        return Fault(f"{place}: the bucket does not exist.", f"{doctor} fix=true   (creates it, if your key may)")
+    if code in ("AccessDenied", "403", "AllAccessDisabled"):
+        return Fault(
+            f"{place}: this key has no right to use the bucket.",
+            f"give its user the policy of compose/policy.json for {bucket}, or use another key; then: {doctor}",
+        )
+    if code == "RequestTimeTooSkewed":
+        return Fault(
+            f"{place}: the clock of this machine and that of the server differ by more than 15 minutes.",
+            "sudo timedatectl set-ntp true   (or set the clock of the server)",
+        )
+    if kind in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError"):
+        return Fault(
+            f"{place} needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile: {said}.",
+            f"make env   (for your own stack; else fill .env, see .env.example); then: {doctor}",
+        )
+    if kind == "SSLError":
+        if "WRONG_VERSION_NUMBER" in said or "record layer" in said:
+            return Fault(f"{way.where} does not speak TLS.", "storage.endpoint_url=http://…")
+        return Fault(
+            f"{way.where} shows a certificate that is not trusted: {said}",
+            "storage.ca_bundle=<file with the certificate of its CA>   (or export AWS_CA_BUNDLE)",
+        )
+    if kind in ("EndpointConnectionError", "ConnectTimeoutError", "ConnectionClosedError", "ProxyConnectionError"):
+        return Fault(f"{way.where} cannot be reached.", _start(doctor))
+    if kind == "ReadTimeoutError":
+        return Fault(f"{way.where} accepts connections and does not answer within {READ:.0f} s.", _start(doctor))
+    if code.startswith("5") or code in ("InternalError", "ServiceUnavailable", "SlowDown"):
+        return Fault(f"{way.where} answers {code}.", _start(doctor))
+    if kind in ("ResponseParserError", "HTTPClientError") or code in ("400", "404", "405", "501") or not code:
+        return Fault(
+            f"{way.where} answers, but not as S3 does: {said}",
+            "storage.endpoint_url=<the S3 port, 9000 for MinIO; 9001 is its console, 5000 MLflow>",
+        )
+    return Fault(f"{place}: {said}", doctor)
+
+
+def _keys(variable: str, doctor: str) -> str:
+    return f"correct {variable} in the environment or .env (`make stack` reads .env when it starts); then: {doctor}"
+
+
+def _start(doctor: str) -> str:
+    return f"make stack   (or docker compose -f compose/docker-compose.yml up); then: {doctor}"
