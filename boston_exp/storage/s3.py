@@ -46,7 +46,12 @@ class Access:
             "s3",
             endpoint_url=self.endpoint_url,
             verify=self.ca_bundle,
-            config=Config(connect_timeout=CONNECT, read_timeout=READ, retries={"total_max_attempts": 1}),
+            config=Config(
+                connect_timeout=CONNECT,
+                read_timeout=READ,
+                retries={"total_max_attempts": 1},
+                request_checksum_calculation="when_required",  # older S3 servers know no trailing checksums
+            ),
         )
 
     @property
@@ -106,17 +111,20 @@ def explained(error: Exception, way: Access, bucket: str) -> Fault:
     code = str(response.get("Error", {}).get("Code", ""))
     said = without_secrets(str(error)).partition("\n")[0]
     kind = type(error).__name__
+    elsewhere = "storage.endpoint_url=<the S3 port, 9000 for MinIO; 9001 is its console, 5000 MLflow>"
     if code == "InvalidAccessKeyId":
         return Fault(f"{place}: the access key is not known there.", _keys("AWS_ACCESS_KEY_ID", doctor))
     if code == "SignatureDoesNotMatch":
         return Fault(
             f"{place}: the signature does not match: the secret key is wrong.", _keys("AWS_SECRET_ACCESS_KEY", doctor)
         )
-    if code in ("NoSuchBucket", "404"):
+    if code in ("404", "405", "501") or "API port" in said or (not code and kind == "ResponseParserError"):
+        return Fault(f"{way.where} answers, but not as S3 does: it is another program.", elsewhere)
+    if code == "NoSuchBucket":
         return Fault(f"{place}: the bucket does not exist.", f"{doctor} fix=true   (creates it, if your key may)")
     if code in ("AccessDenied", "403", "AllAccessDisabled"):
         return Fault(
-            f"{place}: this key has no right to use the bucket.",
+            f"{place}: this key has no right to use the bucket, or there is no such bucket.",
             f"give its user the policy of compose/policy.json for {bucket}, or use another key; then: {doctor}",
         )
     if code == "RequestTimeTooSkewed":
@@ -136,17 +144,16 @@ def explained(error: Exception, way: Access, bucket: str) -> Fault:
             f"{way.where} shows a certificate that is not trusted: {said}",
             "storage.ca_bundle=<file with the certificate of its CA>   (or export AWS_CA_BUNDLE)",
         )
-    if kind in ("EndpointConnectionError", "ConnectTimeoutError", "ConnectionClosedError", "ProxyConnectionError"):
+    if kind in ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"):
         return Fault(f"{way.where} cannot be reached.", _start(doctor))
+    if kind == "ConnectionClosedError":
+        return Fault(f"{way.where} closes the connection: does it want https?", "storage.endpoint_url=https://…")
     if kind == "ReadTimeoutError":
         return Fault(f"{way.where} accepts connections and does not answer within {READ:.0f} s.", _start(doctor))
     if code.startswith("5") or code in ("InternalError", "ServiceUnavailable", "SlowDown"):
         return Fault(f"{way.where} answers {code}.", _start(doctor))
-    if kind in ("ResponseParserError", "HTTPClientError") or code in ("400", "404", "405", "501") or not code:
-        return Fault(
-            f"{way.where} answers, but not as S3 does: {said}",
-            "storage.endpoint_url=<the S3 port, 9000 for MinIO; 9001 is its console, 5000 MLflow>",
-        )
+    if isinstance(error, ValueError) or kind == "EndpointResolutionError":
+        return Fault(f"storage.endpoint_url={way.where} is not an address: {said}", elsewhere)
     return Fault(f"{place}: {said}", doctor)
 
 

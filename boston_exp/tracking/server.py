@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
@@ -42,16 +43,28 @@ def outage(uri: str, experiment_name: str) -> str | None:
     with ThreadPoolExecutor(len(paths)) as pool:
         answers = dict(zip(paths, pool.map(lambda path: ask(uri, path), paths.values()), strict=True))
     shown = without_secrets(uri)
+    objects = answers.pop("object store")
     refused = [fault for answer in answers.values() if (fault := refusal(shown, answer))]
     if refused:
         raise ServerRefuses(refused[0])
     for part, answer in answers.items():
         if answer.away:
-            return f"{shown} {answer.away}"
-        if answer.status >= 500 and not (part == "object store" and is_not_proxying(answer)):
-            whose = "" if part == "server" else f" for its {part}"
-            return f"{shown} answers {answer.status}{whose}"
-    return None
+            whose = "" if part == "server" or answers["server"].away else "answers, but its database "
+            return f"{shown} {whose}{answer.away}"
+        if answer.status >= 500:
+            return f"{shown} answers {answer.status}" + (f" for its {part}" if part != "server" else "")
+    said = object_store_fault(objects)
+    return said and f"{shown} answers, but {said}"
+
+
+def object_store_fault(answer: Answer) -> str | None:
+    """What the server says of the object store behind it, which is for whoever runs the server to mend."""
+    if answer.away:
+        return f"its object store {answer.away}"
+    if answer.status < 400 or "serve-artifacts" in answer.text:  # it leaves artifacts to its clients
+        return None
+    reason = re.search(r'"message": *"([^"]*)', answer.text)
+    return f"its object store gives {answer.status}" + (f": {reason[1].rstrip('.')}" if reason else "")
 
 
 def ask(uri: str, path: str) -> Answer:
@@ -112,11 +125,7 @@ def refusal(shown: str, answer: Answer) -> Fault | None:
                 f"start it with: mlflow server --allowed-hosts {host},localhost:* …",
             )
         return Fault(f"{shown} forbids it to this user.", "ask its administrator for the right to write experiments")
-    if answer.status == 404 and "RESOURCE_DOES_NOT_EXIST" not in answer.text:
+    missing = answer.status == 404 and "RESOURCE_DOES_NOT_EXIST" not in answer.text
+    if missing or (answer.status == 200 and not answer.text.startswith(("OK", "{"))):
         return Fault(f"{shown} answers, but it is no MLflow server.", f"{DOCTOR} tracking=server tracking.uri={shown}")
     return None
-
-
-def is_not_proxying(answer: Answer) -> bool:
-    """The server leaves artifacts to its clients: --no-serve-artifacts."""
-    return "serve-artifacts" in answer.text or "artifacts-only" in answer.text
