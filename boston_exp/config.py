@@ -6,11 +6,12 @@ Nothing here imports more than Hydra, so `--help`, `--cfg job` and a refusal are
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -162,7 +163,21 @@ class Config:
     max_failures: int | None = _ranged(None, Range("a whole number of at least 1, or null", 1, whole=True, null=True))
 
 
+@dataclass
+class Doctor:
+    """The composition of `doctor`: what a run would touch, and what to do about it."""
+
+    data: Data = field(default_factory=Data)
+    tracking: Tracking = field(default_factory=Tracking)
+    storage: Storage = field(default_factory=Storage)
+    fix: bool = False  # create buckets and the store, close dead runs
+    format: str = field(default="table", metadata={"choices": ("table", "json")})
+
+
+Composed = TypeVar("Composed", Config, Doctor)
+
 ConfigStore.instance().store(name="schema", node=Config, provider="boston_exp")
+ConfigStore.instance().store(name="doctor_schema", node=Doctor, provider="boston_exp")
 
 
 @dataclass(frozen=True)
@@ -220,21 +235,44 @@ def _port(name: str, default: int) -> int:
     return int(value) if value and value.isdigit() else default
 
 
+# Passwords and keys that the environment or .env may hold.
+SECRETS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "MLFLOW_S3_ACCESS_KEY_ID",
+    "MLFLOW_S3_SECRET_ACCESS_KEY",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY",
+    "MINIO_ROOT_PASSWORD",
+    "POSTGRES_PASSWORD",
+)
+
+
 def refuse_secrets(arguments: list[str]) -> None:
-    """Raise InvalidConfig for a password in a typed URI, before Hydra writes what was typed into .hydra/."""
-    faults = [
-        Fault(
-            f"{key} was given with a password, which would end up in files and logs.",
-            f"export URI='<all of it>' and type '{key}=${{oc.env:URI}}'   (tracking.uri: export MLFLOW_TRACKING_URI)",
-        )
-        for key, given, value in (argument.partition("=") for argument in arguments)
-        if given and has_password(value)
-    ]
+    """Raise InvalidConfig for a password or key that was typed, before Hydra writes what was typed into .hydra/."""
+    known = {name: value for name in SECRETS if (value := os.environ.get(name) or dotenv().get(name))}
+    faults = []
+    for argument in arguments:
+        key, given, value = argument.partition("=")
+        named = re.search(r"password|passwd|secret|token|access_?key|credential", key, re.IGNORECASE)
+        if given and has_password(value):
+            mend = f"export URI='<all of it>' and type '{key}=${{oc.env:URI}}'"
+            mend += "   (tracking.uri: export MLFLOW_TRACKING_URI)"
+            faults.append(Fault(f"{key} was given with a password, which would end up in files and logs.", mend))
+        elif given and value and named:
+            mend = "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…   (or in .env: see .env.example for every name)"
+            faults.append(Fault(f"{key} is a secret, and what is typed ends up in files and logs.", mend))
+        else:
+            for name in [name for name, secret in known.items() if len(secret) > 7 and secret in argument]:
+                mend = f"type it without; {name} is found in the environment or .env when it is needed"
+                faults.append(Fault(f"{key} was given with the value of {name}, a secret.", mend))
     if faults:
         raise InvalidConfig(*faults)
 
 
-def parse(cfg: DictConfig, typed: Typed) -> Config:
+def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Composed:  # type: ignore[assignment]
     """The composed configuration as plain objects, the data's path absolute.
 
     Raises InvalidConfig where a value that only the user can give is missing.
@@ -245,7 +283,7 @@ def parse(cfg: DictConfig, typed: Typed) -> Config:
     ]
     if missing:
         raise InvalidConfig(*missing, *source_faults(cfg.data))
-    unknown = list(_unknown_keys(cfg))
+    unknown = list(_unknown_keys(cfg, schema))
     if unknown:
         raise InvalidConfig(*unknown)
     try:
@@ -258,7 +296,7 @@ def parse(cfg: DictConfig, typed: Typed) -> Config:
                 "python -m boston_exp.run --cfg job",
             )
         ) from error
-    assert isinstance(config, Config)
+    assert isinstance(config, schema)
     data = config.data
     if data.path is not None:
         data.path = str((typed.folder("data.path") / Path(data.path).expanduser()).resolve())
@@ -273,11 +311,11 @@ def source_faults(data: Data) -> Iterator[Fault]:
         )
 
 
-def _unknown_keys(cfg: DictConfig) -> Iterator[Fault]:
+def _unknown_keys(cfg: DictConfig, schema: type[Config] | type[Doctor]) -> Iterator[Fault]:
     """Keys that were added with a plus to nodes that are closed: nobody would ever read them."""
-    kinds: dict[str, Any] = {item.name: item.default_factory for item in fields(Config)}
+    kinds: dict[str, Any] = {item.name: item.default_factory for item in fields(schema)}
     closed = {name: kind for name, kind in kinds.items() if isinstance(kind, type) and is_dataclass(kind)}
-    for prefix, node, kind in [("", cfg, Config), *((f"{name}.", cfg[name], kind) for name, kind in closed.items())]:
+    for prefix, node, kind in [("", cfg, schema), *((f"{name}.", cfg[name], kind) for name, kind in closed.items())]:
         known = [item.name for item in fields(kind)]
         for key in map(str, node or ()):
             if key not in known:

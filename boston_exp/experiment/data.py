@@ -66,11 +66,11 @@ def load(config: Config) -> Dataset:
     data = config.data
     if data.path is None:
         frame = _read_bundled(data, config.trusted_packages)
-        md5 = hashlib.md5(frame.to_csv(index=False).encode(), usedforsecurity=False).hexdigest()
+        md5 = _md5(frame.to_csv(index=False).encode())
         source, changed = f"{data.loader}()", False
     else:
         content = Path(data.path).read_bytes()
-        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        md5 = _md5(content)
         changed = _differs_from_recorded(data, md5)
         frame, source = _read_csv(data, content), data.path
     faults = list(_column_faults(data, frame)) or [
@@ -100,6 +100,15 @@ def split(dataset: Dataset, test_size: float, seed: int) -> Split:
     from sklearn.model_selection import train_test_split
 
     return Split(*train_test_split(dataset.X, dataset.y, test_size=test_size, random_state=seed))
+
+
+def md5_of(path: Path) -> str:
+    """The md5 of a file, as DVC computes it."""
+    return _md5(path.read_bytes())
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def recorded_md5(path: Path) -> str | None:

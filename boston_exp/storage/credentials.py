@@ -30,6 +30,13 @@ def artifacts() -> dict[str, str]:
     return {name: own[source] for name, source in ARTIFACTS.items() if source in own} if own else aws()
 
 
+def root() -> dict[str, str]:
+    """The object store's own administrator, where the stack is ours."""
+    own = _together(("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"))
+    names = {"AWS_ACCESS_KEY_ID": "MINIO_ROOT_USER", "AWS_SECRET_ACCESS_KEY": "MINIO_ROOT_PASSWORD"}
+    return {name: own[source] for name, source in names.items()} if len(own) == len(names) else {}
+
+
 def into_environment(variables: dict[str, str]) -> None:
     """For MLflow, which reads only the environment; who asks later for AWS's keys is still given those of before."""
     for name, value in variables.items():

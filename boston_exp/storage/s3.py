@@ -107,7 +107,7 @@ def explained(error: Exception, way: Access, bucket: str) -> Fault:
     """Cause and mend of what boto3 raised."""
     doctor = f"python -m boston_exp.doctor {way.shown_as}"
     place = f"s3://{bucket} at {way.where}"
-    response = getattr(error, "response", {})
+    response = getattr(error, "response", None) or {}
     code = str(response.get("Error", {}).get("Code", ""))
     said = without_secrets(str(error)).partition("\n")[0]
     kind = type(error).__name__

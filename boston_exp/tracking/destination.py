@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boston_exp.config import Config, Typed, decide
+from boston_exp.config import Config, Doctor, Typed, decide
 from boston_exp.errors import Fault, without_secrets
 from boston_exp.storage import s3
 from boston_exp.storage.s3 import Access
@@ -50,7 +50,7 @@ class Destination:
         return without_secrets(self.uri)
 
 
-def resolve(config: Config, typed: Typed) -> Destination:
+def resolve(config: Config | Doctor, typed: Typed) -> Destination:
     """The destination that this configuration and this environment lead to; touches no store."""
     tracking = config.tracking
     if tracking.backend == "none":

@@ -23,6 +23,7 @@ DOCTOR = "python -m boston_exp.doctor"
 class Answer:
     """What came back from one address of the server: a status and a text, or why nothing came."""
 
+    path: str
     status: int = 0
     text: str = ""
     away: str = ""
@@ -74,8 +75,8 @@ def ask(uri: str, path: str) -> Answer:
             get_default_host_creds(uri), path, "GET", timeout=TIMEOUT, max_retries=0, raise_on_status=False
         )
     except MlflowException as error:
-        return Answer(away=reason(error))
-    return Answer(response.status_code, response.text[:2000])
+        return Answer(path, away=reason(error))
+    return Answer(path, response.status_code, response.text[:2000])
 
 
 def reason(error: Exception) -> str:
@@ -126,6 +127,6 @@ def refusal(shown: str, answer: Answer) -> Fault | None:
             )
         return Fault(f"{shown} forbids it to this user.", "ask its administrator for the right to write experiments")
     missing = answer.status == 404 and "RESOURCE_DOES_NOT_EXIST" not in answer.text
-    if missing or (answer.status == 200 and not answer.text.startswith(("OK", "{"))):
+    if missing or (answer.path == "/health" and answer.status == 200 and answer.text.strip() != "OK"):
         return Fault(f"{shown} answers, but it is no MLflow server.", f"{DOCTOR} tracking=server tracking.uri={shown}")
     return None

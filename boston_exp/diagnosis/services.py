@@ -1,0 +1,224 @@
+"""Services that a run would talk to: the MLflow server, S3, the DVC remote behind it."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+import uuid
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from boston_exp.config import PROJECT_ROOT
+from boston_exp.diagnosis import ports
+from boston_exp.diagnosis.finding import Finding, Patient, ok, told, warning, wrong
+from boston_exp.diagnosis.installation import is_here
+from boston_exp.errors import Fault, without_secrets
+from boston_exp.storage import credentials, s3
+from boston_exp.storage.s3 import Access
+
+SKEW = 60.0  # seconds that clocks may differ before a warning is due; S3 refuses at 900
+UP = "make stack   (or docker compose -f compose/docker-compose.yml --env-file .env up)"
+
+
+def server(patient: Patient) -> Iterator[Finding]:
+    """Health, version, database, artifacts and registry of the MLflow server."""
+    uri = patient.destination.server
+    if uri is None:
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    from boston_exp.tracking import server as servers  # imports MLflow
+
+    credentials.into_environment(credentials.for_server())
+    shown = without_secrets(uri)
+    experiment = quote(patient.destination.experiment_name)
+    paths = {
+        "health": "/health",
+        "version": "/version",
+        "database": f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={experiment}",
+        "artifacts": "/api/2.0/mlflow-artifacts/artifacts?path=boston_exp-probe",
+        "registry": "/api/2.0/mlflow/registered-models/search?max_results=1",
+    }
+    with ThreadPoolExecutor(len(paths)) as pool:
+        answers = dict(zip(paths, pool.map(lambda path: servers.ask(uri, path), paths.values()), strict=True))
+    health = answers["health"]
+    refused = next(
+        (
+            fault
+            for name, answer in answers.items()
+            if name != "artifacts" and (fault := servers.refusal(shown, answer))
+        ),
+        None,
+    )
+    if health.away and not refused:
+        yield wrong("server", f"{shown} {health.away}.", UP if is_here(uri) else f"curl {shown}/health")
+        return
+    if refused:
+        yield told("server", _named(refused, uri))
+        return
+    if health.status >= 500:
+        yield wrong("server", f"{shown} answers {health.status}.", "look at the server's log")
+        return
+    yield ok("server", f"{shown} is healthy, lets us in")
+    yield _version(answers["version"].text.strip(), shown)
+    for what, name in (("database", "database"), ("registry", "registry")):
+        answer = answers[what]
+        if answer.away or answer.status >= 500:
+            state = answer.away or f"gives {answer.status}"
+            yield wrong(
+                f"server's {name}",
+                f"{shown} answers, but its {name} {state}.",
+                "look at the server's log, and at its database",
+            )
+        else:
+            yield ok(f"server's {name}", "answers")
+    said = servers.object_store_fault(answers["artifacts"])
+    if said:
+        mend = "start its object store, or mend the keys that the server was started with: see the server's log"
+        yield wrong("server's artifacts", f"{shown} answers, but {said}.", mend)
+    else:
+        yield ok("server's artifacts", "can be listed")
+
+
+def _version(theirs: str, shown: str) -> Finding:
+    from importlib import metadata
+
+    ours = metadata.version("mlflow")
+    if theirs == ours:
+        return ok("server's version", f"{theirs}, as here")
+    if theirs.split(".")[:1] == ours.split(".")[:1]:
+        return ok("server's version", f"{theirs}, here {ours}")
+    return warning(
+        "server's version",
+        f"{shown} runs MLflow {theirs}, this is {ours}.",
+        f"pip install mlflow=={ours}   (on the server)",
+    )
+
+
+def _named(fault: Fault, uri: str) -> Fault:
+    """With the process that has the port, where it is one of this machine."""
+    if "no MLflow server" not in fault.says or not is_here(uri):
+        return fault
+    port = ports.port_of(uri)
+    return Fault(
+        f"{fault.says} Port {port} is taken by {ports.holder(port) or 'another program'}.", _other_port("MLFLOW_PORT")
+    )
+
+
+def _other_port(variable: str) -> str:
+    return f"end that program, or set another {variable} in .env and start the stack again: make stack"
+
+
+def buckets(patient: Patient) -> Iterator[Finding]:
+    """S3: the endpoint, our clock against its, our keys, the buckets, and a round trip of one object."""
+    storage, typed = patient.config.storage, patient.typed
+    if storage.data_bucket is None:
+        return
+    needed = [(storage.data_bucket, False)]
+    if patient.destination.artifact_root and patient.destination.artifact_root.startswith("s3://"):
+        needed.append((patient.destination.artifact_root.removeprefix("s3://").partition("/")[0], True))
+    for bucket, for_artifacts in needed:
+        way = s3.access(storage, typed, for_artifacts)
+        assert way is not None
+        what = f"bucket {bucket}"
+        fault = s3.fault(way, bucket)
+        if fault is None:
+            yield _round_trip(way, bucket, what)
+            continue
+        if "another program" in fault.says and way.endpoint_url and is_here(way.endpoint_url):
+            port = ports.port_of(way.endpoint_url)
+            says = f"{fault.says} Port {port} is taken by {ports.holder(port) or 'another program'}."
+            fault = Fault(says, f"{_other_port('MINIO_PORT')}; or {fault.mend}")
+        may_miss = "bucket does not exist" in fault.says or "no such bucket" in fault.says
+        yield told(what, fault, partial(_create, way, bucket) if may_miss else None)
+    yield from _clock(s3.access(storage, typed))
+
+
+def _round_trip(way: Access, bucket: str, what: str) -> Finding:
+    key, content = f"boston_exp-doctor-{uuid.uuid4().hex}", b"written by the doctor"
+    try:
+        way.client.put_object(Bucket=bucket, Key=key, Body=content)
+        read = way.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        way.client.delete_object(Bucket=bucket, Key=key)
+    except Exception as error:  # boto3 has no one base class for what it raises
+        return told(what, s3.explained(error, way, bucket))
+    if read != content:
+        return wrong(what, f"{way.where} gives back something else than was put there.", "look at its log")
+    return ok(what, f"at {way.where}: our key lists, writes, reads, deletes")
+
+
+def _create(way: Access, bucket: str) -> None:
+    """With the root user's key where .env has it: a key for one bucket may create none."""
+    root = credentials.root()
+    maker = Access(way.endpoint_url, way.region, way.ca_bundle, root) if root else way
+    maker.client.create_bucket(Bucket=bucket)
+
+
+def _clock(way: Access | None) -> Iterator[Finding]:
+    if way is None or way.endpoint_url is None:
+        return
+    import requests
+
+    try:
+        date = requests.head(way.endpoint_url, timeout=(s3.CONNECT, s3.READ), verify=way.ca_bundle or True).headers[
+            "Date"
+        ]
+        theirs = email.utils.parsedate_to_datetime(date).timestamp()
+    except (requests.RequestException, KeyError, ValueError):  # told by the bucket's line
+        return
+    apart = abs(time.time() - theirs)
+    if apart > SKEW:
+        mend = "sudo timedatectl set-ntp true   (S3 refuses every request from 15 minutes on)"
+        yield warning("clock", f"this machine and {way.where} differ by {apart:.0f} s.", mend)
+    else:
+        yield ok("clock", f"agrees with that of {way.where}")
+
+
+def dvc_remote(patient: Patient) -> Iterator[Finding]:
+    """Whether the DVC remote holds the data file."""
+    from boston_exp.experiment import data as tables
+
+    path = patient.config.data.path
+    md5 = tables.recorded_md5(Path(path)) if path else None
+    if md5 is None:
+        return
+    storage, name = patient.config.storage, Path(str(path)).name
+    push = f"dvc push --remote {storage.dvc_remote}"
+    key = f"files/md5/{md5[:2]}/{md5[2:]}"
+    if storage.data_bucket is None:
+        folder = PROJECT_ROOT / "data" / "remote"
+        if storage.dvc_remote == "embedded" and not (folder / key).exists():
+            yield wrong("dvc remote", f"{folder} does not hold {name}.", f"git checkout {folder}   (or {push})")
+        elif storage.dvc_remote == "embedded":
+            yield ok("dvc remote", f"embedded, holds {name}")
+        return
+    way = s3.access(storage, patient.typed)
+    assert way is not None
+    try:
+        way.client.head_object(Bucket=storage.data_bucket, Key=key)
+    except Exception as error:  # boto3 has no one base class for what it raises
+        response = getattr(error, "response", None) or {}
+        if response.get("Error", {}).get("Code") == "404":
+            says = f"s3://{storage.data_bucket} does not hold {name} ({md5})."
+            yield wrong("dvc remote", says, f"dotenv run -- {push}")
+        else:
+            yield wrong(
+                "dvc remote", f"s3://{storage.data_bucket} cannot be asked for {name}.", "mend the bucket's line first"
+            )
+        return
+    yield ok("dvc remote", f"s3://{storage.data_bucket} holds {name}")
+
+
+def free_ports(patient: Patient) -> Iterator[Finding]:
+    """Whether `make stack` could start: who has its ports, if they are not its own."""
+    for variable, address in (
+        ("MLFLOW_PORT", patient.destination.server),
+        ("MINIO_PORT", patient.config.storage.endpoint_url),
+    ):
+        if not address or not is_here(address):
+            continue
+        port = ports.port_of(address)
+        if urlsplit(address).scheme == "http" and not ports.listens(address):
+            yield ok(f"port {port}", f"free for the stack ({variable})")

@@ -1,0 +1,114 @@
+"""What runs leave on this machine: the sqlite store, Optuna's studies, runs that a server has not got yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from boston_exp.config import PROJECT_ROOT
+from boston_exp.diagnosis.finding import Finding, Patient, ok, told, warning
+from boston_exp.tracking import destination as destinations
+from boston_exp.tracking import liveness, sqlite_store
+
+FIX = "python -m boston_exp.doctor … fix=true"
+
+
+def store(patient: Patient) -> Iterator[Finding]:
+    """The store itself, and runs in it that nobody will end."""
+    where = patient.destination
+    if where.backend != "mlflow":
+        yield ok("store", f"tracking={where.backend} needs none")
+        return
+    faults = destinations.faults(where)
+    for fault in faults:
+        yield told("store", fault)
+    path = where.sqlite_path
+    if faults or path is None:
+        return
+    if not path.exists() or path.stat().st_size == 0:
+        root = str(where.artifact_root)
+        yield (
+            ok("store", f"{where.shown_uri} will be made by the first run")
+            if not patient.config.fix
+            else warning("store", f"{where.shown_uri} is not there yet.", FIX, lambda: sqlite_store.create(path, root))
+        )
+        return
+    yield ok("store", f"{where.shown_uri}, schema known, writable")
+    yield from _runs(patient, path)
+
+
+def _runs(patient: Patient, path: Path) -> Iterator[Finding]:
+    """Read without MLflow, which takes two seconds to import: RUNNING runs of dead processes, and pending ones."""
+    import sqlite3
+
+    tags: dict[str, dict[str, str]] = {}
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
+        wanted = (liveness.PROCESS, liveness.HEARTBEAT, destinations.STATE, destinations.SERVER)
+        rows = connection.execute(
+            "SELECT tags.run_uuid, runs.status, tags.key, tags.value FROM tags JOIN runs USING (run_uuid) "  # noqa: S608
+            f"WHERE runs.lifecycle_stage = 'active' AND tags.key IN ({','.join('?' * len(wanted))})",
+            wanted,
+        )
+        status: dict[str, str] = {}
+        for run_id, run_status, key, value in rows:
+            tags.setdefault(run_id, {})[key] = value
+            status[run_id] = run_status
+    dead = [run for run, found in tags.items() if status[run] == "RUNNING" and liveness.is_dead(found)]
+    if dead:
+
+        def close() -> None:
+            from boston_exp.tracking import open_tracker
+
+            open_tracker(patient.destination, publishes=False)
+
+        says = f"{len(dead)} runs say RUNNING, and their processes are gone: {dead[0]}"
+        yield warning("runs", says + (" …" if len(dead) > 1 else ""), f"{FIX}   (the next run does it, too)", close)
+    else:
+        yield ok("runs", "none is left open")
+    waiting: dict[str, int] = {}
+    for run, found in tags.items():
+        if found.get(destinations.STATE) == destinations.PENDING and status[run] != "RUNNING":
+            server = found.get(destinations.SERVER, "")
+            waiting[server] = waiting.get(server, 0) + 1
+    for server, count in waiting.items():
+        mend = f"python -m boston_exp.run tracking=server tracking.uri={server}   (any run there publishes them)"
+        yield warning("pending", f"{count} runs are not on {server} yet", mend)
+    if not waiting:
+        yield ok("pending", "no run waits for a server")
+
+
+def studies(patient: Patient) -> Iterator[Finding]:
+    """Trials of Optuna that say RUNNING after their process is gone."""
+    path = PROJECT_ROOT / "optuna.db"
+    if not path.exists():
+        yield ok("studies", "no study yet")
+        return
+    import optuna
+    from optuna.trial import TrialState
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = f"sqlite:///{path}"
+    try:
+        names = optuna.get_all_study_names(storage)
+        stale = []
+        for name in names:
+            study = optuna.load_study(study_name=name, storage=storage)
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                process = {liveness.PROCESS: trial.user_attrs.get(liveness.PROCESS, ""), liveness.HEARTBEAT: "0"}
+                if process[liveness.PROCESS] and liveness.is_dead(process):
+                    stale.append((study, trial.number))
+    except Exception as error:  # whatever Optuna and SQLAlchemy make of a file that is none of theirs
+        said = str(error).partition("\n")[0]
+        yield warning("studies", f"{path} cannot be read: {said}", f"mv {path} {path}.broken")
+        return
+    if not stale:
+        yield ok("studies", f"{len(names)} in {path.name}, no trial is left open")
+        return
+
+    def end() -> None:
+        for study, number in stale:
+            study.tell(number, state=TrialState.FAIL)
+
+    says = f"{len(stale)} trials say RUNNING, and their processes are gone"
+    yield warning("studies", says, f"{FIX}   (the same search does it, too)", end)
