@@ -6,4 +6,5 @@ export MLFLOW_BACKEND_STORE_URI="sqlite:///$PWD/.stack/mlflow.db"
 export MLFLOW_S3_ENDPOINT_URL="http://127.0.0.1:${MINIO_PORT:-9000}"
 export AWS_ACCESS_KEY_ID="$MLFLOW_S3_ACCESS_KEY_ID" AWS_SECRET_ACCESS_KEY="$MLFLOW_S3_SECRET_ACCESS_KEY"
 export AWS_DEFAULT_REGION=us-east-1 AWS_MAX_ATTEMPTS=2 MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true
-exec mlflow server --host 127.0.0.1 --port "${MLFLOW_PORT:-5000}" --workers 1 --artifacts-destination s3://mlflow-artifacts
+exec mlflow server --host 127.0.0.1 --port "${MLFLOW_PORT:-5000}" --workers 1 --artifacts-destination s3://mlflow-artifacts \
+    ${MLFLOW_SERVER_OPTIONS:-}

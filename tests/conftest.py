@@ -16,6 +16,8 @@ import pytest
 
 from boston_exp import config
 from boston_exp.tracking import sqlite_store
+from tests import services
+from tests.services import Service
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,6 +53,20 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(tmp_path: Path, empty_store: Path) -> Path:
     """A store of the test's own; its artifacts go beside it."""
     return Path(shutil.copy(empty_store, tmp_path / "mlflow.db"))
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A real S3 gateway, with buckets, users and the data."""
+    with services.gateway(tmp_path_factory.mktemp("gateway")) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, gateway: Service) -> Iterator[Service]:
+    """A real MLflow server that hands artifacts through to the gateway."""
+    with services.mlflow_server(tmp_path_factory.mktemp("server"), gateway.url) as service:
+        yield service
 
 
 @pytest.fixture

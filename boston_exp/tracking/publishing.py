@@ -208,10 +208,11 @@ class Publisher:
         inputs = run.inputs.dataset_inputs if run.inputs else []
         if inputs:
             self._server.log_inputs(copy_id, datasets=inputs)
-        self._upload(
-            Path(self._local.download_artifacts(info.run_id, "")),
-            lambda file, folder: self._server.log_artifact(copy_id, file, folder),
-        )
+        if self._local.list_artifacts(info.run_id):  # a run that failed may have none
+            self._upload(
+                Path(self._local.download_artifacts(info.run_id, "")),
+                lambda file, folder: self._server.log_artifact(copy_id, file, folder),
+            )
         written = {model.model_id for model in copy.outputs.model_outputs} if copy.outputs else set()
         model_ids = [
             self._publish_model(output.model_id, copy, written)

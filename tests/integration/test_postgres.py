@@ -2,59 +2,35 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import pytest
 
+from tests import services
 from tests.integration.test_sweeps import OPTUNA, History, ran
-
-
-def _binary(name: str) -> str | None:
-    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return str(installed[-1]) if installed else shutil.which(name)
-
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not (_binary("initdb") and _binary("pg_ctl")), reason="PostgreSQL is not installed"),
+    pytest.mark.skipif(not services.postgres_binary("initdb"), reason="PostgreSQL is not installed"),
 ]
 
 
 @pytest.fixture
 def database() -> Iterator[str]:
-    """The URL of an empty database; PostgreSQL refuses to run as root, so root steps down."""
-    initdb, pg_ctl = str(_binary("initdb")), str(_binary("pg_ctl"))
-    root = os.geteuid() == 0
-    down = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if root else []
-    with tempfile.TemporaryDirectory(prefix="pg-") as name:
-        folder = Path(name)
-        if root:
-            shutil.chown(folder, "nobody", "nogroup")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        data = ["-D", str(folder / "data")]
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-        subprocess.run([*down, initdb, *data, "-A", "trust", "-U", "optuna"], check=True, capture_output=True)
-        start = [*down, pg_ctl, *data, "-o", options, "-w", "-l", str(folder / "log"), "start"]
-        subprocess.run(start, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            yield f"postgresql+psycopg://optuna@127.0.0.1:{port}/postgres"
-        finally:
-            subprocess.run([*down, pg_ctl, *data, "-m", "immediate", "stop"], check=True, capture_output=True)
+    """The URL of an empty database."""
+    with services.postgres(user="optuna", database="optuna") as port:
+        yield f"postgresql+psycopg://optuna:{services.PASSWORD}@127.0.0.1:{port}/optuna"
 
 
-def test_a_study_in_postgresql_goes_on_with_forked_workers(tmp_path: Path, store: Path, database: str) -> None:
-    """A connection of the main process must neither be used nor closed by a fork."""
+def test_a_study_in_postgresql_goes_on_with_forked_workers(
+    tmp_path: Path, store: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection of the main process must neither be used nor closed by a fork; its password is written nowhere."""
+    monkeypatch.setenv("STUDIES", database)
     overrides = (
-        *OPTUNA, f'hydra.sweeper.storage="{database}"', "evaluation=cv",
+        *OPTUNA, "hydra.sweeper.storage=${oc.env:STUDIES}", "evaluation=cv",
         "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
     )  # fmt: skip
     for n_trials, says in ((4, "optuna of 4 points: 4 done"), (6, "optuna of 6 points: 2 done, 4 reused")):
@@ -65,3 +41,5 @@ def test_a_study_in_postgresql_goes_on_with_forked_workers(tmp_path: Path, store
     trials = optuna.load_study(study_name=name, storage=database).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 6
     assert len(History(store).parents) == 1
+    secret = services.PASSWORD.encode()
+    assert [file for file in tmp_path.rglob("*") if file.is_file() and secret in file.read_bytes()] == []

@@ -1,0 +1,220 @@
+"""Local first: a run is whole here, then on a real MLflow server; whatever happens to that server, nothing is lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests import services
+from tests.conftest import Command, Result, python
+from tests.services import Service
+
+pytestmark = pytest.mark.slow
+QUICK = ("model=ridge", "figures=none")
+GRID = ("-m", "model=ridge", "figures=none", "model.alpha=0.1,1,10,100")
+
+
+@pytest.fixture
+def name(tmp_path: Path) -> str:
+    return f"test-{tmp_path.name}"
+
+
+def to(url: str, name: str, store: Path) -> tuple[str, ...]:
+    return (
+        f"tracking.uri={url}", f"tracking.local_uri=sqlite:///{store}", f"tracking.experiment_name={name}",
+    )  # fmt: skip
+
+
+def runs(uri: str, name: str) -> list[Run]:
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(name)
+    return list(client.search_runs([experiment.experiment_id])) if experiment else []
+
+
+def files(client: MlflowClient, run_id: str, path: str | None = None) -> list[str]:
+    found = []
+    for item in client.list_artifacts(run_id, path):
+        found += files(client, run_id, item.path) if item.is_dir else [item.path]
+    return sorted(found)
+
+
+def in_a_process(folder: Path, *overrides: str) -> tuple[Result, float]:
+    begun = time.monotonic()
+    places = (f"hydra.run.dir={folder}/outputs", f"hydra.sweep.dir={folder}/multirun")
+    return python("-m", "boston_exp.run", *overrides, *places, cwd=folder), time.monotonic() - begun
+
+
+def test_what_is_on_the_server_is_what_is_here(command: Command, store: Path, server: Service, name: str) -> None:
+    result = command("model.n_estimators=5", *to(server.url, name, store))
+    assert result.code == 0, result.err
+    (local,), (copy,) = runs(f"sqlite:///{store}", name), runs(server.url, name)
+    assert f"published to {server.url} (from tracking.uri=)" in result.out
+    assert (
+        f"next        open {server.url}/#/experiments/{copy.info.experiment_id}/runs/{copy.info.run_id}" in result.out
+    )
+    for what in ("status", "run_name", "start_time", "end_time"):
+        assert getattr(copy.info, what) == getattr(local.info, what)
+    assert copy.data.params == local.data.params
+    assert copy.data.metrics == local.data.metrics
+    own = {"sync.server", "sync.state", "sync.run_id", "boston_exp.process", "boston_exp.heartbeat"}
+    kept = {key: value for key, value in local.data.tags.items() if key not in own}
+    assert {**copy.data.tags, **kept} == copy.data.tags
+    assert copy.data.tags["sync.source"] == local.info.run_id
+    assert copy.inputs.dataset_inputs[0].dataset.digest == local.inputs.dataset_inputs[0].dataset.digest
+    clients = MlflowClient(server.url), MlflowClient(f"sqlite:///{store}")
+    assert files(clients[0], copy.info.run_id) == files(clients[1], local.info.run_id)
+    mlflow.set_tracking_uri(server.url)
+    uri = f"runs:/{copy.info.run_id}/model"
+    assert mlflow.sklearn.load_model(uri).n_estimators == 5
+    assert mlflow.pyfunc.load_model(uri).metadata.run_id == copy.info.run_id
+
+
+def test_a_sweep_is_whole_on_the_server_with_its_parent(
+    command: Command, store: Path, server: Service, name: str
+) -> None:
+    result = command(*GRID, "tracking.log_model=all", *to(server.url, name, store))
+    assert result.code == 0, result.err
+    found = runs(server.url, name)
+    (parent,) = [run for run in found if "sweep.key" in run.data.tags]
+    children = [run for run in found if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert Counter(run.info.status for run in found) == {"FINISHED": 5}
+    assert len(children) == 4
+    assert all(run.outputs.model_outputs for run in children)
+    assert parent.data.tags["best.run_id"] in {run.info.run_id for run in children}
+    assert parent.data.metrics["n_points"] == 4
+    # the same sweep again runs nothing, and writes nothing twice
+    again = command(*GRID, "tracking.log_model=all", *to(server.url, name, store))
+    assert "4 reused" in again.out
+    assert len(runs(server.url, name)) == 5
+
+
+@pytest.mark.parametrize("trouble", ["absent", "hanging", "failing"])
+def test_an_outage_is_known_within_five_seconds_and_costs_nothing_else(
+    trouble: str, command: Command, store: Path, name: str
+) -> None:
+    """Not the 247 seconds of MLflow's defaults, nor the 1,200 of a server that hangs."""
+    if trouble == "absent":
+        check(f"127.0.0.1:{services.free_port()}", "is not there: connection refused", command, store, name)
+    elif trouble == "hanging":
+        with services.hanging() as address:
+            check(address, "does not answer within 4 s", command, store, name)
+    else:
+        with services.answering(503) as address:
+            check(address, "answers 503", command, store, name)
+
+
+def check(address: str, says: str, command: Command, store: Path, name: str) -> None:
+    from boston_exp.tracking.publishing import publisher
+
+    command(*QUICK, "tracking=none")  # what is imported and opened once is not what is measured
+    publisher.cache_clear()
+    begun = time.monotonic()
+    result = command(*QUICK, *to(f"http://{address}", name, store))
+    assert time.monotonic() - begun < 5 + 3  # and the run itself
+    assert result.code == 0
+    assert f"1 run pending for http://{address} (from tracking.uri=): http://{address} {says}" in result.out
+    (run,) = runs(f"sqlite:///{store}", name)
+    assert (run.info.status, run.data.tags["sync.state"]) == ("FINISHED", "pending")
+
+
+def test_on_outage_fail_ends_before_the_training(command: Command, store: Path, name: str) -> None:
+    url = f"http://127.0.0.1:{services.free_port()}"
+    result = command(*QUICK, *to(url, name, store), "tracking.on_outage=fail")
+    assert result.code == 2
+    assert f"{url} is not there: connection refused, and tracking.on_outage is fail" in result.err
+    assert runs(f"sqlite:///{store}", name) == []
+
+
+def test_a_server_that_dies_in_a_sweep_is_caught_up_with_by_the_next_command(
+    tmp_path: Path, store: Path, gateway: Service, name: str
+) -> None:
+    """What it had half of is completed, what it had is not written again, what it missed comes."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with services.mlflow_server(folder, gateway.url) as server:
+        command = [sys.executable, "-m", "boston_exp.run", "-m", "model=ridge", "figures=none", "seed=range(20)"]
+        command += [*to(server.url, name, store), "tracking.log_model=all", f"hydra.sweep.dir={tmp_path}/multirun"]
+        sweep = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while len(runs(server.url, name)) < 5:
+            assert sweep.poll() is None, sweep.communicate()
+            time.sleep(0.1)
+        services.kill(server.process)
+        out, err = sweep.communicate(timeout=120)
+    assert sweep.returncode == 0, err
+    assert "grid of 20 points: 20 done" in out
+    assert f"pending for {server.url}" in out
+    local = runs(f"sqlite:///{store}", name)
+    assert Counter(run.info.status for run in local) == {"FINISHED": 21}
+    with services.mlflow_server(folder, gateway.url, port=int(server.url.rpartition(":")[2])) as server:
+        result, _ = in_a_process(tmp_path, *QUICK, *to(server.url, name, store))
+        assert "that had been pending" in result.out, result.out + result.err
+        found = runs(server.url, name)
+        assert Counter(run.info.status for run in found) == {"FINISHED": 22}
+        assert Counter(run.data.tags["sync.source"] for run in found) == {
+            run.info.run_id: 1 for run in runs(f"sqlite:///{store}", name)
+        }
+        assert all("sync.complete" in run.data.tags for run in found)
+        assert all(run.outputs.model_outputs for run in found)
+
+
+def test_a_dead_object_store_behind_the_server_is_an_outage(
+    tmp_path: Path, command: Command, store: Path, name: str
+) -> None:
+    for folder in ("gateway", "server"):
+        (tmp_path / folder).mkdir()
+    with (
+        services.gateway(tmp_path / "gateway") as objects,
+        services.mlflow_server(tmp_path / "server", objects.url) as server,
+    ):
+        services.kill(objects.process)
+        result = command(*QUICK, *to(server.url, name, store))
+        assert result.code == 0
+        assert f"{server.url} answers, but its object store" in result.out
+    assert len(runs(f"sqlite:///{store}", name)) == 1
+
+
+def test_a_wrong_password_is_no_outage(
+    tmp_path: Path, command: Command, store: Path, gateway: Service, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting does not mend it; the right one, from the environment, gets in."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    (folder / "auth.ini").write_text(
+        f"[mlflow]\ndefault_permission = EDIT\ndatabase_uri = sqlite:///{folder}/auth.db\n"
+    )
+    login = {"MLFLOW_AUTH_ADMIN_USERNAME": "boss", "MLFLOW_AUTH_ADMIN_PASSWORD": services.PASSWORD}
+    more = {"MLFLOW_SERVER_OPTIONS": "--app-name basic-auth", "MLFLOW_FLASK_SERVER_SECRET_KEY": services.PASSWORD}
+    config = {"MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini")}
+    with services.mlflow_server(folder, gateway.url, **login, **more, **config) as server:
+        refused = command(*QUICK, *to(server.url, name, store))
+        assert refused.code == 2
+        assert f"{server.url} does not accept the user and password it was given" in refused.err
+        assert "export MLFLOW_TRACKING_USERNAME=" in refused.err
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "boss")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", services.PASSWORD)
+        accepted = command(*QUICK, *to(server.url, name, store))
+        assert f"published to {server.url}" in accepted.out, accepted.err
+        assert [run.info.status for run in runs(server.url, name)] == ["FINISHED"]
+
+
+def test_a_wrong_scheme_is_no_outage(command: Command, store: Path, server: Service, name: str) -> None:
+    url = server.url.replace("http:", "https:")
+    result = command(*QUICK, *to(url, name, store))
+    assert result.code == 2
+    assert f"{url} does not speak TLS" in result.err
+    assert f"try tracking.uri={server.url}" in result.err
+
+
+def test_another_program_on_the_port_is_no_outage(command: Command, store: Path, name: str, gateway: Service) -> None:
+    with services.answering(200, b"<html>hello</html>") as address:
+        result = command(*QUICK, *to(f"http://{address}", name, store))
+    assert result.code == 2
+    assert f"http://{address} answers, but it is no MLflow server" in result.err

@@ -1,0 +1,211 @@
+"""The real services, started for tests on free ports of 127.0.0.1 and ended with them."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psutil
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+# Keys of the tests' own services, new every time: a test that looks for them in files must not find this one in a diff.
+ENVIRONMENT = {
+    name: secrets.token_hex(10 if name.endswith(("USER", "KEY_ID")) else 20)
+    for name in (
+        "MINIO_ROOT_USER",
+        "MINIO_ROOT_PASSWORD",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "MLFLOW_S3_ACCESS_KEY_ID",
+        "MLFLOW_S3_SECRET_ACCESS_KEY",
+    )
+}
+PASSWORD = secrets.token_hex(16)  # of databases
+DATA_KEY = {name: ENVIRONMENT[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def plain_environment(**more: str) -> dict[str, str]:
+    """Of a service: nothing of the user's, nor of another test's."""
+    unwanted = ("MLFLOW_", "AWS_", "MINIO_", "DVC_", "HYDRA_", "PG")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    return {**kept, "PATH": f"{BIN}{os.pathsep}{kept['PATH']}", "MLFLOW_DISABLE_TELEMETRY": "true", **more}
+
+
+@contextmanager
+def process(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A service, its output in `folder`/log; ended by its pid."""
+    with (folder / "log").open("ab") as log:
+        started = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    try:
+        yield started
+    finally:
+        started.terminate()
+        try:
+            started.wait(10)
+        except subprocess.TimeoutExpired:
+            kill(started)
+
+
+def wait_for(url: str, started: subprocess.Popen[bytes], log: Path, patience: float = 120) -> None:
+    until = time.monotonic() + patience
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=2)  # noqa: S310 (our own service)
+            return
+        except OSError:
+            assert started.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.1)
+
+
+def kill(started: subprocess.Popen[bytes]) -> None:
+    """At once, with everything that it started."""
+    with suppress(psutil.NoSuchProcess):
+        everything = [*psutil.Process(started.pid).children(recursive=True), psutil.Process(started.pid)]
+        for each in everything:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+    started.wait()
+
+
+@dataclass(frozen=True)
+class Service:
+    url: str
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+
+@contextmanager
+def gateway(folder: Path) -> Iterator[Service]:
+    """The S3 gateway of `make stack`, set up by compose/setup.py with the data of the embedded remote."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = plain_environment(
+        **ENVIRONMENT, MINIO_PORT=str(port), S3_ENDPOINT=url, SEED=str(ROOT / "data/remote")
+    )
+    with process(["sh", str(ROOT / "compose/gateway.sh")], folder, environment) as started:
+        wait_for(f"{url}/minio/health/live", started, folder / "log")
+        setup = [sys.executable, str(ROOT / "compose/setup.py")]
+        subprocess.run(setup, env=environment, check=True, capture_output=True)
+        yield Service(url, started, folder)
+
+
+@contextmanager
+def mlflow_server(folder: Path, s3: str, port: int | None = None, **more: str) -> Iterator[Service]:
+    """The MLflow server of `make stack`: on sqlite, handing artifacts through to an S3 gateway."""
+    port = port or free_port()
+    environment = plain_environment(
+        **{**ENVIRONMENT, "MLFLOW_PORT": str(port), "MINIO_PORT": s3.rpartition(":")[2], **more}
+    )
+    with process(["sh", str(ROOT / "compose/mlflow.sh")], folder, environment) as started:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/health", started, folder / "log")
+        yield Service(url, started, folder)
+
+
+def postgres_binary(name: str) -> str | None:
+    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(installed[-1]) if installed else shutil.which(name)
+
+
+@contextmanager
+def postgres(user: str = "mlflow", database: str = "mlflow", password: str = PASSWORD) -> Iterator[int]:
+    """The port of a PostgreSQL of its own; it refuses to run as root, so root steps down."""
+    initdb, pg_ctl = str(postgres_binary("initdb")), str(postgres_binary("pg_ctl"))
+    root = os.geteuid() == 0
+    down = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if root else []
+    with tempfile.TemporaryDirectory(prefix="pg-") as name:
+        folder = Path(name)
+        (folder / "password").write_text(password)
+        if root:
+            for path in (folder, folder / "password"):
+                shutil.chown(path, "nobody", "nogroup")
+        port = free_port()
+        data = ["-D", str(folder / "data")]
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
+        access = ["-A", "scram-sha-256", "-U", user, "--pwfile", str(folder / "password")]
+        subprocess.run([*down, initdb, *data, *access], check=True, capture_output=True)
+        start = [*down, pg_ctl, *data, "-o", options, "-w", "-l", str(folder / "log"), "start"]
+        subprocess.run(start, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            import psycopg
+
+            where = f"host=127.0.0.1 port={port} user={user} password={password}"
+            with psycopg.connect(f"{where} dbname=postgres", autocommit=True) as connection:
+                connection.execute(f'CREATE DATABASE "{database}"')
+            yield port
+        finally:
+            subprocess.run([*down, pg_ctl, *data, "-m", "immediate", "stop"], check=True, capture_output=True)
+
+
+def compose_service(name: str) -> dict:
+    return yaml.safe_load((ROOT / "compose/docker-compose.yml").read_text())["services"][name]
+
+
+@contextmanager
+def hanging() -> Iterator[str]:
+    """Accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as listener:
+        kept: list[socket.socket] = []
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    kept.append(listener.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        for connection in kept:
+            connection.close()
+
+
+@contextmanager
+def answering(status: int, body: bytes = b"no", content_type: str = "text/html") -> Iterator[str]:
+    """Gives the same answer to everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = do_HEAD = answer  # noqa: N815 (names that http.server asks for)
+
+        def log_message(self, *arguments: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def make_env() -> dict:
+    return runpy.run_path(str(ROOT / "compose/make_env.py"))
