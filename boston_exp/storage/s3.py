@@ -97,10 +97,10 @@ def fault(way: Access, bucket: str) -> Fault | None:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        way.client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+        answer = way.client.list_objects_v2(Bucket=bucket, MaxKeys=1)
     except (ClientError, BotoCoreError, ValueError) as error:
         return explained(error, way, bucket)
-    return None
+    return None if "Name" in answer else _another_program(way)  # a web page is a listing of nothing to boto3
 
 
 def explained(error: Exception, way: Access, bucket: str) -> Fault:
@@ -111,15 +111,14 @@ def explained(error: Exception, way: Access, bucket: str) -> Fault:
     code = str(response.get("Error", {}).get("Code", ""))
     said = without_secrets(str(error)).partition("\n")[0]
     kind = type(error).__name__
-    elsewhere = "storage.endpoint_url=<the S3 port, 9000 for MinIO; 9001 is its console, 5000 MLflow>"
     if code == "InvalidAccessKeyId":
         return Fault(f"{place}: the access key is not known there.", _keys("AWS_ACCESS_KEY_ID", doctor))
     if code == "SignatureDoesNotMatch":
         return Fault(
             f"{place}: the signature does not match: the secret key is wrong.", _keys("AWS_SECRET_ACCESS_KEY", doctor)
         )
-    if code in ("404", "405", "501") or "API port" in said or (not code and kind == "ResponseParserError"):
-        return Fault(f"{way.where} answers, but not as S3 does: it is another program.", elsewhere)
+    if code in ("404", "405", "501") or "API port" in said or (response and not code) or kind == "ResponseParserError":
+        return _another_program(way)
     if code == "NoSuchBucket":
         return Fault(f"{place}: the bucket does not exist.", f"{doctor} fix=true   (creates it, if your key may)")
     if code in ("AccessDenied", "403", "AllAccessDisabled"):
@@ -153,8 +152,15 @@ def explained(error: Exception, way: Access, bucket: str) -> Fault:
     if code.startswith("5") or code in ("InternalError", "ServiceUnavailable", "SlowDown"):
         return Fault(f"{way.where} answers {code}.", _start(doctor))
     if isinstance(error, ValueError) or kind == "EndpointResolutionError":
-        return Fault(f"storage.endpoint_url={way.where} is not an address: {said}", elsewhere)
+        return Fault(f"storage.endpoint_url={way.where} is not an address: {said}", S3_PORT)
     return Fault(f"{place}: {said}", doctor)
+
+
+S3_PORT = "storage.endpoint_url=<the S3 port, 9000 for MinIO; 9001 is its console, 5000 MLflow>"
+
+
+def _another_program(way: Access) -> Fault:
+    return Fault(f"{way.where} answers, but not as S3 does: it is another program.", S3_PORT)
 
 
 def _keys(variable: str, doctor: str) -> str:
