@@ -47,7 +47,7 @@ HYPERPARAMETERS = {
 def faults(config: Config) -> list[Fault]:
     """Everything that is known to be wrong from the configuration alone, before any heavy import."""
     return [
-        *_out_of_range("", config),
+        *out_of_range("", config),
         *_model_faults(config),
         *_untrusted_targets(config),
         *source_faults(config.data),
@@ -61,14 +61,15 @@ def _fault(key: str, value: object, rule: str, example: object) -> Fault:
     return Fault(f"{key}={shown} is not possible: {rule}.", f"python -m boston_exp.run {key}={example}")
 
 
-def _out_of_range(prefix: str, node: Any) -> Iterator[Fault]:
+def out_of_range(prefix: str, node: Any) -> Iterator[Fault]:
+    """Settings that are outside of what their schema allows."""
     for item in fields(node):
         value = getattr(node, item.name)
         key = prefix + item.name
         allowed = item.metadata.get("range")
         choices = item.metadata.get("choices")
         if is_dataclass(value):
-            yield from _out_of_range(f"{key}.", value)
+            yield from out_of_range(f"{key}.", value)
         elif allowed and not allowed.holds(value):
             yield _fault(key, value, f"it has to be {allowed.says}", item.default)
         elif choices and value not in choices:

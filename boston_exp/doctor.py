@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import threading
 import time
@@ -18,11 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from boston_exp import completion
+from boston_exp import checks, completion
 from boston_exp import config as configuration
 from boston_exp.diagnosis import installation, services, stores
 from boston_exp.diagnosis.finding import Finding, Patient, wrong
-from boston_exp.errors import plainly, terminable, without_secrets
+from boston_exp.errors import InvalidConfig, plainly, terminable, without_secrets
 from boston_exp.tracking import destination as destinations
 
 if TYPE_CHECKING:
@@ -54,6 +53,12 @@ def doctor(cfg: DictConfig) -> None:
     overrides = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
     typed = configuration.Typed(tuple(map(str, overrides)), Path(hydra_config.runtime.cwd))  # type: ignore[arg-type]
     config = configuration.parse(cfg, typed, configuration.Doctor)
+    faults = [
+        replace(fault, mend=fault.mend.replace("boston_exp.run", "boston_exp.doctor"))
+        for fault in checks.out_of_range("", config)
+    ]
+    if faults:
+        raise InvalidConfig(*faults)
     patient = Patient(config, typed, destinations.resolve(config, typed))
     findings = examine(patient)
     if config.fix and any(finding.fix for finding in findings):
@@ -61,10 +66,10 @@ def doctor(cfg: DictConfig) -> None:
         findings = examine(patient)
     _show(findings, config)
     if any(finding.state == "wrong" for finding in findings):
-        _leave(1)
+        sys.exit(1)
 
 
-def examine(patient: Patient, checks: tuple[Check, ...] = CHECKS, patience: float = PATIENCE) -> list[Finding]:
+def examine(patient: Patient, look_at: tuple[Check, ...] = CHECKS, patience: float = PATIENCE) -> list[Finding]:
     """All checks at once, each in a thread; one that has not ended after `patience` seconds is a finding of its own."""
     found: dict[Check, list[Finding]] = {}
 
@@ -77,16 +82,18 @@ def examine(patient: Patient, checks: tuple[Check, ...] = CHECKS, patience: floa
             findings.append(wrong(_name(check), f"could not be looked at: {said}", "see above"))
         found[check] = findings
 
-    threads = [threading.Thread(target=look, args=(check,), daemon=True) for check in checks]
+    threads = [threading.Thread(target=look, args=(check,), daemon=True) for check in look_at]
     until = time.monotonic() + patience
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
     silent = [
-        wrong(_name(check), f"no answer within {patience:.0f} s", "see above") for check in checks if check not in found
+        wrong(_name(check), f"no answer within {patience:.0f} s", "see above")
+        for check in look_at
+        if check not in found
     ]
-    return [finding for check in checks for finding in found.get(check, [])] + silent
+    return [finding for check in look_at for finding in found.get(check, [])] + silent
 
 
 def _name(check: Check) -> str:
@@ -125,13 +132,6 @@ def _escaped(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
-
-
-def _leave(code: int) -> None:
-    """Without waiting for whatever still hangs."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def main() -> None:

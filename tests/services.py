@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import runpy
 import secrets
 import shutil
 import socket
@@ -212,10 +211,6 @@ def answering(status: int, body: bytes = b"no", content_type: str = "text/html")
     finally:
         server.shutdown()
         server.server_close()
-
-
-def make_env() -> dict:
-    return runpy.run_path(str(ROOT / "compose/make_env.py"))
 
 
 @contextmanager

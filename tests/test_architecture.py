@@ -10,8 +10,8 @@ import pytest
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "boston_exp"
-LEVEL = {"errors": 0, "config": 1, "checks": 2, "completion": 1, "experiment": 2, "tracking": 2, "storage": 2}
-COMMANDS = 3
+LEVEL = {"errors": 0, "config": 1, "checks": 2, "completion": 1, "experiment": 2, "storage": 2, "tracking": 3}
+COMMANDS = 4
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

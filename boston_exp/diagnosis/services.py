@@ -119,6 +119,7 @@ def buckets(patient: Patient) -> Iterator[Finding]:
     needed = [(storage.data_bucket, False)]
     if patient.destination.artifact_root and patient.destination.artifact_root.startswith("s3://"):
         needed.append((patient.destination.artifact_root.removeprefix("s3://").partition("/")[0], True))
+    said: set[str] = set()
     for bucket, for_artifacts in needed:
         way = s3.access(storage, typed, for_artifacts)
         assert way is not None
@@ -127,13 +128,17 @@ def buckets(patient: Patient) -> Iterator[Finding]:
         if fault is None:
             yield _round_trip(way, bucket, what)
             continue
+        if fault.says in said:  # the endpoint's, not the bucket's
+            continue
+        said.add(fault.says)
         if "another program" in fault.says and way.endpoint_url and is_here(way.endpoint_url):
             port = ports.port_of(way.endpoint_url)
             says = f"{fault.says} Port {port} is taken by {ports.holder(port) or 'another program'}."
             fault = Fault(says, f"{_other_port('MINIO_PORT')}; or {fault.mend}")
         may_miss = "bucket does not exist" in fault.says or "no such bucket" in fault.says
         yield told(what, fault, partial(_create, way, bucket) if may_miss else None)
-    yield from _clock(s3.access(storage, typed))
+    if not said:
+        yield from _clock(s3.access(storage, typed))
 
 
 def _round_trip(way: Access, bucket: str, what: str) -> Finding:

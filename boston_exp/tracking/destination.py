@@ -93,9 +93,8 @@ def faults(destination: Destination) -> list[Fault]:
         return sqlite_store.faults(path)
     if re.match(r"(https?|postgresql|mysql|mssql)\b.*://", destination.uri):
         return []
-    return [
-        Fault(
-            f"tracking.uri={destination.shown_uri!r} ({destination.why}) is not a store this version of MLflow has.",
-            "python -m boston_exp.run tracking.uri=sqlite:///mlflow.db   (or http://host:port of an MLflow server)",
-        )
-    ]
+    says = f"tracking.uri={destination.shown_uri!r} ({destination.why}) is not a store this version of MLflow has"
+    if destination.uri.startswith("file:") or "://" not in destination.uri:
+        says += ": a folder of files has no model registry, and MLflow refuses it"
+    mend = "python -m boston_exp.run tracking.uri=sqlite:///mlflow.db   (or http://host:port of an MLflow server"
+    return [Fault(f"{says}.", f"{mend}; what is in an old folder: mlflow migrate-filestore)")]
