@@ -133,7 +133,7 @@ class Figures:
 class Objective:
     """What `run` returns and a sweep optimises: one metric, or several for a Pareto front."""
 
-    metric: Any = MISSING
+    metric: Any = None  # None: evaluation.selection_metric
 
     @property
     def metrics(self) -> list[str]:
@@ -297,6 +297,8 @@ def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Com
             )
         ) from error
     assert isinstance(config, schema)
+    if isinstance(config, Config) and config.objective.metric is None:
+        config.objective.metric = config.evaluation.selection_metric
     data = config.data
     if data.path is not None:
         data.path = str((typed.folder("data.path") / Path(data.path).expanduser()).resolve())

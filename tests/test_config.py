@@ -76,7 +76,7 @@ def test_a_share_is_an_alternative_to_a_count() -> None:
 
 def test_hydra_accepts_every_range_that_the_schema_declares() -> None:
     """A default outside of its own range would refuse everybody."""
-    assert list(checks._out_of_range("", composed())) == []
+    assert list(checks.out_of_range("", composed())) == []
 
 
 class TestWhoDecides:

@@ -31,6 +31,10 @@ def open_tracker(destination: Destination, publishes: bool = True) -> Tracker:
         from boston_exp.tracking.none import NoTracker
 
         return NoTracker()
+    if destination.backend == "dvclive":
+        from boston_exp.tracking.dvclive import DvcliveTracker
+
+        return DvcliveTracker(destination)
     if destination.s3 is not None:
         _reach_artifacts(destination.s3, str(destination.artifact_root))
     if destination.server and publishes:

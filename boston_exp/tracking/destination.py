@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from boston_exp.config import Config, Doctor, Typed, decide
@@ -53,8 +54,11 @@ class Destination:
 def resolve(config: Config | Doctor, typed: Typed) -> Destination:
     """The destination that this configuration and this environment lead to; touches no store."""
     tracking = config.tracking
-    if tracking.backend == "none":
-        return Destination("none", "", "", None, tracking.experiment_name)
+    if tracking.backend in ("none", "dvclive"):
+        root = tracking.artifact_root and str(
+            (typed.folder("tracking.artifact_root") / tracking.artifact_root).resolve()
+        )
+        return Destination(tracking.backend, "", "", root, tracking.experiment_name)
     uri = decide("MLFLOW_TRACKING_URI", "tracking.uri", tracking.uri or "", typed)
     experiment = decide("MLFLOW_EXPERIMENT_NAME", "tracking.experiment_name", tracking.experiment_name, typed)
     resolved, artifact_root, server, folder = uri.value, None, None, uri.folder
@@ -86,7 +90,9 @@ def resolve(config: Config | Doctor, typed: Typed) -> Destination:
 
 def faults(destination: Destination) -> list[Fault]:
     """What is known to be wrong with it before anything heavy is imported."""
-    if destination.backend == "none":
+    if destination.backend == "dvclive" and find_spec("dvclive") is None:
+        return [Fault("tracking=dvclive needs DVCLive, which is not installed.", 'pip install "boston-exp[dvclive]"')]
+    if destination.backend != "mlflow":
         return []
     path = destination.sqlite_path
     if path is not None:

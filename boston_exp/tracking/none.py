@@ -24,6 +24,9 @@ class NotRecorded(Nowhere):
 class SweepNotRecorded(Nowhere):
     model_of: str | None = None
 
+    def __init__(self, where: str = Nowhere.where) -> None:
+        self.where = where
+
     def finished_points(self) -> dict[str, Finished]:
         return {}
 

@@ -1,0 +1,103 @@
+"""tracking=dvclive: params, metrics, plots and the model as files for `dvc metrics show`, `dvc plots`, `dvc exp show`."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import skops.io
+import yaml
+from dvclive import Live
+from hydra.core.hydra_config import HydraConfig
+
+from boston_exp.config import PROJECT_ROOT
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.none import SweepNotRecorded
+from boston_exp.tracking.protocol import Finished, Outcome, Plan, SweepPlan
+
+PLOTS: dict[str, dict[str, str]] = {
+    "predictions": {"x": "actual", "y": "predicted", "template": "scatter", "title": "Predicted against actual"},
+    "feature_importance": {"x": "importance", "y": "feature", "template": "bar_horizontal", "title": "Importance"},
+}
+
+
+class DvcliveTracker:
+    """Writes `dvclive/` in the project for the pipeline of dvc.yaml, else in the folder of the run.
+
+    Git and DVC are who remembers these runs, so none is found finished here, and a sweep has no parent.
+    """
+
+    def __init__(self, destination: Destination) -> None:
+        self._root = destination.artifact_root
+
+    @contextmanager
+    def start(self, plan: Plan) -> Iterator[DvcliveRecording]:
+        yield DvcliveRecording(self._folder(), plan)
+
+    def _folder(self) -> Path:
+        if self._root:
+            return Path(self._root)
+        if os.environ.get("DVC_STAGE"):
+            return PROJECT_ROOT / "dvclive"
+        return Path(HydraConfig.get().runtime.output_dir) / "dvclive"
+
+    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+        return None
+
+    @contextmanager
+    def sweep(self, plan: SweepPlan) -> Iterator[SweepNotRecorded]:
+        yield SweepNotRecorded(where="the folders of its points (tracking=dvclive)")
+
+
+class DvcliveRecording:
+    """Nothing is written before the fit is over: what failed leaves no results that look like some."""
+
+    run_id: str | None = None
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self._folder = folder
+        self._plan = plan
+
+    @property
+    def where(self) -> str:
+        return f"{self._folder} (DVCLive)"
+
+    @property
+    def next_command(self) -> str:
+        return f"dvc metrics show {self._folder / 'metrics.json'}"
+
+    def log(self, outcome: Outcome) -> None:
+        # DVCLive looks for a repository where we stand, and makes one where there is none
+        with chdir(PROJECT_ROOT):
+            live = Live(dir=str(self._folder), save_dvc_exp=False, dvcyaml=None, report=None)
+            live.log_params(_nested(self._plan.params))
+            for name, value in outcome.metrics.items():
+                if math.isfinite(value):  # JSON has no nan
+                    live.summary[name] = float(value)
+            for name, columns in PLOTS.items():
+                table = outcome.files / f"{name}.csv"
+                if table.exists():
+                    rows = pd.read_csv(table)[[columns["x"], columns["y"]]].to_dict("records")
+                    live.log_plot(name, rows, **columns)
+            for image in sorted((outcome.files / "figures").glob("*.png")):
+                live.log_image(image.name, str(image))
+            if outcome.store_model:
+                skops.io.dump(outcome.estimator, self._folder / "model.skops")
+            live.end()
+
+
+def _nested(params: dict[str, str]) -> dict[str, Any]:
+    """`model.max_depth: '10'` as DVC has parameters: a tree, its values typed, its paths the same on every machine."""
+    tree: dict[str, Any] = {}
+    for name, text in params.items():
+        *groups, last = name.split(".")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[last] = None if text == "None" else yaml.safe_load(text.removeprefix(f"{PROJECT_ROOT}/"))
+    return tree
