@@ -1,4 +1,4 @@
-"""tracking=dvclive: params, metrics, plots and the model as files for `dvc metrics show`, `dvc plots`, `dvc exp show`."""
+"""tracking=dvclive: params, metrics, plots and the model as files that `dvc metrics`, `plots` and `exp show` read."""
 
 from __future__ import annotations
 
