@@ -1,11 +1,13 @@
-"""Every tracker keeps the same promises: on sqlite, on a real MLflow server, and on nothing."""
+"""Every tracker keeps the same promises: on sqlite, on a real MLflow server, with DVCLive, and on nothing."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from mlflow import MlflowClient
 from sklearn.linear_model import Ridge
 
@@ -14,11 +16,13 @@ from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.protocol import Outcome, Plan, Tracker
 
 
-@pytest.fixture(params=["none", "sqlite", pytest.param("server", marks=pytest.mark.slow)])
+@pytest.fixture(params=["none", "dvclive", "sqlite", pytest.param("server", marks=pytest.mark.slow)])
 def destination(request: pytest.FixtureRequest, store: Path, tmp_path: Path) -> Destination:
     name = f"contract-{tmp_path.name}"
     if request.param == "none":
         return Destination("none", "", "", None, name)
+    if request.param == "dvclive":
+        return Destination("dvclive", "", "", str(tmp_path / "dvclive"), name)
     if request.param == "sqlite":
         return Destination("mlflow", f"sqlite:///{store}", "from a test", str(tmp_path / "mlartifacts"), name)
     url = request.getfixturevalue("server").url
@@ -52,7 +56,7 @@ def outcome(folder: Path) -> Outcome:
 
 
 def recorded(destination: Destination) -> list:
-    if destination.backend == "none":
+    if destination.backend != "mlflow":
         return []
     client = MlflowClient(destination.server or destination.uri)
     experiment = client.get_experiment_by_name(destination.experiment_name)
@@ -64,6 +68,11 @@ def test_a_finished_run_holds_all_it_was_given(tracker: Tracker, destination: De
         assert [run.info.status for run in recorded(destination)] in ([], ["RUNNING"])  # not yet on a server
         recording.log(outcome(tmp_path))
     assert recording.where
+    if destination.backend == "dvclive":
+        folder = Path(str(destination.artifact_root))
+        assert json.loads((folder / "metrics.json").read_text()) == {"rmse": 1.5}
+        assert yaml.safe_load((folder / "params.yaml").read_text())["model"]["p7"] == 7
+        assert (folder / "model.skops").stat().st_size > 0
     for run in recorded(destination):
         assert recording.run_id in (run.info.run_id, run.data.tags.get("sync.source"))
         assert (run.info.status, run.info.run_name) == ("FINISHED", "a name")
@@ -81,6 +90,8 @@ def test_a_finished_run_holds_all_it_was_given(tracker: Tracker, destination: De
 def test_an_exception_leaves_a_failed_run_and_is_passed_on(tracker: Tracker, destination: Destination) -> None:
     with pytest.raises(ZeroDivisionError), tracker.start(PLAN):
         raise ZeroDivisionError("no rows left")
+    if destination.backend == "dvclive":
+        assert not Path(str(destination.artifact_root)).exists()  # nothing that looks like a result
     for run in recorded(destination):
         assert run.info.status == "FAILED"
         assert run.data.tags["error"] == "ZeroDivisionError: no rows left"
