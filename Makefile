@@ -43,6 +43,7 @@ stack: $(VENV)/.installed-dev  ## MLflow server and S3 gateway without Docker, u
 bench: $(VENV)/.installed-dev  ## what a run costs, as medians and ratios against a bare script
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 	$(BIN)/python -m tests.benchmarks.sweeps
+	$(BIN)/python -m tests.benchmarks.stack
 
 lock: $(VENV)/.installed-dev  ## renew requirements.lock and requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --group build pyproject.toml \

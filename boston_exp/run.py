@@ -36,6 +36,8 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
             typed = configuration.Typed(_overrides(hydra_config), Path(hydra_config.runtime.cwd))
             config = configuration.parse(cfg, typed)
             destination = destinations.resolve(config, typed)
+            if job.away:
+                destination = destination.of_host(points.host())
             faults = checks.faults(config)
             if not job.in_sweep:  # a sweep has looked at its store before it began
                 faults += destinations.faults(destination)
@@ -70,7 +72,7 @@ def train(
     models.check_suits(estimator, dataset)
     rows = data.split(dataset, config.data.test_size, config.seed)
     plan = record.plan(name, config, dataset, rows, estimator, job.tags)
-    tracker = tracking.open_tracker(destination, publishes=not job.in_sweep)
+    tracker = tracking.open_tracker(destination, publishes=job.away or not job.in_sweep)
     store_model = config.tracking.stores_model(job.in_sweep)
     if job.in_sweep if config.skip_finished is None else config.skip_finished:
         done = tracker.find_finished(plan.tags["fingerprint"], with_model=store_model)

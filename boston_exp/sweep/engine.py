@@ -141,9 +141,12 @@ class Sweep:
         return config
 
     def _launcher_faults(self) -> Iterator[Fault]:
-        """Workers of another machine would each see another file under the same name."""
+        """Workers of another machine would each see another file under the same name.
+
+        With a server they keep a store of their own and publish what is in it.
+        """
         path = self.destination.sqlite_path
-        if path is None:
+        if path is None or self.destination.server:
             return
         mend = (
             "python -m boston_exp.run -m … tracking.uri=http://<host>:5000   (an MLflow server that all of them reach)"
@@ -290,7 +293,7 @@ class Sweep:
             trial = None
             if self.prunable and point.trial_id is not None:
                 trial = (self.study_name, point.trial_id, self.config.objective.metrics[0])
-            task = Task(key, self.parent.run_id, os.getpid(), self.workers.threads, trial)
+            task = Task(key, self.parent.run_id, os.getpid(), self.workers.threads, files.host(), trial)
             files.tell(self._dir, first + offset, task)
 
         def heard(number: int, state: State) -> None:

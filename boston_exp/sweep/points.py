@@ -45,6 +45,7 @@ class Task:
     parent_run_id: str | None
     main_pid: int
     threads: int | None  # at most so many inside of the job; None leaves the libraries alone
+    main_host: str
     trial: tuple[str, int, str] | None = None  # Optuna's study, id and metric, where the trial can be pruned
 
 
@@ -123,6 +124,11 @@ def ask(sweep_dir: Path, number: int) -> State | None:
         return None
 
 
+def host() -> str:
+    """This machine's name."""
+    return socket.gethostname()
+
+
 def _write(file: Path, content: dict[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_suffix(f"{file.suffix}.{os.getpid()}")
@@ -134,6 +140,7 @@ class Job(Protocol):
     """What `run` knows of the sweep around it, if there is one."""
 
     in_sweep: bool
+    away: bool  # on another machine than the main process: what it records, it publishes itself
     tags: dict[str, str]
 
     def began(self, run_id: str | None) -> None: ...
@@ -148,6 +155,7 @@ class Alone:
     """A single run: nobody listens."""
 
     in_sweep = False
+    away = False
     tags: dict[str, str] = {}  # noqa: RUF012 (never changed)
 
     def began(self, run_id: str | None) -> None: ...
@@ -166,6 +174,7 @@ class InSweep:
         self._file = file
         self._should_prune = should_prune
         self._run_id: str | None = None
+        self.away = task.main_host != host()
         self.tags = {"sweep.point": task.key}
         if task.parent_run_id:
             self.tags["mlflow.parentRunId"] = task.parent_run_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,6 +41,13 @@ class Destination:
     @property
     def sqlite_path(self) -> Path | None:
         return Path(self.uri.removeprefix(SQLITE)) if self.uri.startswith(SQLITE) else None
+
+    def of_host(self, name: str) -> Destination:
+        """The same for a worker on another machine: beside the main process's store, one of its own."""
+        path = self.sqlite_path
+        if path is None or not self.server:
+            return self
+        return replace(self, uri=f"{SQLITE}{path.with_name(f'{path.stem}-{name}{path.suffix}')}")
 
     @property
     def shown_uri(self) -> str:

@@ -26,6 +26,7 @@ from boston_exp.tracking.mlflow_store import (
     close_run,
     connect,
     create_run,
+    find_run,
     finished,
     finished_on,
     log_metrics,
@@ -211,7 +212,8 @@ class MlflowSweepRecording(_Recording):
                 parent = {"mlflow.parentRunId": self.run_id, **self._destination.tags}
                 run_id = create_run(self._client, self._experiment_id, name, {**tags, **parent})
                 log_params(self._client, run_id, params)
-            if self._client.get_run(run_id).info.status != "FAILED":
+            run = find_run(self._client, run_id)  # None: of another machine's store, which closes it
+            if run and run.info.status != "FAILED":
                 close_run(self._client, run_id, "FAILED", message)
             return run_id
 

@@ -63,6 +63,16 @@ def finished_on(client: MlflowClient, experiment_id: str, fingerprint: str, with
     return next((finished(run) for run in found if not with_model or (run.outputs and run.outputs.model_outputs)), None)
 
 
+def find_run(client: MlflowClient, run_id: str) -> Run | None:
+    """The run, or None where the store has no such run."""
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.get_http_status_code() != 404:
+            raise
+        return None
+
+
 def finished(run: Run) -> Finished:
     return Finished(run.info.run_id, run.data.metrics)
 

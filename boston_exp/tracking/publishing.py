@@ -24,7 +24,7 @@ from mlflow.exceptions import MlflowException
 from boston_exp.errors import Fault, StoreUnusable, without_secrets
 from boston_exp.tracking import liveness, server
 from boston_exp.tracking.destination import PENDING, PUBLISHED, SERVER, STATE, Destination
-from boston_exp.tracking.mlflow_store import connect, experiment_on, finished_on, log_metrics, log_params
+from boston_exp.tracking.mlflow_store import connect, experiment_on, find_run, finished_on, log_metrics, log_params
 from boston_exp.tracking.protocol import Finished
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,8 @@ class Publisher:
             return None
         try:
             with self._lock:
-                return self._publish(self._local.get_run(run_id))
+                run = find_run(self._local, run_id)  # None: of another machine's store, which that one publishes
+                return self._publish(run) if run else None
         except MlflowException as error:
             if 400 <= error.get_http_status_code() < 500:  # of this run, not of the server
                 log.warning("run %s is not published: %s", run_id, without_secrets(str(error)).partition("\n")[0])
@@ -196,11 +197,13 @@ class Publisher:
 
     def _id_on_server(self, local_id: str) -> str:
         if local_id not in self._copies:
-            try:
-                pointed_at = self._local.get_run(local_id)
-            except MlflowException:  # it is on the server already, or was deleted here
-                return local_id
-            return str(self._copy_of(pointed_at).info.run_id)
+            pointed_at = find_run(self._local, local_id)
+            if pointed_at:
+                return str(self._copy_of(pointed_at).info.run_id)
+            # of another machine's store, or already the id of a copy
+            experiments = list(self._experiments.values())
+            found = self._server.search_runs(experiments, f"tags.`{SOURCE}` = '{local_id}'", max_results=1)
+            return str(found[0].info.run_id) if found else local_id
         return self._copies[local_id]
 
     def _write(self, run: Run, copy: Run) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -94,6 +95,28 @@ def test_a_sweep_is_whole_on_the_server_with_its_parent(
     again = command(*GRID, "tracking.log_model=all", *to(server.url, name, store))
     assert "4 reused" in again.out
     assert len(runs(server.url, name)) == 5
+
+
+def test_a_worker_on_another_machine_keeps_a_store_of_its_own_and_publishes(
+    command: Command, store: Path, server: Service, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is one machine here, so the name that a worker finds for it is what is replaced."""
+    from boston_exp.sweep import points
+
+    real = points.tell
+    monkeypatch.setattr(points, "host", lambda: "elsewhere")
+    monkeypatch.setattr(points, "tell", lambda *said: real(*said[:2], replace(said[2], main_host="main")))
+    result = command(*GRID, *to(server.url, name, store))
+    assert result.code == 0, result.err
+    assert len(runs(f"sqlite:///{store}", name)) == 1  # the parent
+    assert Counter(run.info.status for run in runs(f"sqlite:///{store.with_name('mlflow-elsewhere.db')}", name)) == {
+        "FINISHED": 4
+    }
+    found = runs(server.url, name)
+    (parent,) = [run for run in found if "sweep.key" in run.data.tags]
+    children = [run for run in found if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(children) == 4
+    assert parent.data.tags["best.run_id"] in {run.info.run_id for run in children}
 
 
 @pytest.mark.parametrize("trouble", ["absent", "hanging", "failing"])
