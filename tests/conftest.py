@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from boston_exp import config
+from boston_exp import config, errors
 from boston_exp.tracking import sqlite_store
 from tests import services
 from tests.services import Service
@@ -39,6 +39,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("DVC_NO_ANALYTICS", "true")
+    monkeypatch.setattr(errors, "_hidden", set())
 
 
 @pytest.fixture(scope="session")

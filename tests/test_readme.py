@@ -9,17 +9,23 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
+from tests import services
 from tests.conftest import ROOT
 
 # `make run` and the first `source` need .venv, which here is a link to the one that runs this test.
 VARIES = [
     (r"[0-9a-f]{32}", "<id>"),
     (r"fit in \d+\.\d\d s", "fit in <seconds>"),
+    (r"127\.0\.0\.1:\d{4,}", "127.0.0.1:<port>"),  # a test's services take ports that are free
+    (r"^[\d:]+ \w+\.1 +\| ", ""),  # what honcho puts before a line
 ]
 
 
@@ -74,33 +80,64 @@ def serves(command: str, cwd: Path, environment: dict[str, str]) -> None:
         process.wait(30)
 
 
+@contextmanager
+def stack(command: str, shown: list[str], cwd: Path, environment: dict[str, str]) -> Iterator[None]:
+    """`make stack`: on free ports, ready, and running while the commands below it are."""
+    settings = (cwd / ".env").read_text()
+    for name in ("MLFLOW_PORT", "MINIO_PORT"):
+        settings = re.sub(rf"^{name}=.*", f"{name}={services.free_port()}", settings, flags=re.MULTILINE)
+    (cwd / ".env").write_text(settings)
+    with services.process(command.split(), cwd, environment) as started:
+        until = time.monotonic() + 120
+        while not {masked(line) for line in shown} <= {masked(line) for line in (cwd / "log").read_text().splitlines()}:
+            assert started.poll() is None, (cwd / "log").read_text()
+            assert time.monotonic() < until, (cwd / "log").read_text()
+            time.sleep(0.2)
+        try:
+            yield
+        finally:
+            for child in psutil.Process(started.pid).children(recursive=True):
+                if "honcho" in " ".join(child.cmdline()):
+                    child.terminate()
+                    break
+
+
 @pytest.mark.slow
 def test_every_command_of_the_readme_prints_what_it_shows(clone: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(clone), "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
     (clone / ".venv").symlink_to(sys.prefix)
-    for name in ("pyproject.toml", "requirements.lock"):  # as old as the environment: there is nothing to install
+    # as old as the environment: there is nothing to install
+    for name in ("pyproject.toml", "requirements.lock", "requirements-dev.lock"):
         os.utime(clone / name, (0, 0))
     steps = shown_in((ROOT / "README.md").read_text())
     assert len(steps) > 8
-    for step in steps:
-        if step.command.startswith("mlflow ui"):
-            serves(step.command, clone, environment)
-            continue
-        inactive = {**environment, "PATH": os.environ["PATH"].replace(str(Path(sys.prefix) / "bin"), "")}
-        done = subprocess.run(
-            ["bash", "-c", step.command],
-            cwd=clone,
-            env=inactive if step.command.startswith("make") else environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        refused = any(line.startswith("error: ") for line in step.output)
-        assert done.returncode == (2 if refused else 0), done.stdout
-        printed = [masked(line) for line in done.stdout.splitlines()]
-        for line in step.output:
-            assert masked(line) in printed, f"$ {step.command}\n{done.stdout}"
+    with ExitStack() as running:
+        for step in steps:
+            if step.command.startswith("mlflow ui"):
+                serves(step.command, clone, environment)
+            elif step.command == "make stack":
+                running.enter_context(stack(step.command, step.output, clone, environment))
+            else:
+                check(step, clone, environment)
+
+
+def check(step: Shown, clone: Path, environment: dict[str, str]) -> None:
+    """Run it, and look for every line that is shown."""
+    inactive = {**environment, "PATH": os.environ["PATH"].replace(str(Path(sys.prefix) / "bin"), "")}
+    done = subprocess.run(
+        ["bash", "-c", step.command],
+        cwd=clone,
+        env=inactive if step.command.startswith("make") else environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    refused = any(line.startswith("error: ") for line in step.output)
+    assert done.returncode == (2 if refused else 0), done.stdout
+    printed = [masked(line) for line in done.stdout.splitlines()]
+    for line in step.output:
+        assert masked(line) in printed, f"$ {step.command}\n{done.stdout}"
 
 
 def test_links_and_pictures_of_the_documents_exist() -> None:
