@@ -96,10 +96,10 @@ def stack(command: str, shown: list[str], cwd: Path, environment: dict[str, str]
         try:
             yield
         finally:
-            for child in psutil.Process(started.pid).children(recursive=True):
-                if "honcho" in " ".join(child.cmdline()):
-                    child.terminate()
-                    break
+            children = psutil.Process(started.pid).children(recursive=True)
+            next(child for child in children if child.cmdline()[1].endswith("/honcho")).terminate()
+            _, left = psutil.wait_procs(children, timeout=20)
+            assert left == []
 
 
 @pytest.mark.slow
