@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import requests  # here and not in a thread: what it silences while it is imported is silenced for one thread at a time
+
 from boston_exp.config import PROJECT_ROOT
 from boston_exp.diagnosis import ports
 from boston_exp.diagnosis.finding import Finding, Patient, ok, told, warning, wrong
