@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-import requests  # here and not in a thread: what it silences while it is imported is silenced for one thread at a time
+import requests  # not in a thread: what it silences while it is imported would be silenced for one thread at a time
 
 from boston_exp.config import PROJECT_ROOT
 from boston_exp.diagnosis import ports
@@ -166,7 +166,6 @@ def _create(way: Access, bucket: str) -> None:
 def _clock(way: Access | None) -> Iterator[Finding]:
     if way is None or way.endpoint_url is None:
         return
-    import requests
 
     try:
         date = requests.head(way.endpoint_url, timeout=(s3.CONNECT, s3.READ), verify=way.ca_bundle or True).headers[
