@@ -27,9 +27,8 @@ class LocalFirstTracker:
             with self._local.start(plan) as local:
                 recording = PublishedRecording(local, self._publisher)
                 yield recording
-        except Exception:  # not an interruption: who presses Ctrl-C wants to leave
-            if recording:
-                recording.publish()
+        except BaseException as error:
+            _leave(recording, error, self._publisher)
             raise
         recording.publish()
 
@@ -46,11 +45,18 @@ class LocalFirstTracker:
                 recording = PublishedSweepRecording(local, self._publisher)
                 self._publisher.open_copy(local.run_id)
                 yield recording
-        except Exception:
-            if recording:
-                recording.publish()
+        except BaseException as error:
+            _leave(recording, error, self._publisher)
             raise
         recording.publish()
+
+
+def _leave(recording: _Published | None, error: BaseException, publisher: Publisher) -> None:
+    """What failed is published as such; but who presses Ctrl-C wants to leave."""
+    if recording and isinstance(error, Exception):
+        recording.publish()
+    else:
+        publisher.stop()
 
 
 class _Published:

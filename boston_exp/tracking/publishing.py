@@ -7,12 +7,15 @@ may be written twice. So a run on the server is whole, or visibly not finished a
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import requests
 from filelock import FileLock
@@ -32,6 +35,11 @@ SOURCE, COMPLETE, SOURCE_MODEL, COPY = "sync.source", "sync.complete", "sync.sou
 OWN = (SERVER, STATE, COPY, liveness.PROCESS, liveness.HEARTBEAT)  # of the local store alone
 POINTS_AT_RUNS = ("mlflow.parentRunId", "best.run_id", "best.model_of")
 UPLOADS = 8  # at once; each is a request of its own
+
+# A worker that is forked in the middle of a publication would inherit locks that nobody there will ever release.
+_no_fork = Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_no_fork.acquire, after_in_parent=_no_fork.release, after_in_child=_no_fork.release)
 
 
 @cache
@@ -64,6 +72,11 @@ class Publisher:
         self._copies: dict[str, str] = {}
         self._caught_up = 0
         assert destination.sqlite_path is not None
+        if not away:
+            try:
+                self._experiment_named(destination.experiment_name)
+            except MlflowException as error:  # it answered a moment ago
+                self._lost(error)
         self._lock = FileLock(destination.sqlite_path.with_name(f".{destination.sqlite_path.name}.publish.lock"))
 
     @property
@@ -100,18 +113,28 @@ class Publisher:
         """The id of the run's copy on the server, or None: then it stays pending, and why was said."""
         if self.away:
             return None
+        copy_id = None
+        with self._trying(run_id):
+            run = find_run(self._local, run_id)  # None: of another machine's store, which that one publishes
+            copy_id = self._publish(run) if run else None
+        return copy_id
+
+    @contextmanager
+    def _trying(self, run_id: str) -> Iterator[None]:
+        """Whatever goes wrong in here, the run is whole in the local store, and stays pending."""
         try:
-            with self._lock:
-                run = find_run(self._local, run_id)  # None: of another machine's store, which that one publishes
-                return self._publish(run) if run else None
+            with _no_fork, self._lock:
+                yield
+        except (requests.RequestException, OSError) as error:
+            self._lost(error)
         except MlflowException as error:
             if 400 <= error.get_http_status_code() < 500:  # of this run, not of the server
                 log.warning("run %s is not published: %s", run_id, without_secrets(str(error)).partition("\n")[0])
             else:
                 self._lost(error)
-        except (requests.RequestException, OSError) as error:
-            self._lost(error)
-        return None
+        except Exception as error:
+            said = without_secrets(f"{type(error).__name__}: {error}").partition("\n")[0]
+            log.warning("run %s is not published: %s", run_id, said)
 
     def _lost(self, error: Exception) -> None:
         self.away = f"{self.shown} {server.reason(error)}"
@@ -151,12 +174,16 @@ class Publisher:
             self._soon.append(self._thread.submit(self._opened, run_id))
 
     def _opened(self, run_id: str) -> str | None:
-        try:
-            with self._lock:
-                return self._copy_of(self._local.get_run(run_id)).info.run_id
-        except (MlflowException, requests.RequestException, OSError) as error:
-            self._lost(error)
+        if self.away:
             return None
+        copy_id = None
+        with self._trying(run_id):
+            copy_id = str(self._copy_of(self._local.get_run(run_id)).info.run_id)
+        return copy_id
+
+    def stop(self) -> None:
+        """Leave what is not begun for the next command."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     # -- one run ------------------------------------------------------------------------------------------------
 
@@ -272,9 +299,11 @@ class Publisher:
     def _experiment_id(self, run: Run) -> str:
         local_id = run.info.experiment_id
         if local_id not in self._experiments:
-            name = self._local.get_experiment(local_id).name
-            self._experiments[local_id] = str(experiment_on(self._server, name, self.shown).experiment_id)
+            self._experiments[local_id] = self._experiment_named(self._local.get_experiment(local_id).name)
         return self._experiments[local_id]
+
+    def _experiment_named(self, name: str) -> str:
+        return str(experiment_on(self._server, name, self.shown).experiment_id)
 
 
 def _all_runs(client: MlflowClient, experiments: list[str], having: str, order_by: list[str]) -> Iterator[Run]:

@@ -228,6 +228,29 @@ def test_a_wrong_password_is_no_outage(
         assert [run.info.status for run in runs(server.url, name)] == ["FINISHED"]
 
 
+def test_an_experiment_that_was_deleted_there_is_told_before_the_training(
+    command: Command, store: Path, server: Service, name: str
+) -> None:
+    client = MlflowClient(server.url)
+    client.delete_experiment(client.create_experiment(name))
+    result = command(*QUICK, *to(server.url, name, store))
+    assert result.code == 2
+    assert f"The experiment {name} was deleted in {server.url}" in result.err
+    assert f"MLFLOW_TRACKING_URI={server.url} mlflow experiments restore" in result.err
+    assert runs(f"sqlite:///{store}", name) == []
+
+
+def test_a_run_that_somebody_else_published_is_reused(
+    command: Command, store: Path, server: Service, name: str, tmp_path: Path
+) -> None:
+    """`skip_finished` asks the server, too: the store of another clone knows nothing of it."""
+    assert command(*QUICK, *to(server.url, name, store)).code == 0
+    other = to(server.url, name, tmp_path / "other.db")
+    result = command(*QUICK, *other, "skip_finished=true")
+    assert "is recorded already, nothing was trained" in result.out, result.err
+    assert len(runs(server.url, name)) == 1
+
+
 def test_a_wrong_scheme_is_no_outage(command: Command, store: Path, server: Service, name: str) -> None:
     url = server.url.replace("http:", "https:")
     result = command(*QUICK, *to(url, name, store))
