@@ -67,7 +67,7 @@ class Publisher:
         self._server = MlflowClient(destination.server)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="publish")
         self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
-        self._soon: list[Future[str | None]] = []
+        self._soon: list[Future[None]] = []
         self._experiments: dict[str, str] = {}
         self._copies: dict[str, str] = {}
         self._caught_up = 0
@@ -109,15 +109,12 @@ class Publisher:
         )
         return list(_all_runs(self._local, everywhere, waiting, order_by=["start_time ASC"]))
 
-    def now(self, run_id: str) -> str | None:
-        """The id of the run's copy on the server, or None: then it stays pending, and why was said."""
-        if self.away:
-            return None
-        copy_id = None
+    def now(self, run_id: str) -> None:
+        """Publish an ended run; one that could not be stays pending, and why is said."""
         with self._trying(run_id):
-            run = find_run(self._local, run_id)  # None: of another machine's store, which that one publishes
-            copy_id = self._publish(run) if run else None
-        return copy_id
+            run = find_run(self._local, run_id)
+            if run and not self.away:  # None: of another machine's store, which that machine publishes
+                self._publish(run)
 
     @contextmanager
     def _trying(self, run_id: str) -> Iterator[None]:
@@ -171,15 +168,12 @@ class Publisher:
     def open_copy(self, run_id: str) -> None:
         """Let a run that goes on, the parent of others, be seen on the server from now on."""
         if not self.away:
-            self._soon.append(self._thread.submit(self._opened, run_id))
+            self._soon.append(self._thread.submit(self._open_now, run_id))
 
-    def _opened(self, run_id: str) -> str | None:
-        if self.away:
-            return None
-        copy_id = None
+    def _open_now(self, run_id: str) -> None:
         with self._trying(run_id):
-            copy_id = str(self._copy_of(self._local.get_run(run_id)).info.run_id)
-        return copy_id
+            if not self.away:
+                self._copy_of(self._local.get_run(run_id))
 
     def stop(self) -> None:
         """Leave what is not begun for the next command."""
@@ -187,14 +181,12 @@ class Publisher:
 
     # -- one run ------------------------------------------------------------------------------------------------
 
-    def _publish(self, run: Run) -> str:
+    def _publish(self, run: Run) -> None:
         copy = self._copy_of(run)
-        done = copy.data.tags.get(COMPLETE) == str(run.info.end_time)
-        if not done:
+        if copy.data.tags.get(COMPLETE) != str(run.info.end_time):
             self._write(run, copy)
         tags = [RunTag(COPY, copy.info.run_id), RunTag(STATE, PUBLISHED)]
         self._local.log_batch(run.info.run_id, tags=tags)
-        return str(copy.info.run_id)
 
     def _copy_of(self, run: Run) -> Run:
         """The run's copy, made if there is none: found by the source's id, which it got when it was made."""
