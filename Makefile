@@ -38,6 +38,7 @@ env: $(VENV)/bin/python  ## write .env with a random value for every password an
 
 stack: $(VENV)/.installed-dev  ## MLflow server and S3 gateway without Docker, until Ctrl-C; data in .stack/
 	@test -f .env || $(BIN)/python compose/make_env.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" honcho -e .env run python compose/ports.py
 	@PATH="$(CURDIR)/$(BIN):$$PATH" honcho -e .env -f compose/Procfile -d . start
 
 bench: $(VENV)/.installed-dev  ## what a run costs, as medians and ratios against a bare script

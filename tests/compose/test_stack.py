@@ -139,6 +139,18 @@ def test_each_key_reaches_its_own_bucket_and_no_other(gateway: Service) -> None:
     assert s3.fault(way, "mlflow-artifacts") is not None
 
 
+def test_a_taken_port_is_told_with_who_has_it() -> None:
+    with services.answering(200) as address:
+        port = address.rpartition(":")[2]
+        free = {"MINIO_PORT": str(services.free_port()), "PYTHONPATH": str(ROOT)}
+        environment = services.plain_environment(MLFLOW_PORT=port, **free)
+        check = [sys.executable, str(ROOT / "compose/ports.py")]
+        done = subprocess.run(check, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.search(rf"error: port {port} is taken by .*\(pid \d+\)", done.stderr)
+    assert "set another MLFLOW_PORT in .env" in done.stderr
+
+
 # -- the services, run natively ---------------------------------------------------------------------------------
 
 
