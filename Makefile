@@ -33,11 +33,11 @@ lint: $(VENV)/.installed-dev  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-env: $(VENV)/bin/python  ## write .env with a random value for every password and key that has none
+env: $(VENV)/.installed  ## write .env with a random value for every password and key that has none
 	@$(BIN)/python compose/make_env.py
 
 stack: $(VENV)/.installed-dev  ## MLflow server and S3 gateway without Docker, until Ctrl-C; data in .stack/
-	@test -f .env || $(BIN)/python compose/make_env.py
+	@$(BIN)/python compose/make_env.py 2>/dev/null
 	@PATH="$(CURDIR)/$(BIN):$$PATH" honcho -e .env run python compose/ports.py
 	@PATH="$(CURDIR)/$(BIN):$$PATH" honcho -e .env -f compose/Procfile -d . start
 

@@ -17,7 +17,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from boston_exp.errors import Fault, InvalidConfig, did_you_mean, has_password
+from boston_exp.errors import Fault, InvalidConfig, did_you_mean, has_password, hide
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 CONF = PROJECT_ROOT / "conf"
@@ -250,13 +250,17 @@ SECRETS = (
 )
 
 
+SECRET = re.compile(r"(password|passwd|secret|token|access_?key|credential)", re.IGNORECASE)
+
+
 def refuse_secrets(arguments: list[str]) -> None:
     """Raise InvalidConfig for a password or key that was typed, before Hydra writes what was typed into .hydra/."""
     known = {name: value for name in SECRETS if (value := os.environ.get(name) or dotenv().get(name))}
+    hide(*known.values())
     faults = []
     for argument in arguments:
         key, given, value = argument.partition("=")
-        named = re.search(r"password|passwd|secret|token|access_?key|credential", key, re.IGNORECASE)
+        named = SECRET.search(key) or re.search(rf"{SECRET.pattern}\w*['\"]?\s*:", value, re.IGNORECASE)
         if given and has_password(value):
             mend = f"export URI='<all of it>' and type '{key}=${{oc.env:URI}}'"
             mend += "   (tracking.uri: export MLFLOW_TRACKING_URI)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -21,11 +22,11 @@ from boston_exp import checks, completion
 from boston_exp import config as configuration
 from boston_exp.diagnosis import installation, services, stores
 from boston_exp.diagnosis.finding import Finding, Patient, wrong
-from boston_exp.errors import InvalidConfig, plainly, terminable, without_secrets
+from boston_exp.errors import ExpectedFailure, InvalidConfig, plainly, tell, terminable, without_secrets
 from boston_exp.tracking import destination as destinations
 
 if TYPE_CHECKING:
-    from boston_exp.config import Doctor
+    from boston_exp.config import Doctor, Typed
 
 Check = Callable[[Patient], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
@@ -42,6 +43,7 @@ CHECKS: tuple[Check, ...] = (
     services.dvc_remote,
     services.free_ports,
 )
+LOOK = "look"
 PATIENCE = 9.0  # seconds for all of them: whatever hangs is said to hang
 SIGNS = {"ok": "[green]ok[/green]", "warning": "[yellow]warning[/yellow]", "wrong": "[red]wrong[/red]"}
 
@@ -52,6 +54,25 @@ def doctor(cfg: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     overrides = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
     typed = configuration.Typed(tuple(map(str, overrides)), Path(hydra_config.runtime.cwd))  # type: ignore[arg-type]
+    try:
+        config = _checked(cfg, typed)
+    except ExpectedFailure as failure:
+        tell(failure)
+        sys.exit(2)
+    patient = Patient(config, typed, destinations.resolve(config, typed))
+    findings = examine(patient)
+    if config.fix and any(finding.fix for finding in findings):
+        _fix(findings)
+        findings = examine(patient)
+    _show(findings, config)
+    code = int(any(finding.state == "wrong" for finding in findings))
+    if any(thread.name.startswith(LOOK) for thread in threading.enumerate()):  # one hangs: nobody waits for it
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _checked(cfg: DictConfig, typed: Typed) -> Doctor:
     config = configuration.parse(cfg, typed, configuration.Doctor)
     faults = [
         replace(fault, mend=fault.mend.replace("boston_exp.run", "boston_exp.doctor"))
@@ -59,14 +80,7 @@ def doctor(cfg: DictConfig) -> None:
     ]
     if faults:
         raise InvalidConfig(*faults)
-    patient = Patient(config, typed, destinations.resolve(config, typed))
-    findings = examine(patient)
-    if config.fix and any(finding.fix for finding in findings):
-        _fix(findings)
-        findings = examine(patient)
-    _show(findings, config)
-    if any(finding.state == "wrong" for finding in findings):
-        sys.exit(1)
+    return config
 
 
 def examine(patient: Patient, look_at: tuple[Check, ...] = CHECKS, patience: float = PATIENCE) -> list[Finding]:
@@ -82,7 +96,7 @@ def examine(patient: Patient, look_at: tuple[Check, ...] = CHECKS, patience: flo
             findings.append(wrong(_name(check), f"could not be looked at: {said}", "see above"))
         found[check] = findings
 
-    threads = [threading.Thread(target=look, args=(check,), daemon=True) for check in look_at]
+    threads = [threading.Thread(target=look, args=(check,), name=LOOK, daemon=True) for check in look_at]
     until = time.monotonic() + patience
     for thread in threads:
         thread.start()

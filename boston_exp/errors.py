@@ -123,7 +123,7 @@ def hide(*secrets: str) -> None:
 
 def without_secrets(text: str) -> str:
     """The text without the passwords and tokens of the URIs in it, and without what was hidden."""
-    for secret in _hidden:
+    for secret in sorted(_hidden, key=len, reverse=True):
         text = text.replace(secret, "***")
     text = re.sub(r"(\w://)[^\s'\"]*@", r"\1***@", text)
     return re.sub(r"((?:password|token|secret\w*|access_key)=)[^&\s'\"]+", r"\1***", text, flags=re.IGNORECASE)

@@ -72,7 +72,7 @@ def train(
     models.check_suits(estimator, dataset)
     rows = data.split(dataset, config.data.test_size, config.seed)
     plan = record.plan(name, config, dataset, rows, estimator, job.tags)
-    tracker = tracking.open_tracker(destination, publishes=job.away or not job.in_sweep)
+    tracker = tracking.open_tracker(destination, publishes=job.away or not job.in_sweep, asks=job.asks_server)
     store_model = config.tracking.stores_model(job.in_sweep)
     if job.in_sweep if config.skip_finished is None else config.skip_finished:
         done = tracker.find_finished(plan.tags["fingerprint"], with_model=store_model)

@@ -1,6 +1,6 @@
-"""Writes .env from .env.example with a random value for every password and key that has none: `make env`.
+"""Gives .env a random value for every password and key of .env.example that it has none for: `make env`.
 
-What is in .env already stays as it is; what .env.example has beyond it is added.
+What is in .env stays as it is, letter by letter; what it lacks is added.
 """
 
 import re
@@ -8,30 +8,34 @@ import secrets
 import sys
 from pathlib import Path
 
+from dotenv import dotenv_values
+
 ROOT = Path(__file__).resolve().parent.parent
-SETTING = re.compile(r"#?([A-Z][A-Z0-9_]*)=(.*)")
 
 
-def filled(example: str, present: str) -> str:
-    """The lines of the example, with the values that are present and new ones where there is none."""
-    given = {match[1]: line for line in present.splitlines() if (match := re.match(r"([A-Z][A-Z0-9_]*)=.+", line))}
+def added(example: str, given: dict[str, str | None]) -> list[str]:
+    """The lines of the example for what is not given, values filled in; its comments go with an .env that is new."""
     lines = []
     for line in example.splitlines():
-        match = SETTING.fullmatch(line)
-        if match and match[1] in given:
-            line = given.pop(match[1])
-        elif match and not line.startswith("#") and not match[2]:
-            line = f"{match[1]}={secrets.token_hex(10 if 'ACCESS_KEY_ID' in line or 'USER' in line else 20)}"
-        lines.append(line)
-    return "\n".join([*lines, *given.values()]) + "\n"
+        match = re.fullmatch(r"([A-Z][A-Z0-9_]*)=(.*)", line)
+        if match is None:
+            lines += [] if given else [line]
+        elif not given.get(match[1]):
+            short = match[1].endswith(("ACCESS_KEY_ID", "USER"))
+            lines.append(f"{match[1]}={match[2] or secrets.token_hex(10 if short else 20)}")
+    return lines
 
 
 def main() -> None:
     env = ROOT / ".env"
-    text = filled((ROOT / ".env.example").read_text(), env.read_text() if env.exists() else "")
-    env.touch(mode=0o600)
-    env.chmod(0o600)
-    env.write_text(text)
+    text = env.read_text() if env.exists() else ""
+    lines = added((ROOT / ".env.example").read_text(), dotenv_values(env) if text else {})
+    if text and lines:
+        text = text.rstrip("\n") + "\n"
+    unfinished = env.with_name(".env.new")
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(text + "".join(f"{line}\n" for line in lines))
+    unfinished.replace(env)
     print(f"{env} has a value for every password and key", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""Sets an empty object store up, and changes nothing in one that is: buckets, a user for each of them, the data.
+"""Sets an object store up, as often as you like: buckets, a user for each of them with the key that is given, the data.
 
 Run by docker-compose.yml in a container of its own and by `make stack`; needs the minio SDK and nothing of the project.
 """

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from boston_exp import config, errors
+from boston_exp import config, errors, tracking
+from boston_exp.storage import credentials
 from boston_exp.tracking import sqlite_store
 from tests import services
 from tests.services import Service
@@ -37,9 +38,12 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("MLFLOW_", "AWS_", "MINIO_", "DVC_", "HYDRA_")):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name, value in tracking.MLFLOW.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "true")
     monkeypatch.setattr(errors, "_hidden", set())
+    monkeypatch.setattr(credentials, "_before", None)
+    monkeypatch.setattr(tracking, "_reached", set())
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,12 @@ def server(patient: Patient) -> Iterator[Finding]:
         yield wrong("server", f"{shown} answers {health.status}.", "look at the server's log")
         return
     yield ok("server", f"{shown} is healthy, lets us in")
-    yield _version(answers["version"].text.strip(), shown)
+    if answers["version"].status == 200:
+        yield _version(answers["version"].text.strip(), shown)
+    if '"lifecycle_stage": "deleted"' in answers["database"].text:
+        name = patient.destination.experiment_name
+        mend = "tracking.experiment_name=<another>   (or: mlflow experiments restore --experiment-id <its id>)"
+        yield wrong("experiment", f"The experiment {name} was deleted on {shown}.", mend)
     for what, name in (("database", "database"), ("registry", "registry")):
         answer = answers[what]
         if answer.away or answer.status >= 500:
@@ -158,9 +163,11 @@ def _round_trip(way: Access, bucket: str, what: str) -> Finding:
 
 def _create(way: Access, bucket: str) -> None:
     """With the root user's key where .env has it: a key for one bucket may create none."""
-    root = credentials.root()
+    root = credentials.root() if way.endpoint_url and is_here(way.endpoint_url) else {}
     maker = Access(way.endpoint_url, way.region, way.ca_bundle, root) if root else way
-    maker.client.create_bucket(Bucket=bucket)
+    elsewhere = way.endpoint_url is None and way.region not in (None, "us-east-1")
+    place = {"CreateBucketConfiguration": {"LocationConstraint": way.region}} if elsewhere else {}
+    maker.client.create_bucket(Bucket=bucket, **place)
 
 
 def _clock(way: Access | None) -> Iterator[Finding]:
@@ -218,7 +225,7 @@ def dvc_remote(patient: Patient) -> Iterator[Finding]:
 
 
 def free_ports(patient: Patient) -> Iterator[Finding]:
-    """Whether `make stack` could start: who has its ports, if they are not its own."""
+    """Ports that `make stack` would find free; who has one that is taken is told with the service that is not there."""
     for variable, address in (
         ("MLFLOW_PORT", patient.destination.server),
         ("MINIO_PORT", patient.config.storage.endpoint_url),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -35,51 +38,57 @@ def store(patient: Patient) -> Iterator[Finding]:
         )
         return
     yield ok("store", f"{where.shown_uri}, schema known, writable")
-    yield from _runs(patient, path)
+    yield from _dead_runs(patient, path)
+    of_workers = sorted(path.parent.glob(f"{path.stem}-*{path.suffix}"))  # of other machines
+    yield from _pending([path, *of_workers])
 
 
-def _runs(patient: Patient, path: Path) -> Iterator[Finding]:
-    """Read without MLflow, which takes two seconds to import: RUNNING runs of dead processes, and pending ones."""
-    import sqlite3
-
-    tags: dict[str, dict[str, str]] = {}
+def _tags(path: Path, *wanted: str) -> dict[tuple[str, str], dict[str, str]]:
+    """Tags of a store's runs by (id, status), read without MLflow, which takes two seconds to import."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
-        wanted = (liveness.PROCESS, liveness.HEARTBEAT, destinations.STATE, destinations.SERVER)
         rows = connection.execute(
             "SELECT tags.run_uuid, runs.status, tags.key, tags.value FROM tags JOIN runs USING (run_uuid) "  # noqa: S608
             f"WHERE runs.lifecycle_stage = 'active' AND tags.key IN ({','.join('?' * len(wanted))})",
             wanted,
         )
-        status: dict[str, str] = {}
-        for run_id, run_status, key, value in rows:
-            tags.setdefault(run_id, {})[key] = value
-            status[run_id] = run_status
-    dead = [run for run, found in tags.items() if status[run] == "RUNNING" and liveness.is_dead(found)]
-    if dead:
+        for run_id, status, key, value in rows:
+            found.setdefault((run_id, status), {})[key] = value
+    return found
 
-        def close() -> None:
-            from boston_exp.tracking import open_tracker
 
-            open_tracker(patient.destination, publishes=False)
-
-        says = f"{len(dead)} runs say RUNNING, and their processes are gone: {dead[0]}"
-        yield warning("runs", says + (" …" if len(dead) > 1 else ""), f"{FIX}   (the next run does it, too)", close)
-    else:
+def _dead_runs(patient: Patient, path: Path) -> Iterator[Finding]:
+    found = _tags(path, liveness.PROCESS, liveness.HEARTBEAT)
+    dead = [run_id for (run_id, status), tags in found.items() if status == "RUNNING" and liveness.is_dead(tags)]
+    if not dead:
         yield ok("runs", "none is left open")
-    waiting: dict[str, int] = {}
-    for run, found in tags.items():
-        if found.get(destinations.STATE) == destinations.PENDING and status[run] != "RUNNING":
-            server = found.get(destinations.SERVER, "")
-            waiting[server] = waiting.get(server, 0) + 1
-    for server, count in waiting.items():
-        mend = f"python -m boston_exp.run tracking=server tracking.uri={server}   (any run there publishes them)"
-        yield warning("pending", f"{count} runs are not on {server} yet", mend)
+        return
+
+    def close() -> None:
+        from boston_exp.tracking import open_tracker
+
+        open_tracker(patient.destination, publishes=False)
+
+    says = f"{len(dead)} runs say RUNNING, and their processes are gone: {dead[0]}" + " …" * (len(dead) > 1)
+    yield warning("runs", says, f"{FIX}   (the next run does it, too)", close)
+
+
+def _pending(paths: list[Path]) -> Iterator[Finding]:
+    waiting: Counter[tuple[str, Path]] = Counter()
+    for path in paths:
+        for (_, status), tags in _tags(path, destinations.STATE, destinations.SERVER).items():
+            if tags.get(destinations.STATE) == destinations.PENDING and status != "RUNNING":
+                waiting[tags.get(destinations.SERVER, ""), path] += 1
+    for (server, path), count in waiting.items():
+        more = "" if path == paths[0] else f" tracking.local_uri=sqlite:///{path}"
+        mend = f"python -m boston_exp.run tracking=server tracking.uri={server}{more}   (any run there publishes them)"
+        yield warning("pending", f"{count} run{'s are' if count > 1 else ' is'} not on {server} yet", mend)
     if not waiting:
         yield ok("pending", "no run waits for a server")
 
 
 def studies(patient: Patient) -> Iterator[Finding]:
-    """Trials of Optuna that say RUNNING after their process is gone."""
+    """Trials of Optuna that say RUNNING after their process is gone; of other machines' nobody here can tell."""
     path = PROJECT_ROOT / "optuna.db"
     if not path.exists():
         yield ok("studies", "no study yet")
@@ -96,8 +105,11 @@ def studies(patient: Patient) -> Iterator[Finding]:
             study = optuna.load_study(study_name=name, storage=storage)
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 process = {liveness.PROCESS: trial.user_attrs.get(liveness.PROCESS, ""), liveness.HEARTBEAT: "0"}
-                if process[liveness.PROCESS] and liveness.is_dead(process):
-                    stale.append((study, trial.number))
+                here = process[liveness.PROCESS].startswith(
+                    f"{socket.gethostname()} "
+                )  # of others nobody here can tell
+                if here and liveness.is_dead(process):
+                    stale.append((study, trial))
     except Exception as error:  # whatever Optuna and SQLAlchemy make of a file that is none of theirs
         said = str(error).partition("\n")[0]
         yield warning("studies", f"{path} cannot be read: {said}", f"mv {path} {path}.broken")
@@ -107,8 +119,10 @@ def studies(patient: Patient) -> Iterator[Finding]:
         return
 
     def end() -> None:
-        for study, number in stale:
-            study.tell(number, state=TrialState.FAIL)
+        from boston_exp.sweep.study import give_back
+
+        for study, trial in stale:
+            give_back(study, trial)
 
     says = f"{len(stale)} trials say RUNNING, and their processes are gone"
     yield warning("studies", says, f"{FIX}   (the same search does it, too)", end)

@@ -21,7 +21,7 @@ SERVER_TLS = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_INSECURE_TLS"
 
 def aws() -> dict[str, str]:
     """The variables that identify us to S3; empty where only AWS's own chain (a default profile, a role) can tell."""
-    return _together(AWS)
+    return dict(_before) if _before is not None else _together(AWS)
 
 
 def artifacts() -> dict[str, str]:
@@ -39,13 +39,15 @@ def root() -> dict[str, str]:
 
 def into_environment(variables: dict[str, str]) -> None:
     """For MLflow, which reads only the environment; who asks later for AWS's keys is still given those of before."""
-    for name, value in variables.items():
-        if name in AWS and name in os.environ:
-            _replaced.setdefault(name, os.environ[name])
-        os.environ[name] = value
+    global _before
+    if variables.keys() & set(AWS):
+        _before = aws()
+        for name in AWS:  # a token or a profile of the other identity would spoil this one
+            os.environ.pop(name, None)
+    os.environ.update(variables)
 
 
-_replaced: dict[str, str] = {}
+_before: dict[str, str] | None = None
 
 
 def for_server() -> dict[str, str]:
@@ -54,7 +56,7 @@ def for_server() -> dict[str, str]:
 
 
 def _together(names: Iterable[str]) -> dict[str, str]:
-    for source in ({**os.environ, **_replaced}, dotenv()):
+    for source in (os.environ, dotenv()):
         found = {name: source[name] for name in names if source.get(name)}
         if found:
             hide(*(value for name, value in found.items() if "PROFILE" not in name and "USERNAME" not in name))

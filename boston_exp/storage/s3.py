@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boston_exp.config import Storage, Typed, decide, dotenv
@@ -87,7 +89,9 @@ def access(storage: Storage, typed: Typed, for_artifacts: bool = False) -> Acces
         return None
     endpoint = decide("MLFLOW_S3_ENDPOINT_URL", "storage.endpoint_url", storage.endpoint_url or "", typed)
     region = storage.region or os.environ.get("AWS_DEFAULT_REGION") or dotenv().get("AWS_DEFAULT_REGION")
-    ca_bundle = storage.ca_bundle or os.environ.get("AWS_CA_BUNDLE") or dotenv().get("AWS_CA_BUNDLE")
+    ca_bundle = os.environ.get("AWS_CA_BUNDLE") or dotenv().get("AWS_CA_BUNDLE")
+    if storage.ca_bundle:
+        ca_bundle = str((typed.folder("storage.ca_bundle") / Path(storage.ca_bundle).expanduser()).resolve())
     identity = credentials.artifacts() if for_artifacts else credentials.aws()
     return Access(endpoint.value.rstrip("/") or None, region, ca_bundle, identity, f"storage={storage.dvc_remote}")
 
@@ -96,6 +100,8 @@ def fault(way: Access, bucket: str) -> Fault | None:
     """What keeps us from using a bucket, and how to mend it; None if it can be listed. Takes five seconds at most."""
     from botocore.exceptions import BotoCoreError, ClientError
 
+    if way.ca_bundle and not Path(way.ca_bundle).is_file():
+        return Fault(f"storage.ca_bundle={way.ca_bundle} does not exist.", f"ls {Path(way.ca_bundle).parent}")
     try:
         answer = way.client.list_objects_v2(Bucket=bucket, MaxKeys=1)
     except (ClientError, BotoCoreError, ValueError) as error:
@@ -144,13 +150,13 @@ def explained(error: Exception, way: Access, bucket: str) -> Fault:
             "storage.ca_bundle=<file with the certificate of its CA>   (or export AWS_CA_BUNDLE)",
         )
     if kind in ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"):
-        return Fault(f"{way.where} cannot be reached.", _start(doctor))
+        return Fault(f"{way.where} cannot be reached.", _start(way, doctor))
     if kind == "ConnectionClosedError":
         return Fault(f"{way.where} closes the connection: does it want https?", "storage.endpoint_url=https://…")
     if kind == "ReadTimeoutError":
-        return Fault(f"{way.where} accepts connections and does not answer within {READ:.0f} s.", _start(doctor))
+        return Fault(f"{way.where} accepts connections and does not answer within {READ:.0f} s.", _start(way, doctor))
     if code.startswith("5") or code in ("InternalError", "ServiceUnavailable", "SlowDown"):
-        return Fault(f"{way.where} answers {code}.", _start(doctor))
+        return Fault(f"{way.where} answers {code}.", _start(way, doctor))
     if isinstance(error, ValueError) or kind == "EndpointResolutionError":
         return Fault(f"storage.endpoint_url={way.where} is not an address: {said}", S3_PORT)
     return Fault(f"{place}: {said}", doctor)
@@ -167,5 +173,7 @@ def _keys(variable: str, doctor: str) -> str:
     return f"correct {variable} in the environment or .env (`make stack` reads .env when it starts); then: {doctor}"
 
 
-def _start(doctor: str) -> str:
-    return f"make stack   (or docker compose -f compose/docker-compose.yml up); then: {doctor}"
+def _start(way: Access, doctor: str) -> str:
+    if way.endpoint_url is None or not re.match(r"https?://(localhost|127\.0\.0\.1|\[::1\])", way.endpoint_url):
+        return f"is storage.endpoint_url right, and does a firewall or a proxy stand between? then: {doctor}"
+    return f"make stack   (or docker compose -f compose/docker-compose.yml --env-file .env up); then: {doctor}"

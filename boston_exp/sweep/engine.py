@@ -293,7 +293,15 @@ class Sweep:
             trial = None
             if self.prunable and point.trial_id is not None:
                 trial = (self.study_name, point.trial_id, self.config.objective.metrics[0])
-            task = Task(key, self.parent.run_id, os.getpid(), self.workers.threads, files.host(), trial)
+            task = Task(
+                key,
+                self.parent.run_id,
+                os.getpid(),
+                self.workers.threads,
+                files.host(),
+                trial,
+                self.parent.server_answers,
+            )
             files.tell(self._dir, first + offset, task)
 
         def heard(number: int, state: State) -> None:

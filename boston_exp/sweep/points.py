@@ -47,6 +47,7 @@ class Task:
     threads: int | None  # at most so many inside of the job; None leaves the libraries alone
     main_host: str
     trial: tuple[str, int, str] | None = None  # Optuna's study, id and metric, where the trial can be pruned
+    asks_server: bool = False  # for what is done already
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class Job(Protocol):
     """What `run` knows of the sweep around it, if there is one."""
 
     in_sweep: bool
+    asks_server: bool
     away: bool  # on another machine than the main process: what it records, it publishes itself
     tags: dict[str, str]
 
@@ -155,6 +157,7 @@ class Alone:
     """A single run: nobody listens."""
 
     in_sweep = False
+    asks_server = False
     away = False
     tags: dict[str, str] = {}  # noqa: RUF012 (never changed)
 
@@ -175,6 +178,7 @@ class InSweep:
         self._should_prune = should_prune
         self._run_id: str | None = None
         self.away = task.main_host != host()
+        self.asks_server = task.asks_server
         self.tags = {"sweep.point": task.key}
         if task.parent_run_id:
             self.tags["mlflow.parentRunId"] = task.parent_run_id

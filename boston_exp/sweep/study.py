@@ -232,7 +232,7 @@ def _take_up(study: optuna.Study, sweep: Sweep, space: dict[str, Any], fixed: li
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         process = {liveness.PROCESS: trial.user_attrs.get(liveness.PROCESS, ""), liveness.HEARTBEAT: "0"}
         if process[liveness.PROCESS] and liveness.is_dead(process):
-            _give_back(study, trial)
+            give_back(study, trial)
     metrics = sweep.config.objective.metrics
     for trial in _counted(study):
         point = Point.of([*(f"{key}={_typed(value)}" for key, value in trial.params.items()), *fixed], space)
@@ -241,7 +241,7 @@ def _take_up(study: optuna.Study, sweep: Sweep, space: dict[str, Any], fixed: li
         sweep.remember(point, status, scores, trial.user_attrs.get(RUN), trial.user_attrs.get("error", ""))
 
 
-def _give_back(study: optuna.Study, trial: optuna.trial.FrozenTrial | optuna.Trial) -> None:
+def give_back(study: optuna.Study, trial: optuna.trial.FrozenTrial | optuna.Trial) -> None:
     """A trial that was cut off: its parameters are asked for again, first of all."""
     study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
     study.tell(trial.number, state=TrialState.FAIL)
@@ -282,7 +282,7 @@ def _run_batch(
         sweep.run(list(asked), tell)
     finally:
         for trial in asked.values():
-            _give_back(study, trial)
+            give_back(study, trial)
 
 
 def _importances(study: optuna.Study, sweep: Sweep) -> dict[str, float]:

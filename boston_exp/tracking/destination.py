@@ -36,7 +36,7 @@ class Destination:
     @property
     def tags(self) -> dict[str, str]:
         """What a run carries until it is published."""
-        return {SERVER: without_secrets(self.server), STATE: PENDING} if self.server else {}
+        return {SERVER: without_user(self.server), STATE: PENDING} if self.server else {}
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -56,6 +56,11 @@ class Destination:
         if path is not None and path.parent == Path.cwd():
             return SQLITE + path.name
         return without_secrets(self.uri)
+
+
+def without_user(uri: str) -> str:
+    """The address alone: who one is to it may be said in the URI today and in the environment tomorrow."""
+    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def resolve(config: Config | Doctor, typed: Typed) -> Destination:
@@ -104,9 +109,17 @@ def faults(destination: Destination) -> list[Fault]:
     path = destination.sqlite_path
     if path is not None:
         return sqlite_store.faults(path)
-    if re.match(r"(https?|postgresql|mysql|mssql)\b.*://", destination.uri):
+    if not destination.server and re.match(r"(postgresql|mysql|mssql)\b.*://", destination.uri):
         return []
+    if destination.server:
+        says = (
+            f"tracking.local_uri={destination.shown_uri!r} is not an sqlite file, which the store beside a server is."
+        )
+        return [Fault(says, "python -m boston_exp.run … tracking.local_uri=sqlite:///mlflow.db")]
     says = f"tracking.uri={destination.shown_uri!r} ({destination.why}) is not a store this version of MLflow has"
+    if re.match(r"(https?:/*)?[\w.-]+:\d+/?$", destination.uri):
+        host = destination.uri.rpartition("/")[2] or destination.uri
+        return [Fault(f"{says}: http:// is missing.", f"python -m boston_exp.run … tracking.uri=http://{host}")]
     if destination.uri.startswith("file:") or "://" not in destination.uri:
         says += ": a folder of files has no model registry, and MLflow refuses it"
     mend = "python -m boston_exp.run tracking.uri=sqlite:///mlflow.db   (or http://host:port of an MLflow server"

@@ -99,5 +99,13 @@ def _nested(params: dict[str, str]) -> dict[str, Any]:
         node = tree
         for group in groups:
             node = node.setdefault(group, {})
-        node[last] = None if text == "None" else yaml.safe_load(text.removeprefix(f"{PROJECT_ROOT}/"))
+        node[last] = _typed(text.removeprefix(f"{PROJECT_ROOT}/"))
     return tree
+
+
+def _typed(text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return None if text == "None" else text if isinstance(value, dict) else value

@@ -9,16 +9,16 @@ from pathlib import Path
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow import MlflowRecording, MlflowSweepRecording, MlflowTracker
 from boston_exp.tracking.protocol import Finished, Outcome, Plan, SweepPlan
-from boston_exp.tracking.publishing import Publisher, publisher
+from boston_exp.tracking.publishing import Publisher, find_on_server, publisher
 
 
 class LocalFirstTracker:
     """An MLflow tracker whose runs are published as they end; opened, it also publishes what is still pending."""
 
     def __init__(self, destination: Destination) -> None:
-        self._publisher = publisher(destination)
+        self._destination = destination
         self._local = MlflowTracker(destination)
-        self._publisher.catch_up()
+        self._publisher = publisher(destination)
 
     @contextmanager
     def start(self, plan: Plan) -> Iterator[PublishedRecording]:
@@ -26,6 +26,7 @@ class LocalFirstTracker:
         try:
             with self._local.start(plan) as local:
                 recording = PublishedRecording(local, self._publisher)
+                self._publisher.catch_up()
                 yield recording
         except BaseException as error:
             _leave(recording, error, self._publisher)
@@ -33,9 +34,10 @@ class LocalFirstTracker:
         recording.publish()
 
     def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
-        return self._local.find_finished(fingerprint, with_model) or self._publisher.find_finished(
-            fingerprint, with_model
-        )
+        done = self._local.find_finished(fingerprint, with_model)
+        if done or self._publisher.away:
+            return done
+        return find_on_server(self._destination, fingerprint, with_model)
 
     @contextmanager
     def sweep(self, plan: SweepPlan) -> Iterator[PublishedSweepRecording]:
@@ -44,11 +46,21 @@ class LocalFirstTracker:
             with self._local.sweep(plan) as local:
                 recording = PublishedSweepRecording(local, self._publisher)
                 self._publisher.open_copy(local.run_id)
+                self._publisher.catch_up()
                 yield recording
         except BaseException as error:
             _leave(recording, error, self._publisher)
             raise
         recording.publish()
+
+
+class AskingTracker(MlflowTracker):
+    """Of a worker in a sweep: the main process publishes, but what is done already may be on the server alone."""
+
+    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+        return super().find_finished(fingerprint, with_model) or find_on_server(
+            self._destination, fingerprint, with_model
+        )
 
 
 def _leave(recording: _Published | None, error: BaseException, publisher: Publisher) -> None:
@@ -95,6 +107,10 @@ class PublishedSweepRecording(_Published):
     @property
     def model_of(self) -> str | None:
         return self._local.model_of
+
+    @property
+    def server_answers(self) -> bool:
+        return not self._publisher.away
 
     def finished_points(self) -> dict[str, Finished]:
         return self._local.finished_points()

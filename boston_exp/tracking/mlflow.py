@@ -29,6 +29,7 @@ from boston_exp.tracking.mlflow_store import (
     find_run,
     finished,
     finished_on,
+    log_datasets,
     log_metrics,
     log_params,
     open_run,
@@ -152,12 +153,7 @@ class MlflowRecording(_Recording):
                 digest=plan.dataset_md5,
             )
         entity = DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])
-        try:
-            self._client.log_inputs(self.run_id, datasets=[entity])
-        except MlflowException as error:  # another process was adding the same data set at this moment: it is there now
-            if "UNIQUE constraint" not in str(error) and "duplicate key" not in str(error):
-                raise
-            self._client.log_inputs(self.run_id, datasets=[entity])
+        log_datasets(self._client, self.run_id, [entity])
 
     def log(self, outcome: Outcome) -> None:
         origin: dict[str, Any] = {"dataset_name": self._plan.dataset_name, "dataset_digest": self._plan.dataset_md5}
@@ -176,6 +172,8 @@ class MlflowRecording(_Recording):
 
 
 class MlflowSweepRecording(_Recording):
+    server_answers = False
+
     def __init__(
         self, client: MlflowClient, experiment_id: str, run_id: str, destination: Destination, plan: SweepPlan
     ) -> None:

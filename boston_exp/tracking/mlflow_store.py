@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Metric, Param, Run, RunTag
+from mlflow.entities import DatasetInput, Experiment, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
@@ -75,6 +75,15 @@ def find_run(client: MlflowClient, run_id: str) -> Run | None:
 
 def finished(run: Run) -> Finished:
     return Finished(run.info.run_id, run.data.metrics)
+
+
+def log_datasets(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -> None:
+    try:
+        client.log_inputs(run_id, datasets=inputs)
+    except MlflowException as error:  # another process was adding the same data set at this moment: it is there now
+        if "UNIQUE constraint" not in str(error) and "duplicate key" not in str(error):
+            raise
+        client.log_inputs(run_id, datasets=inputs)
 
 
 @contextmanager

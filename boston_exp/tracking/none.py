@@ -23,6 +23,7 @@ class NotRecorded(Nowhere):
 
 class SweepNotRecorded(Nowhere):
     model_of: str | None = None
+    server_answers = False
 
     def __init__(self, where: str = Nowhere.where) -> None:
         self.where = where

@@ -92,6 +92,10 @@ class SweepRecording(Protocol):
     def model_of(self) -> str | None:
         """The run whose model an earlier part stored on this parent."""
 
+    @property
+    def server_answers(self) -> bool:
+        """Whether points may ask a server for what is done."""
+
     def finished_points(self) -> dict[str, Finished]:
         """What earlier parts of this sweep have done, by the key of the point."""
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 import requests
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import InvalidUrlException, MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from boston_exp.errors import Fault, ServerRefuses, without_secrets
 from boston_exp.storage import credentials
 
-TIMEOUT = (2.0, 4.0)  # seconds to connect, and until an answer begins
+TIMEOUT = (1.5, 3.0)  # seconds to connect, and until an answer begins: known in five
 DOCTOR = "python -m boston_exp.doctor"
 
 
@@ -71,9 +71,17 @@ def object_store_fault(answer: Answer) -> str | None:
 def ask(uri: str, path: str) -> Answer:
     """One GET, with MLflow's own credentials and certificates, without its retries."""
     try:
+        credentials_of_mlflow = get_default_host_creds(uri)
+    except MlflowException as error:
+        says = without_secrets(error.message).partition("\n")[0]
+        raise ServerRefuses(Fault(f"MLflow's settings contradict each other: {says}", "env | grep MLFLOW_")) from error
+    try:
         response = http_request(
-            get_default_host_creds(uri), path, "GET", timeout=TIMEOUT, max_retries=0, raise_on_status=False
+            credentials_of_mlflow, path, "GET", timeout=TIMEOUT, max_retries=0, raise_on_status=False
         )
+    except InvalidUrlException as error:
+        fault = Fault(f"{without_secrets(uri)} is not an address.", "tracking.uri=http://<host>:<port>")
+        raise ServerRefuses(fault) from error
     except MlflowException as error:
         return Answer(path, away=reason(error))
     return Answer(path, response.status_code, response.text[:2000])
@@ -99,7 +107,8 @@ def reason(error: Exception) -> str:
 
 
 def _short(text: str) -> str:
-    return without_secrets(text.rpartition("(Caused by ")[2].rstrip(")").partition("\n")[0])[:200]
+    inner = text.rpartition("(Caused by ")[2]
+    return without_secrets(inner.removesuffix(")").partition("\n")[0])[:200]
 
 
 def refusal(shown: str, answer: Answer) -> Fault | None:

@@ -41,8 +41,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, gateway: Service) -> Servi
         "MLFLOW_SERVER_OPTIONS": "--app-name basic-auth",
         "MLFLOW_FLASK_SERVER_SECRET_KEY": PASSWORD,
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
-        "MLFLOW_AUTH_ADMIN_USERNAME": "boss",
-        "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
+        "MLFLOW_TRACKING_USERNAME": "boss",
+        "MLFLOW_TRACKING_PASSWORD": PASSWORD,
     }
     with services.mlflow_server(folder, gateway.url, **more) as service:
         yield service
@@ -93,6 +93,7 @@ def test_secrets_given_each_way_work_and_are_nowhere(
         assert (result.code == 0) == (number != 3), result.out + result.err
     assert (clone / "data" / "raw" / "housing.csv").exists()
     assert leaks(clone, meant) == []
+    assert leaks(guarded.folder) == []  # the server's database, users and log
     assert git("status", "--porcelain", "--", ".dvc", "data", cwd=clone) == ""
 
 

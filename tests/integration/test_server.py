@@ -97,6 +97,57 @@ def test_a_sweep_is_whole_on_the_server_with_its_parent(
     assert len(runs(server.url, name)) == 5
 
 
+class Failing:
+    """A client whose connection breaks at its nth call: a server cannot be made to die at an exact moment."""
+
+    def __init__(self, client: MlflowClient, nth: int) -> None:
+        self._client, self.left = client, nth
+
+    def __getattr__(self, name: str) -> object:
+        method = getattr(self._client, name)
+
+        def call(*arguments: object, **named: object) -> object:
+            self.left -= 1
+            if self.left < 0:
+                raise ConnectionError("broke")
+            return method(*arguments, **named)
+
+        return call
+
+
+def test_a_publication_that_breaks_at_any_step_is_completed_and_nothing_is_there_twice(
+    command: Command, store: Path, server: Service, name: str
+) -> None:
+    from boston_exp.tracking.destination import Destination
+    from boston_exp.tracking.publishing import Publisher
+
+    away = f"http://127.0.0.1:{services.free_port()}"
+    assert command(*QUICK, *to(away, name, store)).code == 0
+    (local,) = runs(f"sqlite:///{store}", name)
+    where = Destination("mlflow", f"sqlite:///{store}", "", str(store.parent / "mlartifacts"), name, server=server.url)
+    steps = 0
+    while True:
+        publisher = Publisher(where, None)
+        publisher._server = failing = Failing(publisher._server, steps)
+        publisher.now(local.info.run_id)
+        publisher.stop()
+        if failing.left >= 0:
+            break
+        steps += 1
+        assert runs(f"sqlite:///{store}", name)[0].data.tags["sync.state"] == "pending"
+        assert all(run.info.status == "RUNNING" for run in runs(server.url, name))
+    assert steps > 10
+    (copy,) = runs(server.url, name)
+    assert copy.info.status == "FINISHED"
+    assert (copy.data.params, copy.data.metrics) == (local.data.params, local.data.metrics)
+    client = MlflowClient(server.url)
+    assert len(files(client, copy.info.run_id)) == len(files(MlflowClient(f"sqlite:///{store}"), local.info.run_id))
+    ready = [model.model_id for model in copy.outputs.model_outputs]
+    assert [client.get_logged_model(model).status for model in ready] == ["READY"]
+    mlflow.set_tracking_uri(server.url)
+    assert mlflow.sklearn.load_model(f"runs:/{copy.info.run_id}/model").alpha == 1.0
+
+
 def test_a_worker_on_another_machine_keeps_a_store_of_its_own_and_publishes(
     command: Command, store: Path, server: Service, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +179,7 @@ def test_an_outage_is_known_within_five_seconds_and_costs_nothing_else(
         check(f"127.0.0.1:{services.free_port()}", "is not there: connection refused", command, store, name)
     elif trouble == "hanging":
         with services.hanging() as address:
-            check(address, "does not answer within 4 s", command, store, name)
+            check(address, "does not answer within 3 s", command, store, name)
     else:
         with services.answering(503) as address:
             check(address, "answers 503", command, store, name)
@@ -146,6 +197,32 @@ def check(address: str, says: str, command: Command, store: Path, name: str) -> 
     assert f"1 run pending for http://{address} (from tracking.uri=): http://{address} {says}" in result.out
     (run,) = runs(f"sqlite:///{store}", name)
     assert (run.info.status, run.data.tags["sync.state"]) == ("FINISHED", "pending")
+
+
+def test_a_sweep_of_an_outage_is_published_by_the_next_command(
+    command: Command, store: Path, gateway: Service, name: str, tmp_path: Path
+) -> None:
+    """A parent points at its best child, which points at its parent: neither is on the server yet."""
+    port = services.free_port()
+    url = f"http://127.0.0.1:{port}"
+    assert "5 runs pending" in command(*GRID, *to(url, name, store)).out
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with services.mlflow_server(folder, gateway.url, port=port) as server:
+        from boston_exp.tracking.publishing import publisher
+
+        publisher.cache_clear()
+        result = command(*QUICK, *to(server.url, name, store), "model.alpha=7")
+        assert "with 5 that had been pending" in result.out, result.out
+        found = runs(server.url, name)
+        assert Counter(run.info.status for run in found) == {"FINISHED": 6}
+        (parent,) = [run for run in found if "sweep.key" in run.data.tags]
+        children = [run for run in found if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+        assert parent.data.tags["best.run_id"] in {run.info.run_id for run in children}
+        # another clone's sweep takes what is there
+        other = to(server.url, name, tmp_path / "other.db")
+        again = command(*GRID, *other, "model.alpha=1,10,1000")
+        assert "1 done, 2 reused" in again.out, again.out + again.err
 
 
 def test_on_outage_fail_ends_before_the_training(command: Command, store: Path, name: str) -> None:
@@ -213,7 +290,7 @@ def test_a_wrong_password_is_no_outage(
     (folder / "auth.ini").write_text(
         f"[mlflow]\ndefault_permission = EDIT\ndatabase_uri = sqlite:///{folder}/auth.db\n"
     )
-    login = {"MLFLOW_AUTH_ADMIN_USERNAME": "boss", "MLFLOW_AUTH_ADMIN_PASSWORD": services.PASSWORD}
+    login = {"MLFLOW_TRACKING_USERNAME": "boss", "MLFLOW_TRACKING_PASSWORD": services.PASSWORD}
     more = {"MLFLOW_SERVER_OPTIONS": "--app-name basic-auth", "MLFLOW_FLASK_SERVER_SECRET_KEY": services.PASSWORD}
     config = {"MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini")}
     with services.mlflow_server(folder, gateway.url, **login, **more, **config) as server:
