@@ -121,7 +121,7 @@ def show(sweep: Sweep, table: pd.DataFrame) -> None:
         console.print(f"Pareto front of {', '.join(objectives)}: {len(top)} points")
     for _, row in top.head(TOP).iterrows():
         shown.add_row(
-            *(f"{row[name]:.4f}" for name in objectives), *(str(row[name]) for name in swept), str(row["run_id"])
+            *(f"{row[name]:.4f}" for name in objectives), *(str(row[name]) for name in swept), str(row["run_id"] or "")
         )
     if len(top):
         console.print(shown)

@@ -109,7 +109,8 @@ class Workers:
 
 def _fork_for_loky() -> None:
     """Loky's workers outlive a job, and start at once when they are forked; it warns of that, as threads do not survive
-    a fork. None runs here that a worker needs: what starts threads is first used in the workers.
+    a fork. None runs here that a worker needs: what starts threads is first used in the workers, and a fork waits for
+    the thread that publishes (tracking/publishing.py).
     """
     from joblib.externals.loky.backend import context
 
