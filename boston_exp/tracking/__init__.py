@@ -40,7 +40,7 @@ def open_tracker(destination: Destination, publishes: bool = True, asks: bool = 
         from boston_exp.tracking.dvclive import DvcliveTracker
 
         return DvcliveTracker(destination)
-    if destination.s3 is not None:
+    if destination.s3 is not None and str(destination.artifact_root).startswith("s3://"):
         _reach_artifacts(destination.s3, str(destination.artifact_root))
     if destination.server and publishes:
         from boston_exp.tracking.local_first import LocalFirstTracker

@@ -31,7 +31,7 @@ class Destination:
     experiment_name: str
     server: str | None = None
     on_outage: str = "keep"
-    s3: Access | None = field(default=None, compare=False, repr=False)  # the way to an artifact_root that is in S3
+    s3: Access | None = field(default=None, compare=False, repr=False)  # the way to artifacts, where they are there
 
     @property
     def tags(self) -> dict[str, str]:
@@ -87,7 +87,6 @@ def resolve(config: Config | Doctor, typed: Typed) -> Destination:
         if "://" not in artifact_root:  # beside the database, unless typed
             beside = typed.cwd if typed.has("tracking.artifact_root") else path.parent
             artifact_root = str((beside / artifact_root).resolve())
-    in_s3 = artifact_root is not None and artifact_root.startswith("s3://")
     return Destination(
         tracking.backend,
         resolved,
@@ -96,7 +95,7 @@ def resolve(config: Config | Doctor, typed: Typed) -> Destination:
         experiment.value,
         server,
         tracking.on_outage,
-        s3.access(config.storage, typed, for_artifacts=True) if in_s3 else None,
+        s3.access(config.storage, typed, for_artifacts=True),
     )
 
 

@@ -341,7 +341,10 @@ class Publisher:
         return self._experiments[local_id]
 
     def _experiment_named(self, name: str) -> str:
-        return str(experiment_on(self._server, name, self.shown).experiment_id)
+        experiment = experiment_on(self._server, name, self.shown)
+        if experiment.artifact_location.startswith("s3://") and self._destination.s3:  # no server hands them through
+            credentials.into_environment(self._destination.s3.variables())
+        return str(experiment.experiment_id)
 
 
 @contextmanager

@@ -328,6 +328,24 @@ def test_a_run_that_somebody_else_published_is_reused(
     assert len(runs(server.url, name)) == 1
 
 
+def test_a_server_that_leaves_artifacts_to_its_clients_gets_them_with_the_key_for_artifacts(
+    tmp_path: Path, command: Command, store: Path, gateway: Service, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in services.ENVIRONMENT.items():
+        if not variable.startswith("MINIO_"):
+            monkeypatch.setenv(variable, value)
+    folder = tmp_path / "server"
+    folder.mkdir()
+    options = "--no-serve-artifacts --default-artifact-root s3://mlflow-artifacts/direct"
+    with services.mlflow_server(folder, gateway.url, MLFLOW_SERVER_OPTIONS=options) as server:
+        place = ("storage=minio", f"storage.endpoint_url={gateway.url}")
+        result = command(*QUICK, *to(server.url, name, store), *place)
+        assert f"published to {server.url}" in result.out, result.out + result.err
+        (copy,) = runs(server.url, name)
+        assert copy.info.artifact_uri.startswith("s3://mlflow-artifacts/direct/")
+        assert "predictions.csv" in files(MlflowClient(server.url), copy.info.run_id)
+
+
 def test_a_wrong_scheme_is_no_outage(command: Command, store: Path, server: Service, name: str) -> None:
     url = server.url.replace("http:", "https:")
     result = command(*QUICK, *to(url, name, store))
