@@ -246,7 +246,18 @@ def give_back(study: optuna.Study, trial: optuna.trial.FrozenTrial | optuna.Tria
     study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
     study.tell(trial.number, state=TrialState.FAIL)
     if trial.params:
-        study.enqueue_trial(trial.params)
+        study.enqueue_trial(trial.params, user_attrs={liveness.PROCESS: liveness.tags()[liveness.PROCESS]})
+
+
+def _ask(study: optuna.Study, distributions: dict[str, BaseDistribution]) -> optuna.Trial:
+    """A trial that says whose it is from its first moment: cut off in between, it would be nobody's for ever."""
+    mine = liveness.tags()[liveness.PROCESS]
+    if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study.enqueue_trial({}, user_attrs={liveness.PROCESS: mine})
+    trial = study.ask(distributions)
+    if trial.user_attrs.get(liveness.PROCESS) != mine:  # it was waiting: given back by an earlier part
+        trial.set_user_attr(liveness.PROCESS, mine)
+    return trial
 
 
 def _run_batch(
@@ -259,8 +270,7 @@ def _run_batch(
 ) -> None:
     asked: dict[Point, optuna.Trial] = {}
     for _ in range(size):
-        trial = study.ask(distributions)
-        trial.set_user_attr(liveness.PROCESS, liveness.tags()[liveness.PROCESS])
+        trial = _ask(study, distributions)
         pairs = [f"{key}={_typed(value)}" for key, value in trial.params.items()]
         asked[Point.of([*pairs, *fixed], sweep.space, trial._trial_id)] = trial
     metrics = sweep.config.objective.metrics
