@@ -229,9 +229,14 @@ def dotenv() -> dict[str, str]:
     return {name: value for name, value in dotenv_values(path).items() if value}
 
 
+def setting(name: str) -> str | None:
+    """A variable of the environment, or of .env where it is not set there."""
+    return os.environ.get(name) or dotenv().get(name)
+
+
 def _port(name: str, default: int) -> int:
     """A port of the stack, which .env can change; `name` ends in _PORT: no secret comes into the configuration."""
-    value = (os.environ.get(name) or dotenv().get(name)) if name.endswith("_PORT") else None
+    value = setting(name) if name.endswith("_PORT") else None
     return int(value) if value and value.isdigit() else default
 
 
@@ -255,7 +260,7 @@ SECRET = re.compile(r"(password|passwd|secret|token|access_?key|credential)", re
 
 def refuse_secrets(arguments: list[str]) -> None:
     """Raise InvalidConfig for a password or key that was typed, before Hydra writes what was typed into .hydra/."""
-    known = {name: value for name in SECRETS if (value := os.environ.get(name) or dotenv().get(name))}
+    known = {name: value for name in SECRETS if (value := setting(name))}
     hide(*known.values())
     faults = []
     for argument in arguments:

@@ -16,6 +16,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from boston_exp import checks, completion
@@ -137,15 +138,9 @@ def _show(findings: list[Finding], config: Doctor) -> None:
     for heading in ("what", "state", "finding, and how to mend it"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "finding, and how to mend it")
     for each in clean:
-        mend = f"\n[bold]→ {_escaped(each.mend)}[/bold]" if each.mend else ""
-        table.add_row(each.what, SIGNS[each.state], _escaped(each.says) + mend)
+        mend = f"\n[bold]→ {escape(each.mend)}[/bold]" if each.mend else ""
+        table.add_row(each.what, SIGNS[each.state], escape(each.says) + mend)
     Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -17,6 +16,7 @@ from boston_exp.config import PROJECT_ROOT
 from boston_exp.diagnosis import ports
 from boston_exp.diagnosis.finding import Finding, Patient, ok, told, warning, wrong
 from boston_exp.errors import InvalidData
+from boston_exp.storage.s3 import is_here
 
 OLDEST = (3, 11)
 ROOM = 1e9  # bytes of free disk, below which a warning is due
@@ -145,10 +145,6 @@ def container(patient: Patient) -> Iterator[Finding]:
                 f"this is a container, where {address} means the container itself, not its host.",
                 f"{key}=http://{service}   (the name of the service; of the host: host.docker.internal)",
             )
-
-
-def is_here(address: str) -> bool:
-    return urlsplit(address).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def in_container() -> bool:

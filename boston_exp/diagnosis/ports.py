@@ -21,6 +21,11 @@ def listens(address: str, timeout: float = 1.0) -> bool:
     return False
 
 
+def taken(port: int) -> str:
+    """`5000 is taken by nginx (pid 123)`, for whoever finds another program there."""
+    return f"{port} is taken by {holder(port) or 'another program'}"
+
+
 def holder(port: int) -> str | None:
     """`name (pid 123)` of the process that listens on a port of this machine, as far as this user may know."""
     with suppress(psutil.Error):

@@ -8,20 +8,18 @@ import uuid
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import requests  # not in a thread: what it silences while it is imported would be silenced for one thread at a time
 
 from boston_exp.config import PROJECT_ROOT
 from boston_exp.diagnosis import ports
 from boston_exp.diagnosis.finding import Finding, Patient, ok, told, warning, wrong
-from boston_exp.diagnosis.installation import is_here
 from boston_exp.errors import Fault, without_secrets
 from boston_exp.storage import credentials, s3
-from boston_exp.storage.s3 import Access
+from boston_exp.storage.s3 import Access, is_here
 
 SKEW = 60.0  # seconds that clocks may differ before a warning is due; S3 refuses at 900
-UP = "make stack   (or docker compose -f compose/docker-compose.yml --env-file .env up)"
 
 
 def server(patient: Patient) -> Iterator[Finding]:
@@ -29,33 +27,15 @@ def server(patient: Patient) -> Iterator[Finding]:
     uri = patient.destination.server
     if uri is None:
         return
-    from concurrent.futures import ThreadPoolExecutor
-
     from boston_exp.tracking import server as servers  # imports MLflow
 
-    credentials.into_environment(credentials.for_server())
     shown = without_secrets(uri)
-    experiment = quote(patient.destination.experiment_name)
-    paths = {
-        "health": "/health",
-        "version": "/version",
-        "database": f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={experiment}",
-        "artifacts": "/api/2.0/mlflow-artifacts/artifacts?path=boston_exp-probe",
-        "registry": "/api/2.0/mlflow/registered-models/search?max_results=1",
-    }
-    with ThreadPoolExecutor(len(paths)) as pool:
-        answers = dict(zip(paths, pool.map(lambda path: servers.ask(uri, path), paths.values()), strict=True))
-    health = answers["health"]
-    refused = next(
-        (
-            fault
-            for name, answer in answers.items()
-            if name != "artifacts" and (fault := servers.refusal(shown, answer))
-        ),
-        None,
-    )
+    registry = "/api/2.0/mlflow/registered-models/search?max_results=1"
+    answers = servers.answers_of(uri, patient.destination.experiment_name, version="/version", registry=registry)
+    health, artifacts = answers["server"], answers.pop("object store")
+    refused = next((fault for answer in answers.values() if (fault := servers.refusal(shown, answer))), None)
     if health.away and not refused:
-        yield wrong("server", f"{shown} {health.away}.", UP if is_here(uri) else f"curl {shown}/health")
+        yield wrong("server", f"{shown} {health.away}.", s3.UP if is_here(uri) else f"curl {shown}/health")
         return
     if refused:
         yield told("server", _named(refused, uri))
@@ -70,18 +50,14 @@ def server(patient: Patient) -> Iterator[Finding]:
         name = patient.destination.experiment_name
         mend = "tracking.experiment_name=<another>   (or: mlflow experiments restore --experiment-id <its id>)"
         yield wrong("experiment", f"The experiment {name} was deleted on {shown}.", mend)
-    for what, name in (("database", "database"), ("registry", "registry")):
-        answer = answers[what]
+    for part in ("database", "registry"):
+        answer = answers[part]
         if answer.away or answer.status >= 500:
-            state = answer.away or f"gives {answer.status}"
-            yield wrong(
-                f"server's {name}",
-                f"{shown} answers, but its {name} {state}.",
-                "look at the server's log, and at its database",
-            )
+            says = f"{shown} answers, but its {part} {answer.away or f'gives {answer.status}'}."
+            yield wrong(f"server's {part}", says, "look at the server's log, and at its database")
         else:
-            yield ok(f"server's {name}", "answers")
-    said = servers.object_store_fault(answers["artifacts"])
+            yield ok(f"server's {part}", "answers")
+    said = servers.object_store_fault(artifacts)
     if said:
         mend = "start its object store, or mend the keys that the server was started with: see the server's log"
         yield wrong("server's artifacts", f"{shown} answers, but {said}.", mend)
@@ -108,10 +84,7 @@ def _named(fault: Fault, uri: str) -> Fault:
     """With the process that has the port, where it is one of this machine."""
     if "no MLflow server" not in fault.says or not is_here(uri):
         return fault
-    port = ports.port_of(uri)
-    return Fault(
-        f"{fault.says} Port {port} is taken by {ports.holder(port) or 'another program'}.", _other_port("MLFLOW_PORT")
-    )
+    return Fault(f"{fault.says} Port {ports.taken(ports.port_of(uri))}.", _other_port("MLFLOW_PORT"))
 
 
 def _other_port(variable: str) -> str:
@@ -139,8 +112,7 @@ def buckets(patient: Patient) -> Iterator[Finding]:
             continue
         said.add(fault.says)
         if "another program" in fault.says and way.endpoint_url and is_here(way.endpoint_url):
-            port = ports.port_of(way.endpoint_url)
-            says = f"{fault.says} Port {port} is taken by {ports.holder(port) or 'another program'}."
+            says = f"{fault.says} Port {ports.taken(ports.port_of(way.endpoint_url))}."
             fault = Fault(says, f"{_other_port('MINIO_PORT')}; or {fault.mend}")
         may_miss = "bucket does not exist" in fault.says or "no such bucket" in fault.says
         yield told(what, fault, partial(_create, way, bucket) if may_miss else None)
@@ -173,12 +145,9 @@ def _create(way: Access, bucket: str) -> None:
 def _clock(way: Access | None) -> Iterator[Finding]:
     if way is None or way.endpoint_url is None:
         return
-
     try:
-        date = requests.head(way.endpoint_url, timeout=(s3.CONNECT, s3.READ), verify=way.ca_bundle or True).headers[
-            "Date"
-        ]
-        theirs = email.utils.parsedate_to_datetime(date).timestamp()
+        answer = requests.head(way.endpoint_url, timeout=(s3.CONNECT, s3.READ), verify=way.ca_bundle or True)
+        theirs = email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
     except (requests.RequestException, KeyError, ValueError):  # told by the bucket's line
         return
     apart = abs(time.time() - theirs)

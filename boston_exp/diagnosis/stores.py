@@ -105,9 +105,7 @@ def studies(patient: Patient) -> Iterator[Finding]:
             study = optuna.load_study(study_name=name, storage=storage)
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 process = {liveness.PROCESS: trial.user_attrs.get(liveness.PROCESS, ""), liveness.HEARTBEAT: "0"}
-                here = process[liveness.PROCESS].startswith(
-                    f"{socket.gethostname()} "
-                )  # of others nobody here can tell
+                here = process[liveness.PROCESS].startswith(f"{socket.gethostname()} ")
                 if here and liveness.is_dead(process):
                     stale.append((study, trial))
     except Exception as error:  # whatever Optuna and SQLAlchemy make of a file that is none of theirs

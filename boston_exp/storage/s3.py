@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from boston_exp.config import Storage, Typed, decide, dotenv
+from boston_exp.config import Storage, Typed, decide, setting
 from boston_exp.errors import Fault, without_secrets
 from boston_exp.storage import credentials
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
+UP = "make stack   (or docker compose -f compose/docker-compose.yml --env-file .env up)"
 CONNECT, READ = 2.0, 3.0  # seconds; no retries, so what is away is known in five
 
 
@@ -88,12 +88,17 @@ def access(storage: Storage, typed: Typed, for_artifacts: bool = False) -> Acces
     if storage.data_bucket is None:
         return None
     endpoint = decide("MLFLOW_S3_ENDPOINT_URL", "storage.endpoint_url", storage.endpoint_url or "", typed)
-    region = storage.region or os.environ.get("AWS_DEFAULT_REGION") or dotenv().get("AWS_DEFAULT_REGION")
-    ca_bundle = os.environ.get("AWS_CA_BUNDLE") or dotenv().get("AWS_CA_BUNDLE")
+    region = storage.region or setting("AWS_DEFAULT_REGION")
+    ca_bundle = setting("AWS_CA_BUNDLE")
     if storage.ca_bundle:
         ca_bundle = str((typed.folder("storage.ca_bundle") / Path(storage.ca_bundle).expanduser()).resolve())
     identity = credentials.artifacts() if for_artifacts else credentials.aws()
     return Access(endpoint.value.rstrip("/") or None, region, ca_bundle, identity, f"storage={storage.dvc_remote}")
+
+
+def is_here(address: str) -> bool:
+    """Whether an address is one of this machine."""
+    return urlsplit(address).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def fault(way: Access, bucket: str) -> Fault | None:
@@ -174,6 +179,6 @@ def _keys(variable: str, doctor: str) -> str:
 
 
 def _start(way: Access, doctor: str) -> str:
-    if way.endpoint_url is None or not re.match(r"https?://(localhost|127\.0\.0\.1|\[::1\])", way.endpoint_url):
+    if way.endpoint_url is None or not is_here(way.endpoint_url):
         return f"is storage.endpoint_url right, and does a firewall or a proxy stand between? then: {doctor}"
-    return f"make stack   (or docker compose -f compose/docker-compose.yml --env-file .env up); then: {doctor}"
+    return f"{UP}; then: {doctor}"

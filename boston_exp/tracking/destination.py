@@ -108,13 +108,16 @@ def faults(destination: Destination) -> list[Fault]:
     path = destination.sqlite_path
     if path is not None:
         return sqlite_store.faults(path)
-    if not destination.server and re.match(r"(postgresql|mysql|mssql)\b.*://", destination.uri):
-        return []
     if destination.server:
-        says = (
-            f"tracking.local_uri={destination.shown_uri!r} is not an sqlite file, which the store beside a server is."
-        )
-        return [Fault(says, "python -m boston_exp.run … tracking.local_uri=sqlite:///mlflow.db")]
+        says = f"tracking.local_uri={destination.shown_uri!r} is not an sqlite file"
+        return [
+            Fault(
+                f"{says}, which the store beside a server is.",
+                "python -m boston_exp.run … tracking.local_uri=sqlite:///mlflow.db",
+            )
+        ]
+    if re.match(r"(postgresql|mysql|mssql)\b.*://", destination.uri):
+        return []
     says = f"tracking.uri={destination.shown_uri!r} ({destination.why}) is not a store this version of MLflow has"
     if re.match(r"(https?:/*)?[\w.-]+:\d+/?$", destination.uri):
         host = destination.uri.rpartition("/")[2] or destination.uri

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,16 +22,10 @@ class LocalFirstTracker:
 
     @contextmanager
     def start(self, plan: Plan) -> Iterator[PublishedRecording]:
-        recording = None
-        try:
-            with self._local.start(plan) as local:
-                recording = PublishedRecording(local, self._publisher)
-                self._publisher.catch_up()
-                yield recording
-        except BaseException as error:
-            _leave(recording, error, self._publisher)
-            raise
-        recording.publish()
+        with _published(self._publisher) as published, self._local.start(plan) as local:
+            recording = PublishedRecording(local, self._publisher)
+            published(recording)
+            yield recording
 
     def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
         done = self._local.find_finished(fingerprint, with_model)
@@ -41,17 +35,11 @@ class LocalFirstTracker:
 
     @contextmanager
     def sweep(self, plan: SweepPlan) -> Iterator[PublishedSweepRecording]:
-        recording = None
-        try:
-            with self._local.sweep(plan) as local:
-                recording = PublishedSweepRecording(local, self._publisher)
-                self._publisher.open_copy(local.run_id)
-                self._publisher.catch_up()
-                yield recording
-        except BaseException as error:
-            _leave(recording, error, self._publisher)
-            raise
-        recording.publish()
+        with _published(self._publisher) as published, self._local.sweep(plan) as local:
+            self._publisher.open_copy(local.run_id)
+            recording = PublishedSweepRecording(local, self._publisher)
+            published(recording)
+            yield recording
 
 
 class AskingTracker(MlflowTracker):
@@ -61,14 +49,6 @@ class AskingTracker(MlflowTracker):
         return super().find_finished(fingerprint, with_model) or find_on_server(
             self._destination, fingerprint, with_model
         )
-
-
-def _leave(recording: _Published | None, error: BaseException, publisher: Publisher) -> None:
-    """What failed is published as such; but who presses Ctrl-C wants to leave."""
-    if recording and isinstance(error, Exception):
-        recording.publish()
-    else:
-        publisher.stop()
 
 
 class _Published:
@@ -92,6 +72,29 @@ class _Published:
     @property
     def next_command(self) -> str | None:
         return f"open {self._publisher.url(self._copy)}" if self._copy else self._local.next_command
+
+
+@contextmanager
+def _published(publisher: Publisher) -> Iterator[Callable[[_Published], None]]:
+    """Publishes, when it is left, the recording that it was told of; what is pending meanwhile.
+
+    What failed is published as such; but who presses Ctrl-C wants to leave.
+    """
+    told: list[_Published] = []
+
+    def tell(recording: _Published) -> None:
+        told.append(recording)
+        publisher.catch_up()
+
+    try:
+        yield tell
+    except BaseException as error:
+        if told and isinstance(error, Exception):
+            told[0].publish()
+        else:
+            publisher.stop()
+        raise
+    told[0].publish()
 
 
 class PublishedRecording(_Published):

@@ -35,14 +35,7 @@ def outage(uri: str, experiment_name: str) -> str | None:
     Asks for its health, for the experiment (which takes its database) and for its artifacts (which takes its object
     store), all at once. Raises ServerRefuses for what waiting does not mend: a password, a scheme, another program.
     """
-    credentials.into_environment(credentials.for_server())
-    paths = {
-        "server": "/health",
-        "database": f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(experiment_name)}",
-        "object store": "/api/2.0/mlflow-artifacts/artifacts?path=boston_exp-probe",
-    }
-    with ThreadPoolExecutor(len(paths)) as pool:
-        answers = dict(zip(paths, pool.map(lambda path: ask(uri, path), paths.values()), strict=True))
+    answers = answers_of(uri, experiment_name)
     shown = without_secrets(uri)
     objects = answers.pop("object store")
     refused = [fault for answer in answers.values() if (fault := refusal(shown, answer))]
@@ -56,6 +49,19 @@ def outage(uri: str, experiment_name: str) -> str | None:
             return f"{shown} answers {answer.status}" + (f" for its {part}" if part != "server" else "")
     said = object_store_fault(objects)
     return said and f"{shown} answers, but {said}"
+
+
+def answers_of(uri: str, experiment_name: str, **more: str) -> dict[str, Answer]:
+    """What the server, its database, its object store and `more` paths of it say, asked at once."""
+    credentials.into_environment(credentials.for_server())
+    paths = {
+        "server": "/health",
+        "database": f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(experiment_name)}",
+        "object store": "/api/2.0/mlflow-artifacts/artifacts?path=boston_exp-probe",
+        **more,
+    }
+    with ThreadPoolExecutor(len(paths)) as pool:
+        return dict(zip(paths, pool.map(lambda path: ask(uri, path), paths.values()), strict=True))
 
 
 def object_store_fault(answer: Answer) -> str | None:
