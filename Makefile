@@ -14,7 +14,8 @@ make_venv = $(PYTHON) -m venv $(VENV)
 install = PIP_CONSTRAINT= $(BIN)/python -m pip install --quiet --disable-pip-version-check --compile
 endif
 # hatchling is in the lock, so that building this package needs nothing that is not
-install_lock = $(install) --require-hashes -r $(1) && $(install) --no-deps --no-build-isolation -e .
+install_lock = $(install) --require-hashes -r $(1) && $(install) --no-deps --no-build-isolation -e . \
+	&& $(BIN)/python -m compileall -q boston_exp
 
 .PHONY: help run test lint env stack bench lock clean
 .DEFAULT_GOAL := help

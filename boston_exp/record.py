@@ -11,7 +11,6 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from sklearn.base import BaseEstimator
 
@@ -66,7 +65,7 @@ def plan(
         dataset_name=dataset.name,
         dataset_md5=dataset.md5,
         dataset_source=dataset.source,
-        table=pd.concat([dataset.X, dataset.y], axis=1),
+        table=dataset.table,
         target=str(dataset.y.name),
     )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from boston_exp import checks, completion
+from boston_exp import checks, completion, garbage
 from boston_exp import config as configuration
 from boston_exp.errors import ExpectedFailure, InvalidConfig, InvalidData, Together, plainly, tell, terminable
 from boston_exp.sweep import points
@@ -83,6 +81,7 @@ def train(
             return done.metrics
     with tracker.start(plan) as recording:
         job.began(recording.run_id)
+        garbage.collect()
         evaluated = evaluation.evaluate(estimator, rows, config.evaluation, config.seed, dataset.unit, job.reached)
         with record.outcome(cfg, typed, config, dataset, rows, evaluated, name, store_model) as outcome:
             recording.log(outcome)
@@ -110,8 +109,7 @@ def _overrides(hydra_config: HydraConf) -> tuple[str, ...]:
 
 def main() -> None:
     """The command."""
-    gc.set_threshold(50_000, 20, 20)  # imports make half a million objects that stay: looking for garbage costs 0.7 s
-    atexit.register(gc.freeze)  # nor is it worth 0.5 s to look for it when the process ends anyway
+    garbage.wait()
     try:
         with terminable(), plainly():
             configuration.refuse_secrets(sys.argv[1:])

@@ -7,7 +7,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,16 @@ class Dataset:
     label: str  # of the target with its unit, for axes
     unit: str
 
-    @property
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Features and target side by side."""
+        return pd.concat([self.X, self.y], axis=1)
+
+    @cached_property
     def text_columns(self) -> list[str]:
         return list(self.X.columns[[dtype.kind == "O" for dtype in self.X.dtypes]])
 
-    @property
+    @cached_property
     def columns_with_gaps(self) -> list[str]:
         return list(self.X.columns[self.X.isna().any()])
 
@@ -61,18 +66,28 @@ class Split:
 def load(config: Config) -> Dataset:
     """Read the table, check that it is the one DVC recorded and that it can be split as asked.
 
-    Raises InvalidData with everything that is wrong with it.
+    The points of a sweep share what was read: nothing may change it. Raises InvalidData with everything that is wrong.
     """
     data = config.data
     if data.path is None:
         frame = _read_bundled(data, config.trusted_packages)
-        md5 = _md5(frame.to_csv(index=False).encode())
-        source, changed = f"{data.loader}()", False
-    else:
-        content = Path(data.path).read_bytes()
-        md5 = _md5(content)
-        changed = _differs_from_recorded(data, md5)
-        frame, source = _read_csv(data, content), data.path
+        return _checked(config, frame, _md5(frame.to_csv(index=False).encode()), f"{data.loader}()", changed=False)
+    content = Path(data.path).read_bytes()
+    md5 = _md5(content)
+    changed = _differs_from_recorded(data, md5)
+    key = (md5, changed, repr(data), config.evaluation.n_splits)
+    if key not in _latest:
+        dataset = _checked(config, _read_csv(data, content), md5, data.path, changed)
+        _latest.clear()
+        _latest[key] = dataset
+    return _latest[key]
+
+
+_latest: dict[tuple[str, bool, str, int], Dataset] = {}
+
+
+def _checked(config: Config, frame: pd.DataFrame, md5: str, source: str, changed: bool) -> Dataset:
+    data = config.data
     faults = list(_column_faults(data, frame)) or [
         *_value_faults(data, frame),
         *_size_faults(config, len(frame)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import sys
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from boston_exp import checks, tracking
+from boston_exp import checks, garbage, tracking
 from boston_exp import config as configuration
 from boston_exp.config import CONF, Config, Typed
 from boston_exp.errors import Fault, InvalidConfig, Refused
@@ -100,6 +101,7 @@ class Sweep:
         self._master = sweeper.config
         self._loader = sweeper.hydra_context.config_loader
         self.workers = Workers(sweeper.launcher, self._master.hydra.launcher)
+        self._loader.one_at_a_time = self.workers.in_process or self.workers.forks
         self._dir = Path(str(self._master.hydra.sweep.dir))
         self.kind = kind
         self.space = space
@@ -123,8 +125,8 @@ class Sweep:
         return self._loader.load_sweep_config(self._master, list(point.overrides))
 
     def parsed(self, point: Point) -> tuple[DictConfig, Config, Typed]:
-        cfg = self.compose(point)
-        with open_dict(cfg):
+        cfg = copy.deepcopy(self.compose(point))
+        with read_write(cfg), open_dict(cfg):
             del cfg["hydra"]
         typed = Typed(tuple(point.overrides), self.typed.cwd)
         return cfg, configuration.parse(cfg, typed), typed
@@ -307,10 +309,13 @@ class Sweep:
         def heard(number: int, state: State) -> None:
             point, key = chunk[number - first], keys[number - first]
             self._take(Result(point, key, state.status, state.run_id, state.metrics, state.message))
+            if self.workers.leave_time and self.config.tracking.log_model in (None, "best"):
+                self.parent.get_ready()
 
         if self.workers.forks and not self._warm:
             self._preload()
             self._warm = True
+        garbage.collect()  # what is here by now is looked at in no fork: that would copy its memory
         error, lost = self.workers.launch(self._dir, first, [list(point.overrides) for point in chunk], heard)
         return error, {chunk[number - first]: run_id for number, run_id in lost.items()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def record(sweep: Sweep) -> pd.DataFrame:
 
             figures.draw(Path(folder) / "figures", sweep, table)
         sweep.parent.log(metrics, tags, Path(folder))
-    if best and sweep.config.tracking.log_model != "none" and sweep.parent.model_of != best.run_id:
+    if best and sweep.config.tracking.log_model != "none" and not sweep.parent.adopt_model(best.run_id):
         _store_model(sweep, best)
     return table
 
@@ -94,7 +95,8 @@ def _store_model(sweep: Sweep, best: Result) -> None:
     cfg, config, typed = sweep.parsed(best.point)
     dataset, estimator = data.load(config), models.build(config)
     rows = data.split(dataset, config.data.test_size, config.seed)
-    evaluated = evaluation.evaluate(estimator, rows, config.evaluation, config.seed, dataset.unit)
+    once = replace(config.evaluation, n_splits=0, n_resamples=0)
+    evaluated = evaluation.evaluate(estimator, rows, once, config.seed, dataset.unit)
     with records.outcome(cfg, typed, config, dataset, rows, evaluated, best.point.name, True) as fitted:
         sweep.parent.log_model(fitted, str(best.run_id))
 

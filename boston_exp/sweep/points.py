@@ -6,7 +6,6 @@ how a point ended even if the worker that wrote it is gone a moment later.
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
@@ -269,13 +268,8 @@ _watching: list[bool] = []
 
 
 def watch_forks() -> None:
-    """From here on every fork of this process ends with it, whether it gets a job or not.
-
-    What is there now is taken out of the garbage collector's sight: looking at it would copy its memory in every fork.
-    """
+    """From here on every fork of this process ends with it, whether it gets a job or not."""
     _thread_pools()
-    gc.collect()
-    gc.freeze()
     os.register_at_fork(after_in_child=lambda: end_with(os.getppid()))
 
 

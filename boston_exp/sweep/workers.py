@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -64,6 +63,16 @@ class Workers:
         return sys.platform == "linux" and self.settings.get("backend") in ("loky", "multiprocessing")
 
     @property
+    def are_kept(self) -> bool:
+        """Whether a forked worker goes from point to point."""
+        return self.forks and self.ends_together
+
+    @property
+    def leave_time(self) -> bool:
+        """Whether this process is idle while they work, and may import: a fork in that moment might wait for ever."""
+        return not self.in_process and (self.are_kept or not self.forks)
+
+    @property
     def ends_together(self) -> bool:
         """Whether one worker that is killed takes the others with it."""
         return self.settings.get("backend") == "loky"
@@ -85,7 +94,12 @@ class Workers:
 
         def run() -> None:
             try:
-                self._launcher.launch(overrides, initial_job_idx=first)
+                if self.are_kept:
+                    from boston_exp.sweep import forks
+
+                    forks.launch(self._launcher, overrides, first)
+                else:
+                    self._launcher.launch(overrides, initial_job_idx=first)
             except Exception as error:
                 raised.append(error)
 
@@ -94,8 +108,6 @@ class Workers:
             with files.listening(take):
                 run()
         else:
-            if self.forks and self.ends_together:
-                _fork_for_loky()
             with _ended_with() as launched:
                 thread = threading.Thread(target=run, daemon=True)  # a pool that lost a worker waits for it for ever
                 thread.start()
@@ -105,19 +117,6 @@ class Workers:
         for number in waiting:
             files.withdraw(folder, number)
         return raised[0] if raised else None, lost
-
-
-def _fork_for_loky() -> None:
-    """Loky's workers outlive a job, and start at once when they are forked; it warns of that, as threads do not survive
-    a fork. None runs here that a worker needs: what starts threads is first used in the workers, and a fork waits for
-    the thread that publishes (tracking/publishing.py).
-    """
-    from joblib.externals.loky.backend import context
-
-    warnings.filterwarnings(
-        "ignore", message=".*fork.* start method should not be used with .*loky", category=UserWarning
-    )
-    context.set_start_method("fork", force=True)
 
 
 def _watch(folder: Path, waiting: set[int], take: Heard, launching: threading.Thread, ends_together: bool) -> None:

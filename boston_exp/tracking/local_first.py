@@ -108,10 +108,6 @@ class PublishedSweepRecording(_Published):
     _local: MlflowSweepRecording
 
     @property
-    def model_of(self) -> str | None:
-        return self._local.model_of
-
-    @property
     def server_answers(self) -> bool:
         return not self._publisher.away
 
@@ -126,6 +122,12 @@ class PublishedSweepRecording(_Published):
 
     def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:
         self._local.log(metrics, tags, files)
+
+    def get_ready(self) -> None:
+        self._local.get_ready()
+
+    def adopt_model(self, run_id: str | None) -> bool:
+        return self._local.adopt_model(run_id)
 
     def log_model(self, best: Outcome, run_id: str) -> None:
         self._local.log_model(best, run_id)

@@ -14,8 +14,9 @@ from typing import Any
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import DatasetInput, InputTag, RunTag
+from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from sqlalchemy.exc import SQLAlchemyError
 
 from boston_exp.errors import Fault, RecordingFailed, StoreUnusable
@@ -55,9 +56,9 @@ class MlflowTracker:
     @contextmanager
     def start(self, plan: Plan) -> Iterator[MlflowRecording]:
         with told_as(StoreUnusable, self._destination):
-            run_id = create_run(self._client, self._experiment_id, plan.name, plan.tags | self._destination.tags)
-        recording = MlflowRecording(self._client, self._experiment_id, run_id, self._destination, plan)
-        with open_run(self._client, run_id, self._destination):
+            info = create_run(self._client, self._experiment_id, plan.name, plan.tags | self._destination.tags)
+        recording = MlflowRecording(self._client, info, self._destination, plan)
+        with open_run(self._client, info.run_id, self._destination):
             with told_as(RecordingFailed, self._destination):
                 recording.log_plan()
             yield recording
@@ -83,7 +84,7 @@ class MlflowTracker:
         )
         if not found:
             tags = {**plan.tags, "sweep.key": plan.key, **self._destination.tags}
-            run_id = create_run(self._client, self._experiment_id, plan.name, tags)
+            run_id: str = create_run(self._client, self._experiment_id, plan.name, tags).run_id
             log_params(self._client, run_id, plan.params)
             return run_id
         (run,) = found
@@ -134,15 +135,39 @@ class _Recording:
 
 
 class MlflowRecording(_Recording):
-    def __init__(
-        self, client: MlflowClient, experiment_id: str, run_id: str, destination: Destination, plan: Plan
-    ) -> None:
-        super().__init__(client, experiment_id, run_id, destination)
+    def __init__(self, client: MlflowClient, info: RunInfo, destination: Destination, plan: Plan) -> None:
+        super().__init__(client, info.experiment_id, info.run_id, destination)
         self._plan = plan
+        self._artifact_uri = info.artifact_uri
 
     def log_plan(self) -> None:
-        plan = self._plan
-        log_params(self._client, self.run_id, plan.params)
+        log_params(self._client, self.run_id, self._plan.params)
+        log_datasets(self._client, self.run_id, [_described(self._plan)])
+
+    def log(self, outcome: Outcome) -> None:
+        origin: dict[str, Any] = {"dataset_name": self._plan.dataset_name, "dataset_digest": self._plan.dataset_md5}
+        with told_as(RecordingFailed, self._destination):
+            model_id = None
+            try:
+                # not by the client, which would ask the store where the run's artifacts belong
+                place = get_artifact_repository(self._artifact_uri, tracking_uri=self._client.tracking_uri)
+                place.log_artifacts(str(outcome.files))
+                if outcome.store_model:
+                    from boston_exp.tracking import mlflow_model  # imports mlflow.sklearn, which only a model is worth
+
+                    model_id = mlflow_model.save(
+                        self._client, self._experiment_id, self.run_id, self._plan.params, outcome
+                    )
+            finally:  # a full disk under the artifacts is no reason to lose the scores
+                log_metrics(self._client, self.run_id, outcome.metrics, model_id=model_id, **origin)
+
+
+_latest: list[tuple[pd.DataFrame, DatasetInput]] = []
+
+
+def _described(plan: Plan) -> DatasetInput:
+    """Schema and profile of the table, worked out once for all points of a sweep that share it."""
+    if not _latest or _latest[0][0] is not plan.table:
         with warnings.catch_warnings():  # that a path could be read by two of MLflow's source classes
             warnings.simplefilter("ignore", UserWarning)
             dataset = from_pandas(
@@ -153,22 +178,8 @@ class MlflowRecording(_Recording):
                 digest=plan.dataset_md5,
             )
         entity = DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])
-        log_datasets(self._client, self.run_id, [entity])
-
-    def log(self, outcome: Outcome) -> None:
-        origin: dict[str, Any] = {"dataset_name": self._plan.dataset_name, "dataset_digest": self._plan.dataset_md5}
-        with told_as(RecordingFailed, self._destination):
-            model_id = None
-            try:
-                self._client.log_artifacts(self.run_id, str(outcome.files))
-                if outcome.store_model:
-                    from boston_exp.tracking import mlflow_model  # imports mlflow.sklearn, which only a model is worth
-
-                    model_id = mlflow_model.save(
-                        self._client, self._experiment_id, self.run_id, self._plan.params, outcome
-                    )
-            finally:  # a full disk under the artifacts is no reason to lose the scores
-                log_metrics(self._client, self.run_id, outcome.metrics, model_id=model_id, **origin)
+        _latest[:] = [(plan.table, entity)]
+    return _latest[0][1]
 
 
 class MlflowSweepRecording(_Recording):
@@ -208,7 +219,7 @@ class MlflowSweepRecording(_Recording):
         with told_as(RecordingFailed, self._destination):
             if run_id is None:
                 parent = {"mlflow.parentRunId": self.run_id, **self._destination.tags}
-                run_id = create_run(self._client, self._experiment_id, name, {**tags, **parent})
+                run_id = str(create_run(self._client, self._experiment_id, name, {**tags, **parent}).run_id)
                 log_params(self._client, run_id, params)
             run = find_run(self._client, run_id)  # None: of another machine's store, which closes it
             if run and run.info.status != "FAILED":
@@ -221,12 +232,23 @@ class MlflowSweepRecording(_Recording):
             self._client.log_batch(self.run_id, tags=[RunTag(name, value[:MAX_TAG]) for name, value in tags.items()])
             self._client.log_artifacts(self.run_id, str(files))
 
-    @property
-    def model_of(self) -> str | None:
-        tags: dict[str, str] = self._client.get_run(self.run_id).data.tags
-        return tags.get(MODEL_OF)
-
     def took(self, run_id: str | None) -> None: ...
+
+    def get_ready(self) -> None:
+        from boston_exp.tracking import mlflow_model
+
+        mlflow_model.get_ready()
+
+    def adopt_model(self, run_id: str | None) -> bool:
+        with told_as(RecordingFailed, self._destination):
+            if self._client.get_run(self.run_id).data.tags.get(MODEL_OF) == run_id:
+                return True  # an earlier part has done it
+            best = find_run(self._client, str(run_id))  # None: of another machine's store
+            stored = best.outputs.model_outputs if best and best.outputs else []
+            if stored:
+                self._client.log_outputs(self.run_id, [LoggedModelOutput(stored[-1].model_id, step=0)])
+                self._client.set_tag(self.run_id, MODEL_OF, run_id)
+            return bool(stored)
 
     def log_model(self, best: Outcome, run_id: str) -> None:
         from boston_exp.tracking import mlflow_model

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, Experiment, Metric, Param, Run, RunTag
+from mlflow.entities import DatasetInput, Experiment, LoggedModelStatus, Metric, Param, Run, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,9 +32,9 @@ for noisy in ("mlflow", "alembic", "urllib3"):  # migrations and hints that a us
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors reach us as exceptions
 
 
-def create_run(client: MlflowClient, experiment_id: str, name: str, tags: dict[str, str]) -> str:
-    run_id: str = client.create_run(experiment_id, run_name=name, tags={**tags, **liveness.tags()}).info.run_id
-    return run_id
+def create_run(client: MlflowClient, experiment_id: str, name: str, tags: dict[str, str]) -> RunInfo:
+    info: RunInfo = client.create_run(experiment_id, run_name=name, tags={**tags, **liveness.tags()}).info
+    return info
 
 
 def log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> None:
@@ -190,7 +190,8 @@ def close_run(
     client.log_batch(run_id, tags=[RunTag(name, value[:MAX_TAG]) for name, value in said.items()])
     outputs = client.get_run(run_id).outputs
     for output in outputs.model_outputs if outputs else []:
-        client.finalize_logged_model(output.model_id, "FAILED")
+        if client.get_logged_model(output.model_id).status == LoggedModelStatus.PENDING:
+            client.finalize_logged_model(output.model_id, "FAILED")
     client.set_terminated(run_id, status, end_time)
 
 

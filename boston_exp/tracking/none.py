@@ -22,7 +22,6 @@ class NotRecorded(Nowhere):
 
 
 class SweepNotRecorded(Nowhere):
-    model_of: str | None = None
     server_answers = False
 
     def __init__(self, where: str = Nowhere.where) -> None:
@@ -39,6 +38,11 @@ class SweepNotRecorded(Nowhere):
     def took(self, run_id: str | None) -> None: ...
 
     def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None: ...
+
+    def get_ready(self) -> None: ...
+
+    def adopt_model(self, run_id: str | None) -> bool:
+        return True
 
     def log_model(self, best: Outcome, run_id: str) -> None: ...
 

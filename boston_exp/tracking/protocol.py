@@ -89,10 +89,6 @@ class SweepRecording(Protocol):
     def next_command(self) -> str | None: ...
 
     @property
-    def model_of(self) -> str | None:
-        """The run whose model an earlier part stored on this parent."""
-
-    @property
     def server_answers(self) -> bool:
         """Whether points may ask a server for what is done."""
 
@@ -109,6 +105,12 @@ class SweepRecording(Protocol):
 
     def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:
         """Counts, what is known of the best point, and files; an earlier part's are replaced."""
+
+    def get_ready(self) -> None:
+        """Import what `log_model` needs, while the points keep others busy."""
+
+    def adopt_model(self, run_id: str | None) -> bool:
+        """Show the model that the best point's run has stored as this parent's. False: `log_model` has to store one."""
 
     def log_model(self, best: Outcome, run_id: str) -> None:
         """Store the model of the best point, which is that run's, on the parent."""

@@ -278,8 +278,11 @@ class Publisher:
                 lambda file, folder: self._server.log_artifact(copy_id, file, folder),
             )
         outputs = run.outputs.model_outputs if run.outputs else []
-        model_ids = [self._publish_model(output.model_id, copy) for output in outputs]
-        origin = {"model_id": model_ids[-1] if model_ids else None}
+        models = {output.model_id: self._publish_model(output.model_id, copy) for output in outputs}
+        own = [
+            there for here, there in models.items() if self._local.get_logged_model(here).source_run_id == info.run_id
+        ]
+        origin = {"model_id": own[-1] if own else None}
         if inputs:
             origin |= {"dataset_name": inputs[0].dataset.name, "dataset_digest": inputs[0].dataset.digest}
         log_metrics(self._server, copy_id, run.data.metrics, at=info.end_time, **origin)
@@ -290,6 +293,7 @@ class Publisher:
     def _publish_model(self, model_id: str, copy: Run) -> str:
         """The stored bytes as they are; only MLmodel, which names the run and the model, is written anew."""
         source = self._local.get_logged_model(model_id)
+        recorded_by = self._id_on_server(str(source.source_run_id))  # a sweep's parent shows a model of its best point
         there = self._server.search_logged_models(
             [copy.info.experiment_id], f"tags.`{SOURCE_MODEL}` = '{model_id}'", max_results=1
         )
@@ -299,7 +303,7 @@ class Publisher:
             model = self._server.create_logged_model(
                 copy.info.experiment_id,
                 name=source.name,
-                source_run_id=copy.info.run_id,
+                source_run_id=recorded_by,
                 tags={**source.tags, SOURCE_MODEL: model_id},
                 params=source.params,
                 model_type=source.model_type,
@@ -317,7 +321,7 @@ class Publisher:
             for old, new in (
                 (source.artifact_location, model.artifact_location),
                 (model_id, model.model_id),
-                (str(source.source_run_id), copy.info.run_id),
+                (str(source.source_run_id), recorded_by),
             ):
                 text = text.replace(old, new)
             described.write_text(text, encoding="utf-8")

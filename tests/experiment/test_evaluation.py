@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as judge
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
 from boston_exp.config import Evaluation, metric_names
@@ -52,6 +53,18 @@ def test_exactly_the_promised_metrics_are_produced(evaluation: Evaluation) -> No
     """`objective.metric` is checked against the promise before anything heavy is imported."""
     produced = evaluate(LinearRegression(), rows(20), evaluation, seed=0, unit="").metrics
     assert sorted(produced) == sorted(metric_names(evaluation))
+
+
+def test_a_forest_is_the_same_in_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for cores in ("1", "4"):
+        monkeypatch.setenv("LOKY_MAX_CPU_COUNT", cores)  # what joblib takes for the number of cores
+        forest = RandomForestRegressor(30, random_state=0)
+        found.append(evaluate(forest, rows(40), Evaluation(n_splits=3), seed=0, unit=""))
+    one, four = found
+    assert (one.predictions == four.predictions).all(axis=None)
+    assert (one.train_predicted == four.train_predicted).all()
+    assert one.metrics["cv_rmse"] == four.metrics["cv_rmse"]
 
 
 @pytest.mark.slow

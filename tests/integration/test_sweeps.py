@@ -16,7 +16,8 @@ import optuna
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import LoggedModelStatus, Run
+from omegaconf import OmegaConf
 
 from tests.conftest import ROOT, Command, python
 
@@ -144,7 +145,14 @@ def test_only_the_best_model_is_stored_and_it_is_the_best_points(command: Comman
 
 def test_log_model_all_and_none(command: Command, store: Path) -> None:
     assert command("-m", *GRID, "tracking.log_model=all").code == 0
-    assert all(run.outputs.model_outputs for run in History(store).children)
+    history = History(store)
+    stored = {run.info.run_id: run.outputs.model_outputs[0].model_id for run in history.children}
+    assert len(stored) == 4
+    assert [model.model_id for model in history.parent.outputs.model_outputs] == [
+        stored[history.parent.data.tags["best.run_id"]]
+    ]
+    assert command("-m", *GRID, "tracking.log_model=all").code == 0
+    assert len(History(store).parent.outputs.model_outputs) == 1
     assert command("-m", *GRID, "seed=7", "tracking.log_model=none").code == 0
     newest = max(History(store).parents, key=lambda run: run.info.start_time)
     assert not newest.outputs.model_outputs
@@ -217,7 +225,10 @@ def test_max_failures_stops_early(command: Command, store: Path) -> None:
     result = command("-m", "model.max_depth=2,-3,-4,-5,3,5", "model.n_estimators=5", "figures=none", "max_failures=2")
     assert result.code == 1
     assert "1 done, 2 failed, 3 not tried" in result.out
-    assert History(store).parent.info.status == "FAILED"
+    history = History(store)
+    assert history.parent.info.status == "FAILED"
+    (best,) = history.parent.outputs.model_outputs
+    assert history.client.get_logged_model(best.model_id).status == LoggedModelStatus.READY
 
 
 @pytest.mark.parametrize(
@@ -422,6 +433,47 @@ def test_joblib_on_a_fresh_store_trains_every_point_once(tmp_path: Path, backend
     history = History(store)
     assert history.statuses == {"FINISHED": 4}
     assert len({run.data.tags["boston_exp.process"] for run in history.children}) >= 2
+    each_has_its_own_configuration(tmp_path, history)
+
+
+def test_every_point_has_its_own_configuration(tmp_path: Path, store: Path) -> None:
+    code, _, err = ran(tmp_path, store, *GRID)
+    assert code == 0, err
+    each_has_its_own_configuration(tmp_path, History(store))
+
+
+def each_has_its_own_configuration(folder: Path, history: History) -> None:
+    """In its folder, in the record, and in what was trained: one point's configuration is made from another's."""
+    trained = {(run.data.params["model.n_estimators"], run.data.params["model.max_depth"]) for run in history.children}
+    assert trained == {("5", "2"), ("5", "None"), ("10", "2"), ("10", "None")}
+    found = set()
+    for number in range(4):
+        place = folder / "sweep" / str(number) / ".hydra"
+        config, hydra = OmegaConf.load(place / "config.yaml"), OmegaConf.load(place / "hydra.yaml")
+        values = (str(config.model.n_estimators), str(config.model.max_depth))
+        found.add(values)
+        null = "null" if config.model.max_depth is None else config.model.max_depth
+        point = [f"model.n_estimators={config.model.n_estimators}", f"model.max_depth={null}"]
+        assert list(OmegaConf.load(place / "overrides.yaml"))[:2] == point
+        assert list(hydra.hydra.overrides.task)[:2] == point
+        assert hydra.hydra.job.num == number
+        assert hydra.hydra.runtime.output_dir == str(place.parent)
+    assert found == trained
+
+
+def test_the_best_model_costs_one_fit_and_garbage_is_looked_for_while_fitting(tmp_path: Path, store: Path) -> None:
+    (tmp_path / "counting.py").write_text(
+        "import gc\n"
+        "from sklearn.linear_model import Ridge\n"
+        "class Counting(Ridge):\n"
+        "    def fit(self, X, y):\n"
+        "        print(f'fit, garbage {gc.isenabled()}', file=open('fits', 'a'))\n"
+        "        return super().fit(X, y)\n"
+    )
+    own = ("model=ridge", "model._target_=counting.Counting", "trusted_packages=[sklearn,counting]", "figures=none")
+    code, _, err = ran(tmp_path, store, *own, "model.alpha=1,2", "evaluation=cv", "evaluation.n_splits=3")
+    assert code == 0, err
+    assert Counter((tmp_path / "fits").read_text().splitlines()) == {"fit, garbage True": 2 * (3 + 1) + 1}
 
 
 @pytest.mark.slow
