@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from boston_exp import checks, completion
+from boston_exp import checks, completion, settings
 from boston_exp import config as configuration
 from boston_exp.diagnosis import installation, services, stores
 from boston_exp.diagnosis.finding import Finding, Patient, wrong
@@ -27,7 +27,8 @@ from boston_exp.errors import ExpectedFailure, InvalidConfig, plainly, tell, ter
 from boston_exp.tracking import destination as destinations
 
 if TYPE_CHECKING:
-    from boston_exp.config import Doctor, Typed
+    from boston_exp.config import Doctor
+    from boston_exp.settings import Typed
 
 Check = Callable[[Patient], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
@@ -54,7 +55,7 @@ def doctor(cfg: DictConfig) -> None:
     """Hydra's task: compose, look, fix where asked, tell; exits 1 if something is wrong."""
     hydra_config = HydraConfig.get()
     overrides = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
-    typed = configuration.Typed(tuple(map(str, overrides)), Path(hydra_config.runtime.cwd))  # type: ignore[arg-type]
+    typed = settings.Typed(tuple(map(str, overrides)), Path(hydra_config.runtime.cwd))  # type: ignore[arg-type]
     try:
         config = _checked(cfg, typed)
     except ExpectedFailure as failure:
@@ -146,7 +147,7 @@ def _show(findings: list[Finding], config: Doctor) -> None:
 def main() -> None:
     """The command."""
     with terminable(), plainly():
-        configuration.refuse_secrets(sys.argv[1:])
+        settings.refuse_secrets(sys.argv[1:])
         doctor()
     completion.extend(sys.argv)
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from sklearn.base import BaseEstimator
 
-from boston_exp.config import Config, Typed
+from boston_exp.config import Config
 from boston_exp.errors import without_secrets
 from boston_exp.experiment import provenance
 from boston_exp.experiment.data import Dataset, Split
 from boston_exp.experiment.evaluation import Evaluated
 from boston_exp.experiment.models import final_step
+from boston_exp.settings import Typed
 from boston_exp.tracking.protocol import Outcome, Plan
 
 

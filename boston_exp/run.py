@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from boston_exp import checks, completion, garbage
+from boston_exp import checks, completion, garbage, settings
 from boston_exp import config as configuration
 from boston_exp.errors import ExpectedFailure, InvalidConfig, InvalidData, Together, plainly, tell, terminable
 from boston_exp.sweep import points
@@ -20,7 +20,8 @@ from boston_exp.tracking import destination as destinations
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
 
-    from boston_exp.config import Config, Typed
+    from boston_exp.config import Config
+    from boston_exp.settings import Typed
     from boston_exp.sweep.points import Job
     from boston_exp.tracking.destination import Destination
 
@@ -31,7 +32,7 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
     hydra_config = HydraConfig.get()
     try:
         with points.job(hydra_config) as job:
-            typed = configuration.Typed(_overrides(hydra_config), Path(hydra_config.runtime.cwd))
+            typed = settings.Typed(_overrides(hydra_config), Path(hydra_config.runtime.cwd))
             config = configuration.parse(cfg, typed)
             destination = destinations.resolve(config, typed)
             if job.away:
@@ -112,7 +113,7 @@ def main() -> None:
     garbage.wait()
     try:
         with terminable(), plainly():
-            configuration.refuse_secrets(sys.argv[1:])
+            settings.refuse_secrets(sys.argv[1:])
             run()
         completion.extend(sys.argv)
     except SystemExit as stop:

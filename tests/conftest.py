@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from boston_exp import config, errors, tracking
+from boston_exp import config, errors, settings, tracking
 from boston_exp.storage import credentials
 from boston_exp.tracking import sqlite_store
 from tests import services
@@ -151,5 +151,5 @@ def _data_is_there() -> None:
     from boston_exp.storage import dvc_remote
 
     dvc_remote.fetch_if_missing(
-        config.PROJECT_ROOT / "data" / "raw" / "housing.csv", config.Storage("embedded"), config.Typed()
+        settings.PROJECT_ROOT / "data" / "raw" / "housing.csv", config.Storage("embedded"), settings.Typed()
     )

@@ -8,8 +8,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from boston_exp import checks, config
-from boston_exp.config import Config, Range, Typed, decide
+from boston_exp import checks, config, settings
+from boston_exp.config import Config, Range
+from boston_exp.settings import Typed, decide
 from boston_exp.tracking import destination
 
 FILES = sorted(path.relative_to(config.CONF) for path in config.CONF.rglob("*.yaml"))
@@ -85,10 +86,10 @@ class TestWhoDecides:
     @pytest.fixture(autouse=True)
     def _project(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.env = tmp_path / ".env"
-        monkeypatch.setattr(config, "PROJECT_ROOT", tmp_path)
-        config.dotenv.cache_clear()
+        monkeypatch.setattr(settings, "PROJECT_ROOT", tmp_path)
+        settings.dotenv.cache_clear()
         yield
-        config.dotenv.cache_clear()
+        settings.dotenv.cache_clear()
 
     def test_the_group_is_last(self, tmp_path: Path) -> None:
         decided = decide("MLFLOW_TRACKING_URI", "tracking.uri", "sqlite:///a.db", Typed())
@@ -122,8 +123,8 @@ def test_a_typed_path_starts_where_the_user_stands_and_one_of_conf_at_the_projec
     assert parsed.data.path == str(tmp_path / "my.csv")
     assert destination.resolve(parsed, typed).uri == f"sqlite:///{tmp_path}/my.db"
     assert destination.resolve(parsed, typed).artifact_root == str(tmp_path / "mlartifacts")
-    assert composed().data.path == str(config.PROJECT_ROOT / "data/raw/housing.csv")
-    assert destination.resolve(composed(), Typed(cwd=tmp_path)).uri == f"sqlite:///{config.PROJECT_ROOT}/mlflow.db"
+    assert composed().data.path == str(settings.PROJECT_ROOT / "data/raw/housing.csv")
+    assert destination.resolve(composed(), Typed(cwd=tmp_path)).uri == f"sqlite:///{settings.PROJECT_ROOT}/mlflow.db"
 
 
 def test_a_password_in_a_uri_is_never_shown() -> None:

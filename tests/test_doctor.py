@@ -15,9 +15,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from boston_exp import config, doctor
-from boston_exp.config import Doctor, Typed
+from boston_exp.config import Doctor
 from boston_exp.diagnosis import installation, services, stores
 from boston_exp.diagnosis.finding import Finding, Patient
+from boston_exp.settings import Typed
 from boston_exp.tracking import destination
 from tests import services as real
 from tests.conftest import ROOT, Result, python

@@ -15,7 +15,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
 
-from boston_exp.config import METRICS, PROJECT_ROOT, Evaluation, metric_names
+from boston_exp.config import METRICS, Evaluation, metric_names
+from boston_exp.settings import PROJECT_ROOT
 from tests.conftest import Command
 
 
@@ -277,14 +278,14 @@ def test_environment_variables_decide_unless_overridden(
 def test_train_gives_the_metrics_that_the_objective_is_taken_from(tmp_path: Path) -> None:
     from hydra import compose, initialize_config_dir
 
-    from boston_exp import config, run
+    from boston_exp import config, run, settings
     from boston_exp.sweep.points import Alone
     from boston_exp.tracking.destination import Destination
 
     with initialize_config_dir(str(config.CONF)):
         cfg = compose("config", ["experiment=quick_test", "tracking=none", "figures=none", "objective.metric=mae"])
-    parsed = config.parse(cfg, config.Typed())
-    returned = run.train(cfg, config.Typed(), parsed, Destination("none", "", "", None, ""), "x", Alone())
+    parsed = config.parse(cfg, settings.Typed())
+    returned = run.train(cfg, settings.Typed(), parsed, Destination("none", "", "", None, ""), "x", Alone())
     assert returned["mae"] == pytest.approx(2.2, abs=0.3)
 
 

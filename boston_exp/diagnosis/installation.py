@@ -12,10 +12,10 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from boston_exp.config import PROJECT_ROOT
 from boston_exp.diagnosis import ports
 from boston_exp.diagnosis.finding import Finding, Patient, ok, told, warning, wrong
 from boston_exp.errors import InvalidData
+from boston_exp.settings import PROJECT_ROOT
 from boston_exp.storage.s3 import is_here
 
 OLDEST = (3, 11)

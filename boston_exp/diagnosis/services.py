@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import requests  # not in a thread: what it silences while it is imported would be silenced for one thread at a time
 
-from boston_exp.config import PROJECT_ROOT
 from boston_exp.diagnosis import ports
 from boston_exp.diagnosis.finding import Finding, Patient, ok, told, warning, wrong
 from boston_exp.errors import Fault, without_secrets
+from boston_exp.settings import PROJECT_ROOT
 from boston_exp.storage import credentials, s3
 from boston_exp.storage.s3 import Access, is_here
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from boston_exp.config import PROJECT_ROOT
 from boston_exp.diagnosis.finding import Finding, Patient, ok, told, warning
+from boston_exp.settings import PROJECT_ROOT
 from boston_exp.tracking import destination as destinations
 from boston_exp.tracking import liveness, sqlite_store
 

@@ -15,7 +15,8 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from boston_exp.config import PROJECT_ROOT, Config
+from boston_exp.config import Config
+from boston_exp.settings import PROJECT_ROOT
 
 # What can change the outcome of a fit besides the code of the estimator itself.
 NUMERIC_LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from boston_exp.config import dotenv
 from boston_exp.errors import hide
+from boston_exp.settings import dotenv
 
 # What tells AWS's tools who asks. Taken together from one place: half of a pair from elsewhere would be a wrong one.
 AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")

@@ -6,8 +6,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from boston_exp.config import Storage, Typed
+from boston_exp.config import Storage
 from boston_exp.errors import DataUnavailable, Fault, without_secrets
+from boston_exp.settings import Typed
 from boston_exp.storage import s3
 
 log = logging.getLogger(__name__)

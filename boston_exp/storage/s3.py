@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from boston_exp.config import Storage, Typed, decide, setting
+from boston_exp.config import Storage
 from boston_exp.errors import Fault, without_secrets
+from boston_exp.settings import Typed, decide, setting
 from boston_exp.storage import credentials
 
 if TYPE_CHECKING:

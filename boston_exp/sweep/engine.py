@@ -20,8 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from boston_exp import checks, garbage, tracking
 from boston_exp import config as configuration
-from boston_exp.config import CONF, Config, Typed
+from boston_exp.config import CONF, Config
 from boston_exp.errors import Fault, InvalidConfig, Refused
+from boston_exp.settings import Typed
 from boston_exp.sweep import points as files
 from boston_exp.sweep.points import State, Task
 from boston_exp.sweep.screen import Screen

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from boston_exp.config import Config, Doctor, Typed, decide
+from boston_exp.config import Config, Doctor
 from boston_exp.errors import Fault, without_secrets
+from boston_exp.settings import Typed, decide
 from boston_exp.storage import s3
 from boston_exp.storage.s3 import Access
 from boston_exp.tracking import sqlite_store

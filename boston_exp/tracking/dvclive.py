@@ -15,7 +15,7 @@ import yaml
 from dvclive import Live
 from hydra.core.hydra_config import HydraConfig
 
-from boston_exp.config import PROJECT_ROOT
+from boston_exp.settings import PROJECT_ROOT
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.none import SweepNotRecorded
 from boston_exp.tracking.protocol import Finished, Outcome, Plan, SweepPlan

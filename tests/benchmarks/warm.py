@@ -10,14 +10,14 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from boston_exp import config, run
+from boston_exp import config, run, settings
 from boston_exp.sweep.points import Alone
 from boston_exp.tracking import destination
 
 
 def overhead(rounds: int, folder: Path, figures: str) -> tuple[float, float]:
     """Median seconds of a run without its fit and its first predict, and of those two, after a first run."""
-    typed = config.Typed(("tracking.uri=sqlite:///warm.db",), folder)
+    typed = settings.Typed(("tracking.uri=sqlite:///warm.db",), folder)
     rest, fits = [], []
     with initialize_config_dir(str(config.CONF)):
         for number in range(rounds + 1):

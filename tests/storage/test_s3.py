@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from boston_exp import config
+from boston_exp import settings
 from boston_exp.storage import credentials, s3
 from boston_exp.storage.s3 import Access
 from tests import services
@@ -109,8 +109,8 @@ def test_the_environment_wins_over_the_file_and_halves_are_not_mixed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".env").write_text("AWS_ACCESS_KEY_ID=file\nAWS_SECRET_ACCESS_KEY=of-the-file\nMLFLOW_PORT=5999\n")
-    monkeypatch.setattr(config, "PROJECT_ROOT", tmp_path)
-    config.dotenv.cache_clear()
+    monkeypatch.setattr(settings, "PROJECT_ROOT", tmp_path)
+    settings.dotenv.cache_clear()
     try:
         assert credentials.aws() == {"AWS_ACCESS_KEY_ID": "file", "AWS_SECRET_ACCESS_KEY": "of-the-file"}
         monkeypatch.setenv("AWS_PROFILE", "mine")
@@ -121,7 +121,7 @@ def test_the_environment_wins_over_the_file_and_halves_are_not_mixed(
         assert credentials.artifacts() == found
     finally:
         monkeypatch.undo()
-        config.dotenv.cache_clear()
+        settings.dotenv.cache_clear()
 
 
 def test_a_profile_of_aws_is_found(way: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
