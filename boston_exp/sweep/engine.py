@@ -311,7 +311,8 @@ class Sweep:
             point, key = chunk[number - first], keys[number - first]
             self._take(Result(point, key, state.status, state.run_id, state.metrics, state.message))
             if self.workers.leave_time and self.config.tracking.log_model in (None, "best"):
-                self.parent.get_ready()
+                with suppress(Exception):  # it will be told when the model is stored
+                    self.parent.get_ready()
 
         if self.workers.forks and not self._warm:
             self._preload()

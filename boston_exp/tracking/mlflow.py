@@ -26,6 +26,7 @@ from boston_exp.tracking.mlflow_store import (
     MAX_TAG,
     close_run,
     connect,
+    copy_of_model,
     create_run,
     find_run,
     finished,
@@ -245,10 +246,26 @@ class MlflowSweepRecording(_Recording):
                 return True  # an earlier part has done it
             best = find_run(self._client, str(run_id))  # None: of another machine's store
             stored = best.outputs.model_outputs if best and best.outputs else []
-            if stored:
-                self._client.log_outputs(self.run_id, [LoggedModelOutput(stored[-1].model_id, step=0)])
-                self._client.set_tag(self.run_id, MODEL_OF, run_id)
-            return bool(stored)
+            if not stored:
+                return False
+            self._copy_model(stored[-1].model_id)
+            self._client.set_tag(self.run_id, MODEL_OF, run_id)
+            return True
+
+    def _copy_model(self, model_id: str) -> None:
+        source = self._client.get_logged_model(model_id)
+        copy = self._client.create_logged_model(
+            self._experiment_id,
+            name=source.name,
+            source_run_id=self.run_id,
+            tags=source.tags,
+            params=source.params,
+            model_type=source.model_type,
+        )
+        self._client.log_outputs(self.run_id, [LoggedModelOutput(copy.model_id, step=0)])
+        with copy_of_model(source, copy) as folder:
+            self._client.log_model_artifacts(copy.model_id, str(folder))
+        self._client.finalize_logged_model(copy.model_id, "READY")
 
     def log_model(self, best: Outcome, run_id: str) -> None:
         from boston_exp.tracking import mlflow_model

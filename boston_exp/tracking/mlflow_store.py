@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +16,18 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, Experiment, LoggedModelStatus, Metric, Param, Run, RunInfo, RunTag
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import (
+    DatasetInput,
+    Experiment,
+    LoggedModel,
+    LoggedModelStatus,
+    Metric,
+    Param,
+    Run,
+    RunInfo,
+    RunTag,
+)
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
@@ -84,6 +97,24 @@ def log_datasets(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) 
         if "UNIQUE constraint" not in str(error) and "duplicate key" not in str(error):
             raise
         client.log_inputs(run_id, datasets=inputs)
+
+
+@contextmanager
+def copy_of_model(source: LoggedModel, copy: LoggedModel) -> Iterator[Path]:
+    """A folder with a model's stored bytes as they are; only MLmodel, which names model, run and place, is the copy's."""
+    with tempfile.TemporaryDirectory(prefix="boston_exp-") as name:
+        folder = Path(name) / "model"
+        shutil.copytree(download_artifacts(artifact_uri=source.artifact_location), folder)
+        described = folder / "MLmodel"
+        text = described.read_text(encoding="utf-8")
+        for old, new in (
+            (source.artifact_location, copy.artifact_location),
+            (source.model_id, copy.model_id),
+            (str(source.source_run_id), str(copy.source_run_id)),
+        ):
+            text = text.replace(old, new)
+        described.write_text(text, encoding="utf-8")
+        yield folder
 
 
 @contextmanager

@@ -110,7 +110,7 @@ class SweepRecording(Protocol):
         """Import what `log_model` needs, while the points keep others busy."""
 
     def adopt_model(self, run_id: str | None) -> bool:
-        """Show the model that the best point's run has stored as this parent's. False: `log_model` has to store one."""
+        """Copy the model that the best point's run has stored, if it has one. False: `log_model` has to store one."""
 
     def log_model(self, best: Outcome, run_id: str) -> None:
         """Store the model of the best point, which is that run's, on the parent."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,7 +18,6 @@ from threading import Lock
 import requests
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import LoggedModelOutput, Run, RunTag
 from mlflow.exceptions import MlflowException
 
@@ -30,6 +27,7 @@ from boston_exp.tracking import liveness, server
 from boston_exp.tracking.destination import PENDING, PUBLISHED, SERVER, STATE, Destination, without_user
 from boston_exp.tracking.mlflow_store import (
     connect,
+    copy_of_model,
     experiment_on,
     find_run,
     finished_on,
@@ -278,11 +276,8 @@ class Publisher:
                 lambda file, folder: self._server.log_artifact(copy_id, file, folder),
             )
         outputs = run.outputs.model_outputs if run.outputs else []
-        models = {output.model_id: self._publish_model(output.model_id, copy) for output in outputs}
-        own = [
-            there for here, there in models.items() if self._local.get_logged_model(here).source_run_id == info.run_id
-        ]
-        origin = {"model_id": own[-1] if own else None}
+        model_ids = [self._publish_model(output.model_id, copy) for output in outputs]
+        origin = {"model_id": model_ids[-1] if model_ids else None}
         if inputs:
             origin |= {"dataset_name": inputs[0].dataset.name, "dataset_digest": inputs[0].dataset.digest}
         log_metrics(self._server, copy_id, run.data.metrics, at=info.end_time, **origin)
@@ -291,9 +286,7 @@ class Publisher:
         self._server.set_terminated(copy_id, info.status, info.end_time)
 
     def _publish_model(self, model_id: str, copy: Run) -> str:
-        """The stored bytes as they are; only MLmodel, which names the run and the model, is written anew."""
         source = self._local.get_logged_model(model_id)
-        recorded_by = self._id_on_server(str(source.source_run_id))  # a sweep's parent shows a model of its best point
         there = self._server.search_logged_models(
             [copy.info.experiment_id], f"tags.`{SOURCE_MODEL}` = '{model_id}'", max_results=1
         )
@@ -303,7 +296,7 @@ class Publisher:
             model = self._server.create_logged_model(
                 copy.info.experiment_id,
                 name=source.name,
-                source_run_id=recorded_by,
+                source_run_id=copy.info.run_id,
                 tags={**source.tags, SOURCE_MODEL: model_id},
                 params=source.params,
                 model_type=source.model_type,
@@ -313,18 +306,7 @@ class Publisher:
             self._server.log_outputs(copy.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
         if str(model.status) == str(source.status):
             return str(model.model_id)
-        with tempfile.TemporaryDirectory(prefix="boston_exp-") as name:
-            folder = Path(name) / "model"
-            shutil.copytree(download_artifacts(artifact_uri=source.artifact_location), folder)
-            described = folder / "MLmodel"
-            text = described.read_text(encoding="utf-8")
-            for old, new in (
-                (source.artifact_location, model.artifact_location),
-                (model_id, model.model_id),
-                (str(source.source_run_id), recorded_by),
-            ):
-                text = text.replace(old, new)
-            described.write_text(text, encoding="utf-8")
+        with copy_of_model(source, model) as folder:
             self._upload(folder, lambda file, inside: self._server.log_model_artifact(model.model_id, file, inside))
         self._server.finalize_logged_model(model.model_id, source.status)
         return str(model.model_id)

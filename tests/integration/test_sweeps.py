@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import optuna
 import pandas as pd
 import pytest
@@ -146,11 +147,16 @@ def test_only_the_best_model_is_stored_and_it_is_the_best_points(command: Comman
 def test_log_model_all_and_none(command: Command, store: Path) -> None:
     assert command("-m", *GRID, "tracking.log_model=all").code == 0
     history = History(store)
-    stored = {run.info.run_id: run.outputs.model_outputs[0].model_id for run in history.children}
-    assert len(stored) == 4
-    assert [model.model_id for model in history.parent.outputs.model_outputs] == [
-        stored[history.parent.data.tags["best.run_id"]]
-    ]
+    assert all(len(run.outputs.model_outputs) == 1 for run in history.children)
+    mlflow.set_tracking_uri(f"sqlite:///{store}")
+    ids = (history.parent.info.run_id, history.parent.data.tags["best.run_id"])
+    parents, best = (mlflow.pyfunc.load_model(f"runs:/{run_id}/model") for run_id in ids)
+    assert (parents.metadata.run_id, best.metadata.run_id) == ids
+    assert parents.metadata.model_uuid == history.parent.outputs.model_outputs[0].model_id
+    rows = pd.DataFrame(
+        np.random.default_rng(0).normal(size=(5, 13)), columns=best.metadata.signature.inputs.input_names()
+    )
+    assert (parents.predict(rows) == best.predict(rows)).all()
     assert command("-m", *GRID, "tracking.log_model=all").code == 0
     assert len(History(store).parent.outputs.model_outputs) == 1
     assert command("-m", *GRID, "seed=7", "tracking.log_model=none").code == 0
