@@ -44,8 +44,9 @@ class Point:
 
     @staticmethod
     def of(overrides: Sequence[str], space: dict[str, Any], trial_id: int | None = None) -> Point:
-        pairs = (override.partition("=")[::2] for override in overrides)
-        return Point(tuple(overrides), tuple((key, value) for key, value in pairs if key in space), trial_id)
+        names = {name_of(key) for key in space}
+        pairs = ((name_of(key), value) for key, _, value in (override.partition("=") for override in overrides))
+        return Point(tuple(overrides), tuple((name, value) for name, value in pairs if name in names), trial_id)
 
     @property
     def name(self) -> str:
@@ -66,6 +67,11 @@ class Result:
 
 class _Stopped(BaseException):
     """max_failures is reached: leaves the launcher, whatever it is doing."""
+
+
+def name_of(key: str) -> str:
+    """Of the parameter that an override sets: `+model.ccp_alpha` adds model.ccp_alpha."""
+    return key.lstrip("+")
 
 
 def values(space: dict[str, Override]) -> list[list[str]]:
@@ -105,7 +111,7 @@ class Sweep:
         self._loader.one_at_a_time = self.workers.in_process or self.workers.forks
         self._dir = Path(str(self._master.hydra.sweep.dir))
         self.kind = kind
-        self.space = space
+        self.space = {name_of(key): override for key, override in space.items()}
         self.total = total
         self.typed = Typed(tuple(first.overrides), Path(self._master.hydra.runtime.cwd))
         self.config = self._checked(first, last)
@@ -188,7 +194,7 @@ class Sweep:
             for metric, direction in zip(self.config.objective.metrics, self.config.objective.directions, strict=True)
         )
         params = {key: str(override.input_line).partition("=")[2] for key, override in self.space.items()}
-        fixed = [each for each in self.typed.overrides if each.partition("=")[0] not in self.space]
+        fixed = [each for each in self.typed.overrides if name_of(each.partition("=")[0]) not in self.space]
         plan = SweepPlan(
             self.key,
             name=f"{self.kind} over {', '.join(key.removeprefix('model.') for key in self.space) or 'nothing'}",
@@ -310,7 +316,7 @@ class Sweep:
         def heard(number: int, state: State) -> None:
             point, key = chunk[number - first], keys[number - first]
             self._take(Result(point, key, state.status, state.run_id, state.metrics, state.message))
-            if self.workers.leave_time and self.config.tracking.log_model in (None, "best"):
+            if self.workers.may_import and self.config.tracking.log_model in (None, "best"):
                 with suppress(Exception):  # it will be told when the model is stored
                     self.parent.get_ready()
 

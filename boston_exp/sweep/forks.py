@@ -12,23 +12,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.utils import run_job
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra_plugins.hydra_joblib_launcher._core import process_joblib_cfg
 from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend import context as loky
 from omegaconf import open_dict
+from omegaconf.errors import OmegaConfBaseException
 
-_launcher: Any = None  # of this process's only sweep; a worker has its parent's
+_launcher: Any = None  # a worker has its parent's
 
 
 def launch(launcher: Launcher, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> None:
-    """What `JoblibLauncher.launch` does, with the same settings; what a job returns stays with its worker.
+    """Run the jobs as `JoblibLauncher.launch` does, with the same settings; what one returns stays with its worker.
 
     Loky's workers outlive a job, and start at once when they are forked; it warns of that, as threads do not survive a
     fork. None runs here that a worker needs: what starts threads is first used in the workers, and a fork waits for the
     thread that publishes (tracking/publishing.py).
     """
     global _launcher
+    if _launcher not in (None, launcher):
+        get_reusable_executor().shutdown(wait=True)  # the workers of an earlier sweep have its launcher
     _launcher = launcher
     warnings.filterwarnings("ignore", ".*fork.* start method should not be used with .*loky", UserWarning)
     loky.set_start_method("fork", force=True)
@@ -42,7 +47,10 @@ def launch(launcher: Launcher, job_overrides: Sequence[Sequence[str]], initial_j
 
 def _job(number: int, overrides: list[str]) -> None:
     context = _launcher.hydra_context
-    config = context.config_loader.load_sweep_config(_launcher.config, overrides)
+    try:
+        config = context.config_loader.load_sweep_config(_launcher.config, overrides)
+    except (HydraException, OmegaConfBaseException):
+        return  # the main process sees why it does not compose; raised here, it would end the other workers
     with open_dict(config):
         config.hydra.job.id = f"{config.hydra.job.name}_{number}"
         config.hydra.job.num = number

@@ -89,13 +89,16 @@ def _store_model(sweep: Sweep, best: Result) -> None:
 
     That costs one fit; keeping the model of every point would cost 0.15 s and a megabyte each.
     """
+    from boston_exp import garbage
     from boston_exp import record as records
     from boston_exp.experiment import data, evaluation, models
 
     cfg, config, typed = sweep.parsed(best.point)
     dataset, estimator = data.load(config), models.build(config)
     rows = data.split(dataset, config.data.test_size, config.seed)
+    config = replace(config, figures=replace(config.figures, draw=False))
     once = replace(config.evaluation, n_splits=0, n_resamples=0)
+    garbage.collect()
     evaluated = evaluation.evaluate(estimator, rows, once, config.seed, dataset.unit)
     with records.outcome(cfg, typed, config, dataset, rows, evaluated, best.point.name, True) as fitted:
         sweep.parent.log_model(fitted, str(best.run_id))

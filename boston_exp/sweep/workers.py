@@ -68,8 +68,8 @@ class Workers:
         return self.forks and self.ends_together
 
     @property
-    def leave_time(self) -> bool:
-        """Whether this process is idle while they work, and may import: a fork in that moment might wait for ever."""
+    def may_import(self) -> bool:
+        """Whether this process, idle while they work, may import: a fork at that moment might wait for ever."""
         return not self.in_process and (self.are_kept or not self.forks)
 
     @property

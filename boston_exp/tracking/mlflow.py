@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, RunInfo, RunTag
+from mlflow.entities import DatasetInput, InputTag, LoggedModel, LoggedModelOutput, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from sqlalchemy.exc import SQLAlchemyError
@@ -35,6 +35,7 @@ from boston_exp.tracking.mlflow_store import (
     log_metrics,
     log_params,
     open_run,
+    stored_model,
     told_as,
 )
 from boston_exp.tracking.protocol import Finished, Outcome, Plan, SweepPlan
@@ -199,7 +200,8 @@ class MlflowSweepRecording(_Recording):
             token = None
             while token != "":
                 page = self._client.search_runs([self._experiment_id], children, max_results=1000, page_token=token)
-                done |= {run.data.tags.get("sweep.point", ""): finished(run) for run in page}
+                for run in page:  # the newest first
+                    done.setdefault(run.data.tags.get("sweep.point", ""), finished(run))
                 token = page.token or ""
             return self._reused_before() | done
 
@@ -245,15 +247,14 @@ class MlflowSweepRecording(_Recording):
             if self._client.get_run(self.run_id).data.tags.get(MODEL_OF) == run_id:
                 return True  # an earlier part has done it
             best = find_run(self._client, str(run_id))  # None: of another machine's store
-            stored = best.outputs.model_outputs if best and best.outputs else []
-            if not stored:
+            stored = stored_model(self._client, best) if best else None
+            if stored is None:
                 return False
-            self._copy_model(stored[-1].model_id)
+            self._copy_model(stored)
             self._client.set_tag(self.run_id, MODEL_OF, run_id)
             return True
 
-    def _copy_model(self, model_id: str) -> None:
-        source = self._client.get_logged_model(model_id)
+    def _copy_model(self, source: LoggedModel) -> None:
         copy = self._client.create_logged_model(
             self._experiment_id,
             name=source.name,

@@ -25,7 +25,7 @@ from boston_exp.tracking.protocol import Outcome
 
 # Two steps of the libraries are of no use here, and cannot be switched off (docs/decisions/0002-skops.md):
 # skops indents its schema, which json does in Python alone: a third of what a forest's dump takes, and of its file;
-skops.io._persist.json = SimpleNamespace(dumps=lambda state, indent: json.dumps(state))
+skops.io._persist.json = SimpleNamespace(dumps=lambda state, **how: json.dumps(state))
 # MLflow looks whether this environment meets the requirements that were read from it: 0.2 s, then 0.007 s a model.
 mlflow.utils.environment.warn_dependency_requirement_mismatches = lambda requirements: None
 

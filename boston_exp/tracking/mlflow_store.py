@@ -73,7 +73,7 @@ def finished_on(client: MlflowClient, experiment_id: str, fingerprint: str, with
         f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'",
         max_results=20 if with_model else 1,
     )
-    return next((finished(run) for run in found if not with_model or (run.outputs and run.outputs.model_outputs)), None)
+    return next((finished(run) for run in found if not with_model or stored_model(client, run)), None)
 
 
 def find_run(client: MlflowClient, run_id: str) -> Run | None:
@@ -84,6 +84,23 @@ def find_run(client: MlflowClient, run_id: str) -> Run | None:
         if error.get_http_status_code() != 404:
             raise
         return None
+
+
+def find_model(client: MlflowClient, model_id: str) -> LoggedModel | None:
+    """The model, or None where it was deleted."""
+    try:
+        return client.get_logged_model(model_id)
+    except MlflowException as error:
+        if error.get_http_status_code() != 404:
+            raise
+        return None
+
+
+def stored_model(client: MlflowClient, run: Run) -> LoggedModel | None:
+    """A model of the run that is whole, and was not deleted."""
+    outputs = run.outputs.model_outputs if run.outputs else []
+    found = [find_model(client, output.model_id) for output in outputs]
+    return next((model for model in found if model and model.status == LoggedModelStatus.READY), None)
 
 
 def finished(run: Run) -> Finished:
@@ -101,7 +118,7 @@ def log_datasets(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) 
 
 @contextmanager
 def copy_of_model(source: LoggedModel, copy: LoggedModel) -> Iterator[Path]:
-    """A folder with a model's stored bytes as they are; only MLmodel, which names model, run and place, is the copy's."""
+    """A folder with a model's stored bytes as they are; only MLmodel, which names run and place, is the copy's."""
     with tempfile.TemporaryDirectory(prefix="boston_exp-") as name:
         folder = Path(name) / "model"
         shutil.copytree(download_artifacts(artifact_uri=source.artifact_location), folder)
@@ -221,7 +238,8 @@ def close_run(
     client.log_batch(run_id, tags=[RunTag(name, value[:MAX_TAG]) for name, value in said.items()])
     outputs = client.get_run(run_id).outputs
     for output in outputs.model_outputs if outputs else []:
-        if client.get_logged_model(output.model_id).status == LoggedModelStatus.PENDING:
+        model = find_model(client, output.model_id)
+        if model and model.status == LoggedModelStatus.PENDING:
             client.finalize_logged_model(output.model_id, "FAILED")
     client.set_terminated(run_id, status, end_time)
 

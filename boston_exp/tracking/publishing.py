@@ -225,18 +225,19 @@ class Publisher:
         """The run's copy, made if there is none: found by the source's id, which it got when it was made."""
         local_id = run.info.run_id
         experiment_id = self._experiment_id(run)
+        if local_id not in self._copies:
+            # may publish its parent, and that its best child, which may be this run
+            tags = {**self._tags(run, "mlflow.parentRunId"), SOURCE: local_id}
         if local_id in self._copies:
             return self._server.get_run(self._copies[local_id])
         found = self._server.search_runs([experiment_id], f"tags.`{SOURCE}` = '{local_id}'", max_results=1)
-        copy = found[0] if found else self._create(run, experiment_id)
+        if found:
+            (copy,) = found
+        else:
+            named, begun = run.info.run_name, run.info.start_time
+            copy = self._server.create_run(experiment_id, start_time=begun, tags=tags, run_name=named)
         self._copies[local_id] = copy.info.run_id
         return copy
-
-    def _create(self, run: Run, experiment_id: str) -> Run:
-        tags = {**self._tags(run, "mlflow.parentRunId"), SOURCE: run.info.run_id}
-        return self._server.create_run(
-            experiment_id, start_time=run.info.start_time, tags=tags, run_name=run.info.run_name
-        )
 
     def _tags(self, run: Run, *pointers: str) -> dict[str, str]:
         """Its tags, ids of runs as they are there; of those only the pointers that are asked for.

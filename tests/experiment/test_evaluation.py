@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from joblib import effective_n_jobs
 from sklearn import metrics as judge
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
@@ -56,15 +57,22 @@ def test_exactly_the_promised_metrics_are_produced(evaluation: Evaluation) -> No
 
 
 def test_a_forest_is_the_same_in_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = []
-    for cores in ("1", "4"):
-        monkeypatch.setenv("LOKY_MAX_CPU_COUNT", cores)  # what joblib takes for the number of cores
-        forest = RandomForestRegressor(30, random_state=0)
+    found, in_predict = [], []
+
+    class Watched(RandomForestRegressor):
+        def predict(self, X: pd.DataFrame) -> np.ndarray:
+            in_predict.append(effective_n_jobs(self.n_jobs))
+            return super().predict(X)
+
+    for cores in (1, 4):
+        monkeypatch.setattr("boston_exp.experiment.evaluation.cpu_count", lambda cores=cores: cores)
+        forest = Watched(30, random_state=0)
         found.append(evaluate(forest, rows(40), Evaluation(n_splits=3), seed=0, unit=""))
     one, four = found
     assert (one.predictions == four.predictions).all(axis=None)
     assert (one.train_predicted == four.train_predicted).all()
     assert one.metrics["cv_rmse"] == four.metrics["cv_rmse"]
+    assert set(in_predict) == {1}
 
 
 @pytest.mark.slow

@@ -228,6 +228,18 @@ def test_a_sweep_of_an_outage_is_published_by_the_next_command(
         assert "1 done, 2 reused" in again.out, again.out + again.err
 
 
+def test_points_recorded_before_there_was_a_server_are_published_once(
+    command: Command, store: Path, server: Service, name: str
+) -> None:
+    """A reused point brings its own parent along, and that its best child, which may be that very point."""
+    here = (f"tracking.uri=sqlite:///{store}", f"tracking.experiment_name={name}")
+    assert command(*GRID, *here).code == 0
+    result = command(*GRID, *to(server.url, name, store), "model.alpha=1,10,1000")
+    assert "1 done, 2 reused" in result.out, result.err
+    sources = Counter(run.data.tags["sync.source"] for run in runs(server.url, name))
+    assert set(sources.values()) == {1}
+
+
 def test_on_outage_fail_ends_before_the_training(command: Command, store: Path, name: str) -> None:
     url = f"http://127.0.0.1:{services.free_port()}"
     result = command(*QUICK, *to(url, name, store), "tracking.on_outage=fail")

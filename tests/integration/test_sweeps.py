@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -162,6 +163,37 @@ def test_log_model_all_and_none(command: Command, store: Path) -> None:
     assert command("-m", *GRID, "seed=7", "tracking.log_model=none").code == 0
     newest = max(History(store).parents, key=lambda run: run.info.start_time)
     assert not newest.outputs.model_outputs
+
+
+def test_all_of_the_models_twice_and_what_was_deleted_is_made_again(
+    command: Command, store: Path, tmp_path: Path
+) -> None:
+    every = ("-m", "model.n_estimators=5,10", "figures=none", "tracking.log_model=all")
+    for how in ((), ("skip_finished=false",), ()):
+        result = command(*every, *how)
+        assert result.code == 0, result.err
+    history = History(store)
+    for run in [history.parent, *history.children]:
+        for output in run.outputs.model_outputs:
+            history.client.delete_logged_model(output.model_id)
+    history.client.set_tag(history.parent.info.run_id, "boston_exp.process", f"{socket.gethostname()} 99999999 0")
+    history.client.update_run(history.parent.info.run_id, status="RUNNING")  # as after a kill -9
+    code, out, err = ran(tmp_path, store, "model.n_estimators=5,10,15", "figures=none")
+    assert code == 0, err
+    assert "1 done, 2 reused" in out
+    newest = max(History(store).parents, key=lambda run: run.info.start_time)
+    assert newest.info.run_id != history.parent.info.run_id
+    (model,) = newest.outputs.model_outputs
+    assert history.client.get_logged_model(model.model_id).status == LoggedModelStatus.READY
+    assert history.client.get_run(history.parent.info.run_id).info.status == "KILLED"
+
+
+def test_a_parameter_that_is_added_can_be_swept(command: Command, store: Path) -> None:
+    result = command("-m", "model.n_estimators=5", "+model.ccp_alpha=0.0,0.1", "figures=none")
+    assert result.code == 0, result.err
+    assert History(store).parent.data.params["model.ccp_alpha"] == "0.0,0.1"
+    assert {run.data.params["model.ccp_alpha"] for run in History(store).children} == {"0.0", "0.1"}
+    assert "1 reused, 1 failed" in command("-m", "+model.ccp_alpha=0.1,-1", "model.n_estimators=5", "figures=none").out
 
 
 def test_the_same_sweep_again_is_reused_without_a_fit(command: Command, store: Path) -> None:
@@ -480,6 +512,35 @@ def test_the_best_model_costs_one_fit_and_garbage_is_looked_for_while_fitting(tm
     code, _, err = ran(tmp_path, store, *own, "model.alpha=1,2", "evaluation=cv", "evaluation.n_splits=3")
     assert code == 0, err
     assert Counter((tmp_path / "fits").read_text().splitlines()) == {"fit, garbage True": 2 * (3 + 1) + 1}
+
+
+@pytest.mark.slow
+def test_a_point_that_does_not_compose_costs_no_worker(tmp_path: Path, store: Path) -> None:
+    joblib = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    code, out, err = ran(tmp_path, store, "model.n_estimators=5,6,7", "seed=1,x,2", "figures=none", *joblib)
+    assert code == 1
+    assert "6 done, 3 failed" in out, err
+    assert err.count("seed=x: ") == 3
+
+
+@pytest.mark.slow
+def test_two_sweeps_of_one_process_have_workers_of_their_own(tmp_path: Path, store: Path) -> None:
+    script = (
+        "import sys\n"
+        "from boston_exp.run import run\n"
+        "for seed in (11, 12):\n"
+        "    sys.argv = ['run', '-m', 'model.n_estimators=5,6', f'seed={seed}', 'figures=none',\n"
+        "        'hydra/launcher=joblib', 'hydra.launcher.n_jobs=2',\n"
+        f"        'tracking.uri=sqlite:///{store}', f'hydra.sweep.dir={tmp_path}/{{seed}}']\n"
+        "    run()\n"
+    )
+    shown = python("-c", script, cwd=tmp_path)
+    assert shown.out.count("grid of 2 points: 2 done") == 2, shown.err
+    history = History(store)
+    for parent in history.parents:
+        mine = [run for run in history.children if run.data.tags["mlflow.parentRunId"] == parent.info.run_id]
+        assert {run.data.params["seed"] for run in mine} == {parent.data.params["sweep.fixed"].split("seed=")[1][:2]}
+        assert len(mine) == 2
 
 
 @pytest.mark.slow
