@@ -234,8 +234,8 @@ def test_points_recorded_before_there_was_a_server_are_published_once(
     """A reused point brings its own parent along, and that its best child, which may be that very point."""
     here = (f"tracking.uri=sqlite:///{store}", f"tracking.experiment_name={name}")
     assert command(*GRID, *here).code == 0
-    result = command(*GRID, *to(server.url, name, store), "model.alpha=1,10,1000")
-    assert "1 done, 2 reused" in result.out, result.err
+    result = command(*GRID, *to(server.url, name, store), "model.alpha=0.1,1,10,100,1000000")
+    assert "1 done, 4 reused" in result.out, result.err
     sources = Counter(run.data.tags["sync.source"] for run in runs(server.url, name))
     assert set(sources.values()) == {1}
 
