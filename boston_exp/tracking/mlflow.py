@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import DatasetInput, InputTag, LoggedModel, LoggedModelOutput, RunInfo, RunTag
+from mlflow.entities import DatasetInput, InputTag, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,7 +26,7 @@ from boston_exp.tracking.mlflow_store import (
     MAX_TAG,
     close_run,
     connect,
-    copy_of_model,
+    copy_model,
     create_run,
     find_run,
     finished,
@@ -34,6 +34,7 @@ from boston_exp.tracking.mlflow_store import (
     log_datasets,
     log_metrics,
     log_params,
+    new_model,
     open_run,
     stored_model,
     told_as,
@@ -250,23 +251,11 @@ class MlflowSweepRecording(_Recording):
             stored = stored_model(self._client, best) if best else None
             if stored is None:
                 return False
-            self._copy_model(stored)
+            kept = {"name": stored.name, "tags": stored.tags, "params": stored.params, "model_type": stored.model_type}
+            with new_model(self._client, self._experiment_id, self.run_id, **kept) as (model, folder):
+                copy_model(stored, model, folder)
             self._client.set_tag(self.run_id, MODEL_OF, run_id)
             return True
-
-    def _copy_model(self, source: LoggedModel) -> None:
-        copy = self._client.create_logged_model(
-            self._experiment_id,
-            name=source.name,
-            source_run_id=self.run_id,
-            tags=source.tags,
-            params=source.params,
-            model_type=source.model_type,
-        )
-        self._client.log_outputs(self.run_id, [LoggedModelOutput(copy.model_id, step=0)])
-        with copy_of_model(source, copy) as folder:
-            self._client.log_model_artifacts(copy.model_id, str(folder))
-        self._client.finalize_logged_model(copy.model_id, "READY")
 
     def log_model(self, best: Outcome, run_id: str) -> None:
         from boston_exp.tracking import mlflow_model

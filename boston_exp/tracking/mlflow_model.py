@@ -14,13 +14,12 @@ import mlflow.sklearn
 import mlflow.utils.environment
 import skops.io
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, infer_signature
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from sklearn.dummy import DummyRegressor
 
 from boston_exp.errors import Fault, RecordingFailed
+from boston_exp.tracking.mlflow_store import new_model
 from boston_exp.tracking.protocol import Outcome
 
 # Two steps of the libraries are of no use here, and cannot be switched off (docs/decisions/0002-skops.md):
@@ -32,26 +31,15 @@ mlflow.utils.environment.warn_dependency_requirement_mismatches = lambda require
 
 def save(client: MlflowClient, experiment_id: str, run_id: str, params: dict[str, str], outcome: Outcome) -> str:
     """What `mlflow.sklearn.log_model` does, without its 4-8 s of guessing requirements; gives the model's id."""
-    model = client.create_logged_model(
-        experiment_id,
-        name="model",
-        source_run_id=run_id,
-        params=params,
-        model_type=type(outcome.estimator).__name__,
-    )
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model"
+    kind = type(outcome.estimator).__name__
+    with new_model(client, experiment_id, run_id, name="model", params=params, model_type=kind) as (model, folder):
         described = Model(
             artifact_path=model.artifact_location,
             run_id=run_id,
             model_uuid=model.model_id,
             model_id=model.model_id,
         )
-        _write(outcome, path, described)
-        place = get_artifact_repository(model.artifact_location, tracking_uri=client.tracking_uri)
-        place.log_artifacts(str(path))
-    client.finalize_logged_model(model.model_id, "READY")
+        _write(outcome, folder, described)
     return str(model.model_id)
 
 

@@ -8,11 +8,11 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 from mlflow import MlflowClient
@@ -21,6 +21,7 @@ from mlflow.entities import (
     DatasetInput,
     Experiment,
     LoggedModel,
+    LoggedModelOutput,
     LoggedModelStatus,
     Metric,
     Param,
@@ -29,6 +30,7 @@ from mlflow.entities import (
     RunTag,
 )
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -38,6 +40,7 @@ from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.protocol import Finished
 
 log = logging.getLogger(__name__)
+Kind = TypeVar("Kind")
 MAX_PARAM = 6000  # characters; MLflow refuses more
 MAX_TAG = 8000
 for noisy in ("mlflow", "alembic", "urllib3"):  # migrations and hints that a user of this runner can do nothing about
@@ -78,18 +81,17 @@ def finished_on(client: MlflowClient, experiment_id: str, fingerprint: str, with
 
 def find_run(client: MlflowClient, run_id: str) -> Run | None:
     """The run, or None where the store has no such run."""
-    try:
-        return client.get_run(run_id)
-    except MlflowException as error:
-        if error.get_http_status_code() != 404:
-            raise
-        return None
+    return _found(client.get_run, run_id)
 
 
 def find_model(client: MlflowClient, model_id: str) -> LoggedModel | None:
     """The model, or None where it was deleted."""
+    return _found(client.get_logged_model, model_id)
+
+
+def _found(get: Callable[[str], Kind], wanted: str) -> Kind | None:
     try:
-        return client.get_logged_model(model_id)
+        return get(wanted)
     except MlflowException as error:
         if error.get_http_status_code() != 404:
             raise
@@ -117,21 +119,33 @@ def log_datasets(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) 
 
 
 @contextmanager
-def copy_of_model(source: LoggedModel, copy: LoggedModel) -> Iterator[Path]:
-    """A folder with a model's stored bytes as they are; only MLmodel, which names run and place, is the copy's."""
+def new_model(
+    client: MlflowClient, experiment_id: str, run_id: str, **described: Any
+) -> Iterator[tuple[LoggedModel, Path]]:
+    """A model of the run, READY once what is then in its folder is stored; PENDING if that fails."""
+    model = client.create_logged_model(experiment_id, source_run_id=run_id, **described)
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     with tempfile.TemporaryDirectory(prefix="boston_exp-") as name:
         folder = Path(name) / "model"
-        shutil.copytree(download_artifacts(artifact_uri=source.artifact_location), folder)
-        described = folder / "MLmodel"
-        text = described.read_text(encoding="utf-8")
-        for old, new in (
-            (source.artifact_location, copy.artifact_location),
-            (source.model_id, copy.model_id),
-            (str(source.source_run_id), str(copy.source_run_id)),
-        ):
-            text = text.replace(old, new)
-        described.write_text(text, encoding="utf-8")
-        yield folder
+        yield model, folder
+        # not by the client, which would ask the store where the model belongs
+        place = get_artifact_repository(model.artifact_location, tracking_uri=client.tracking_uri)
+        place.log_artifacts(str(folder))
+    client.finalize_logged_model(model.model_id, "READY")
+
+
+def copy_model(source: LoggedModel, copy: LoggedModel, folder: Path) -> None:
+    """A model's stored bytes as they are; only MLmodel, which names model, run and place, is written anew."""
+    shutil.copytree(download_artifacts(artifact_uri=source.artifact_location), folder)
+    described = folder / "MLmodel"
+    text = described.read_text(encoding="utf-8")
+    for old, new in (
+        (source.artifact_location, copy.artifact_location),
+        (source.model_id, copy.model_id),
+        (str(source.source_run_id), str(copy.source_run_id)),
+    ):
+        text = text.replace(old, new)
+    described.write_text(text, encoding="utf-8")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from boston_exp.tracking import liveness, server
 from boston_exp.tracking.destination import PENDING, PUBLISHED, SERVER, STATE, Destination, without_user
 from boston_exp.tracking.mlflow_store import (
     connect,
-    copy_of_model,
+    copy_model,
     experiment_on,
     find_run,
     finished_on,
@@ -307,7 +308,9 @@ class Publisher:
             self._server.log_outputs(copy.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
         if str(model.status) == str(source.status):
             return str(model.model_id)
-        with copy_of_model(source, model) as folder:
+        with tempfile.TemporaryDirectory(prefix="boston_exp-") as name:
+            folder = Path(name) / "model"
+            copy_model(source, model, folder)
             self._upload(folder, lambda file, inside: self._server.log_model_artifact(model.model_id, file, inside))
         self._server.finalize_logged_model(model.model_id, source.status)
         return str(model.model_id)
