@@ -22,6 +22,9 @@ from boston_exp.settings import PROJECT_ROOT
 NUMERIC_LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 
 
+# The modules of this folder whose code decides a result. What draws, prints or describes one is not among them.
+DECIDING = ("data", "evaluation", "models")
+
 CODE = ("boston_exp", "conf")  # where a new file that nobody has added to git can change a result
 PLAIN = ("--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/")  # whatever the user's own settings are
 
@@ -87,7 +90,7 @@ def fingerprint(config: Config, data_md5: str) -> str:
     """A digest of all that decides the result.
 
     In it: model, preprocess, evaluation, seed, how the table is read and split, the data's md5, versions of Python
-    and the numeric libraries, code of the trusted packages, the project's own (this folder). Not in it: paths, names
+    and the numeric libraries, code of the trusted packages, code of the DECIDING modules. Not in it: paths, names
     and labels, who records, where bytes live, figures, what is selected by.
     """
     data, evaluation = asdict(config.data), asdict(config.evaluation)
@@ -105,10 +108,16 @@ def fingerprint(config: Config, data_md5: str) -> str:
         "python": platform.python_version_tuple()[:2],
         "libraries": {name: _version(name) for name in NUMERIC_LIBRARIES},
         "trusted": {name: _package_state(name) for name in config.trusted_packages if name != "sklearn"},
-        "code": _source_digest(Path(__file__).parent),
+        "code": code_digest(Path(__file__).parent),
     }
     text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@cache
+def code_digest(folder: Path) -> str:
+    """One digest over the source of the DECIDING modules in `folder`."""
+    return hashlib.sha256("".join(_source_digest(folder / f"{name}.py") for name in DECIDING).encode()).hexdigest()
 
 
 @cache

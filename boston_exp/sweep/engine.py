@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from boston_exp import checks, garbage, tracking
 from boston_exp import config as configuration
-from boston_exp.config import CONF, Config
+from boston_exp.config import Config
 from boston_exp.errors import Fault, InvalidConfig, Refused
 from boston_exp.settings import Typed
 from boston_exp.sweep import points as files
@@ -170,17 +170,19 @@ class Sweep:
                 )
 
     def _key(self) -> str:
-        """The same for the same sweep of the same data by the same code, in whatever part of it."""
+        """Identifies the sweep, so that the same command continues it: what decides its results, its ranges, its aim.
+
+        Taken from the composed configuration: a file of conf/ that this sweep does not use changes nothing.
+        """
         from boston_exp.experiment import data, provenance
         from boston_exp.storage import dvc_remote
 
         if self.config.data.path is not None:
             dvc_remote.fetch_if_missing(Path(self.config.data.path), self.config.storage, self.typed)
         dataset = data.load(self.config)
-        confs = b"".join(file.read_bytes() for file in sorted(CONF.rglob("*.yaml")))
         base = provenance.fingerprint(self.config, dataset.md5)
         space = sorted(str(override.input_line) for override in self.space.values())
-        return _digest(self.kind, base, hashlib.sha256(confs).hexdigest(), *space)
+        return _digest(self.kind, base, *self.config.objective.metrics, *space)
 
     def point_key(self, point: Point) -> str:
         return _digest(self.key, *(f"{name}={value}" for name, value in sorted(point.swept)))

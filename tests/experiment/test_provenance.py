@@ -147,7 +147,7 @@ def test_versions_and_the_projects_own_code_are_in_it(monkeypatch: pytest.Monkey
     before = provenance.fingerprint(BASE, MD5)
     monkeypatch.setattr(provenance, "_version", lambda name: "0.0")
     other_libraries = provenance.fingerprint(BASE, MD5)
-    monkeypatch.setattr(provenance, "_source_digest", lambda place: "edited")
+    monkeypatch.setattr(provenance, "code_digest", lambda place: "edited")
     assert len({before, other_libraries, provenance.fingerprint(BASE, MD5)}) == 3
 
 
