@@ -1,21 +1,27 @@
-"""The failures a user can meet, and how a command tells them."""
+"""The failures a user can meet: what is wrong, where, and the next command to type."""
 
 from __future__ import annotations
 
 import difflib
-import os
-import re
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import TracebackType
+from enum import Enum, auto
 from typing import TypeVar, cast
+
+from boston_exp.redaction import redact
 
 Argument = TypeVar("Argument")
 Made = TypeVar("Made")
+
+
+class Kind(Enum):
+    """What a fault is about, for code that decides by it; its text is for people alone."""
+
+    OTHER = auto()
+    VALUE = auto()  # a setting that is out of range or unknown
+    BUCKET_MISSING = auto()  # or not visible to this key
+    OTHER_PROGRAM = auto()  # something else listens on that port
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,7 @@ class Fault:
 
     says: str
     mend: str
+    kind: Kind = Kind.OTHER
 
 
 class ExpectedFailure(Exception):
@@ -35,9 +42,9 @@ class ExpectedFailure(Exception):
     │   ├── InvalidData      known once the table was read
     │   └── DataUnavailable  the file is missing and its DVC remote does not give it
     ├── StoreUnusable        the tracking store cannot be opened or written
-    ├── ServerRefuses        an MLflow server answers, and what it says is for us to mend: password, scheme, address
+    ├── ServerRefuses        an MLflow server answers, and the cause is on this side: password, scheme, address
     ├── RecordingFailed      the fit is done but its record could not be written; the run is not FINISHED
-    └── PointsFailed         a sweep went through, but not every point of it
+    └── StoppedEarly         a sweep reached max_failures; its parent run is FAILED
     """
 
     def __init__(self, *faults: Fault) -> None:
@@ -69,7 +76,7 @@ class ServerRefuses(ExpectedFailure): ...
 class RecordingFailed(ExpectedFailure): ...
 
 
-class PointsFailed(ExpectedFailure): ...
+class StoppedEarly(ExpectedFailure): ...
 
 
 class Pruned(Exception):
@@ -77,7 +84,7 @@ class Pruned(Exception):
 
 
 class Together:
-    """Tries several steps that do not need each other and, when left, raises their refusals as one.
+    """Run several independent steps; on exit, raise the refusals of all of them as one.
 
     with Together(InvalidData) as attempt:
         dataset = attempt(load, config)
@@ -103,101 +110,21 @@ class Together:
             raise self._kind(*self._faults)
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, raised where the program stands so that an open run is closed as KILLED."""
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like this one, if any is."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return found[0] if found else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the nearest of the known names, or nothing."""
-    nearest = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+    found = nearest(name, known)
+    return f" Did you mean {found!r}?" if found else ""
 
 
-_hidden: set[str] = set()
-
-
-def hide(*secrets: str) -> None:
-    """From here on nothing that passes `without_secrets` shows these."""
-    _hidden.update(secret for secret in secrets if len(secret) > 7)  # a short one would blank out words
-
-
-def without_secrets(text: str) -> str:
-    """The text without the passwords and tokens of the URIs in it, and without what was hidden."""
-    for secret in sorted(_hidden, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    text = re.sub(r"(\w://)[^\s'\"]*@", r"\1***@", text)
-    return re.sub(r"((?:password|token|secret\w*|access_key)=)[^&\s'\"]+", r"\1***", text, flags=re.IGNORECASE)
-
-
-def has_password(text: str) -> bool:
-    """Whether a URI in the text carries more than the name of a user."""
-    return bool(re.search(r"\w://[^\s'\"/@]*:[^\s'\"]+@|https?://[^\s'\"]+@|(password|token)=", text, re.IGNORECASE))
-
-
-def tell(failure: ExpectedFailure) -> None:
-    """Print every fault with its next command to stderr."""
+def print_failure(failure: ExpectedFailure) -> None:
+    """Print every fault with its next command to stderr, secrets redacted."""
     if len(failure.faults) > 1:
         print(f"{len(failure.faults)} things are wrong:\n", file=sys.stderr)
     for fault in failure.faults:
-        print(without_secrets(f"error: {fault.says}\n  next: {fault.mend}"), file=sys.stderr)
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM raises Terminated in here, once: closing what is open is not to be interrupted. Main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def terminate(number: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        _terminated.append(number)
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-_terminated: list[int] = []
-
-# A forked worker that does nothing at the moment just ends; one that has a job is terminable again (sweep/points.py).
-os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-
-
-@contextmanager
-def plainly() -> Iterator[None]:
-    """Exit 2 after an expected failure, 130 or 143 after an interruption, and let Hydra tell the rest.
-
-    Hydra reports a job's exception through `sys.excepthook` and then exits 1, in a single run and in a
-    sweep alike, so the hook is where ours are told; what Hydra refuses keeps its message and its code.
-    """
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, ExpectedFailure):
-            tell(error)
-        else:
-            sys.__excepthook__(kind, error, trace)
-
-    sys.excepthook = hook
-    try:
-        yield
-    except ExpectedFailure as failure:  # HYDRA_FULL_ERROR=1, or raised outside of a job
-        tell(failure)
-        sys.exit(2)
-    except KeyboardInterrupt as interruption:
-        word, code = ("terminated", 143) if isinstance(interruption, Terminated) else ("interrupted", 130)
-        print(word, file=sys.stderr)
-        sys.exit(code)
-    except Exception:
-        if _terminated:  # raised in the middle of an import, which made something else of it
-            print("terminated", file=sys.stderr)
-            sys.exit(143)
-        raise
-    except SystemExit as stop:
-        reported = stop.__context__
-        if isinstance(reported, ExpectedFailure):
-            sys.exit(2)
-        raise
+        print(redact(f"error: {fault.says}\n  next: {fault.mend}"), file=sys.stderr)

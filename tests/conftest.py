@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from boston_exp import config, errors, settings, tracking
-from boston_exp.storage import credentials
+from boston_exp import process
+from boston_exp.config import settings
+from boston_exp.config.schema import Storage
 from boston_exp.tracking import sqlite_store
+from boston_exp.tracking.mlflow import ENVIRONMENT
 from tests import services
 from tests.services import Service
 
@@ -38,12 +40,10 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("MLFLOW_", "AWS_", "MINIO_", "DVC_", "HYDRA_")):
             monkeypatch.delenv(name)
-    for name, value in tracking.MLFLOW.items():
+    for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "true")
-    monkeypatch.setattr(errors, "_hidden", set())
-    monkeypatch.setattr(credentials, "_before", None)
-    monkeypatch.setattr(tracking, "_reached", set())
+    process.reset()
 
 
 @pytest.fixture(scope="session")
@@ -151,5 +151,5 @@ def _data_is_there() -> None:
     from boston_exp.storage import dvc_remote
 
     dvc_remote.fetch_if_missing(
-        settings.PROJECT_ROOT / "data" / "raw" / "housing.csv", config.Storage("embedded"), settings.Typed()
+        settings.PROJECT_ROOT / "data" / "raw" / "housing.csv", Storage("embedded"), settings.Typed()
     )

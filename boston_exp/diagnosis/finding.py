@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from boston_exp.config import Doctor
+from boston_exp.config.schema import Doctor
+from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault
-from boston_exp.settings import Typed
 from boston_exp.tracking.destination import Destination
 
 

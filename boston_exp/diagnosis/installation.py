@@ -12,10 +12,10 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from boston_exp.config.settings import PROJECT_ROOT
 from boston_exp.diagnosis import ports
 from boston_exp.diagnosis.finding import Finding, Patient, ok, told, warning, wrong
 from boston_exp.errors import InvalidData
-from boston_exp.settings import PROJECT_ROOT
 from boston_exp.storage.s3 import is_here
 
 OLDEST = (3, 11)
@@ -66,7 +66,7 @@ def _locked(text: str) -> Iterator[Requirement]:
 
 
 def git(patient: Patient) -> Iterator[Finding]:
-    from boston_exp.experiment import provenance
+    from boston_exp.training import provenance
 
     if shutil.which("git") is None:
         yield warning("git", "git is not installed: runs are recorded without a commit.", "install git")
@@ -82,7 +82,7 @@ def git(patient: Patient) -> Iterator[Finding]:
 
 def data_file(patient: Patient) -> Iterator[Finding]:
     """The file against what its .dvc records."""
-    from boston_exp.experiment import data as tables
+    from boston_exp.storage import dvc_file
 
     data = patient.config.data
     if data.path is None:
@@ -98,7 +98,7 @@ def data_file(patient: Patient) -> Iterator[Finding]:
             yield wrong("data", f"data.path={path} does not exist.", f"ls {path.parent}")
         return
     try:
-        recorded, found = tables.recorded_md5(path), tables.md5_of(path)
+        recorded, found = dvc_file.recorded_md5(path), dvc_file.md5_of(path)
     except InvalidData as refusal:
         yield told("data", refusal.faults[0])
         return

@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 
 import requests  # not in a thread: what it silences while it is imported would be silenced for one thread at a time
 
+from boston_exp.config.settings import PROJECT_ROOT
 from boston_exp.diagnosis import ports
 from boston_exp.diagnosis.finding import Finding, Patient, ok, told, warning, wrong
-from boston_exp.errors import Fault, without_secrets
-from boston_exp.settings import PROJECT_ROOT
+from boston_exp.errors import Fault, Kind
+from boston_exp.redaction import redact
 from boston_exp.storage import credentials, s3
 from boston_exp.storage.s3 import Access, is_here
 
@@ -27,21 +28,21 @@ def server(patient: Patient) -> Iterator[Finding]:
     uri = patient.destination.server
     if uri is None:
         return
-    from boston_exp.tracking import server as servers  # imports MLflow
+    from boston_exp.tracking.publishing import health  # imports MLflow
 
-    shown = without_secrets(uri)
+    shown = redact(uri)
     registry = "/api/2.0/mlflow/registered-models/search?max_results=1"
-    answers = servers.answers_of(uri, patient.destination.experiment_name, version="/version", registry=registry)
-    health, artifacts = answers["server"], answers.pop("object store")
-    refused = next((fault for answer in answers.values() if (fault := servers.refusal(shown, answer))), None)
-    if health.away and not refused:
-        yield wrong("server", f"{shown} {health.away}.", s3.UP if is_here(uri) else f"curl {shown}/health")
+    answers = health.answers_of(uri, patient.destination.experiment_name, version="/version", registry=registry)
+    alive, artifacts = answers["server"], answers.pop("object store")
+    refused = next((fault for answer in answers.values() if (fault := health.refusal(shown, answer))), None)
+    if alive.away and not refused:
+        yield wrong("server", f"{shown} {alive.away}.", s3.UP if is_here(uri) else f"curl {shown}/health")
         return
     if refused:
         yield told("server", _named(refused, uri))
         return
-    if health.status >= 500:
-        yield wrong("server", f"{shown} answers {health.status}.", "look at the server's log")
+    if alive.status >= 500:
+        yield wrong("server", f"{shown} answers {alive.status}.", "look at the server's log")
         return
     yield ok("server", f"{shown} is healthy, lets us in")
     if answers["version"].status == 200:
@@ -57,7 +58,7 @@ def server(patient: Patient) -> Iterator[Finding]:
             yield wrong(f"server's {part}", says, "look at the server's log, and at its database")
         else:
             yield ok(f"server's {part}", "answers")
-    said = servers.object_store_fault(artifacts)
+    said = health.object_store_fault(artifacts)
     if said:
         mend = "start its object store, or mend the keys that the server was started with: see the server's log"
         yield wrong("server's artifacts", f"{shown} answers, but {said}.", mend)
@@ -81,8 +82,8 @@ def _version(theirs: str, shown: str) -> Finding:
 
 
 def _named(fault: Fault, uri: str) -> Fault:
-    """With the process that has the port, where it is one of this machine."""
-    if "no MLflow server" not in fault.says or not is_here(uri):
+    """With the process that listens on the port, where it is one of this machine."""
+    if fault.kind is not Kind.OTHER_PROGRAM or not is_here(uri):
         return fault
     return Fault(f"{fault.says} Port {ports.taken(ports.port_of(uri))}.", _other_port("MLFLOW_PORT"))
 
@@ -99,71 +100,71 @@ def buckets(patient: Patient) -> Iterator[Finding]:
     needed = [(storage.data_bucket, False)]
     if patient.destination.artifact_root and patient.destination.artifact_root.startswith("s3://"):
         needed.append((patient.destination.artifact_root.removeprefix("s3://").partition("/")[0], True))
-    said: set[str] = set()
+    told_before: set[Fault] = set()
     for bucket, for_artifacts in needed:
-        way = s3.access(storage, typed, for_artifacts)
-        assert way is not None
+        access = s3.access(storage, typed, for_artifacts)
+        assert access is not None
         what = f"bucket {bucket}"
-        fault = s3.fault(way, bucket)
+        fault = s3.fault(access, bucket)
         if fault is None:
-            yield _round_trip(way, bucket, what)
+            yield _round_trip(access, bucket, what)
             continue
-        if fault.says in said:  # the endpoint's, not the bucket's
+        if fault in told_before:  # the endpoint's, not the bucket's
             continue
-        said.add(fault.says)
-        if "another program" in fault.says and way.endpoint_url and is_here(way.endpoint_url):
-            says = f"{fault.says} Port {ports.taken(ports.port_of(way.endpoint_url))}."
+        told_before.add(fault)
+        if fault.kind is Kind.OTHER_PROGRAM and access.endpoint_url and is_here(access.endpoint_url):
+            says = f"{fault.says} Port {ports.taken(ports.port_of(access.endpoint_url))}."
             fault = Fault(says, f"{_other_port('MINIO_PORT')}; or {fault.mend}")
-        may_miss = "bucket does not exist" in fault.says or "no such bucket" in fault.says
-        yield told(what, fault, partial(_create, way, bucket) if may_miss else None)
-    if not said:
+        create = partial(_create, access, bucket) if fault.kind is Kind.BUCKET_MISSING else None
+        yield told(what, fault, create)
+    if not told_before:
         yield from _clock(s3.access(storage, typed))
 
 
-def _round_trip(way: Access, bucket: str, what: str) -> Finding:
+def _round_trip(access: Access, bucket: str, what: str) -> Finding:
     key, content = f"boston_exp-doctor-{uuid.uuid4().hex}", b"written by the doctor"
     try:
-        way.client.put_object(Bucket=bucket, Key=key, Body=content)
-        read = way.client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        way.client.delete_object(Bucket=bucket, Key=key)
+        access.client.put_object(Bucket=bucket, Key=key, Body=content)
+        read = access.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        access.client.delete_object(Bucket=bucket, Key=key)
     except Exception as error:  # boto3 has no one base class for what it raises
-        return told(what, s3.explained(error, way, bucket))
+        return told(what, s3.explained(error, access, bucket))
     if read != content:
-        return wrong(what, f"{way.where} gives back something else than was put there.", "look at its log")
-    return ok(what, f"at {way.where}: our key lists, writes, reads, deletes")
+        return wrong(what, f"{access.where} gives back something else than was put there.", "look at its log")
+    return ok(what, f"at {access.where}: our key lists, writes, reads, deletes")
 
 
-def _create(way: Access, bucket: str) -> None:
+def _create(access: Access, bucket: str) -> None:
     """With the root user's key where .env has it: a key for one bucket may create none."""
-    root = credentials.root() if way.endpoint_url and is_here(way.endpoint_url) else {}
-    maker = Access(way.endpoint_url, way.region, way.ca_bundle, root) if root else way
-    elsewhere = way.endpoint_url is None and way.region not in (None, "us-east-1")
-    place = {"CreateBucketConfiguration": {"LocationConstraint": way.region}} if elsewhere else {}
+    root = credentials.root() if access.endpoint_url and is_here(access.endpoint_url) else {}
+    maker = Access(access.endpoint_url, access.region, access.ca_bundle, root) if root else access
+    elsewhere = access.endpoint_url is None and access.region not in (None, "us-east-1")
+    place = {"CreateBucketConfiguration": {"LocationConstraint": access.region}} if elsewhere else {}
     maker.client.create_bucket(Bucket=bucket, **place)
 
 
-def _clock(way: Access | None) -> Iterator[Finding]:
-    if way is None or way.endpoint_url is None:
+def _clock(access: Access | None) -> Iterator[Finding]:
+    if access is None or access.endpoint_url is None:
         return
     try:
-        answer = requests.head(way.endpoint_url, timeout=(s3.CONNECT, s3.READ), verify=way.ca_bundle or True)
+        answer = requests.head(access.endpoint_url, timeout=(s3.CONNECT, s3.READ), verify=access.ca_bundle or True)
         theirs = email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
     except (requests.RequestException, KeyError, ValueError):  # told by the bucket's line
         return
     apart = abs(time.time() - theirs)
     if apart > SKEW:
         mend = "sudo timedatectl set-ntp true   (S3 refuses every request from 15 minutes on)"
-        yield warning("clock", f"this machine and {way.where} differ by {apart:.0f} s.", mend)
+        yield warning("clock", f"this machine and {access.where} differ by {apart:.0f} s.", mend)
     else:
-        yield ok("clock", f"agrees with that of {way.where}")
+        yield ok("clock", f"agrees with that of {access.where}")
 
 
 def dvc_remote(patient: Patient) -> Iterator[Finding]:
     """Whether the DVC remote holds the data file."""
-    from boston_exp.experiment import data as tables
+    from boston_exp.storage import dvc_file
 
     path = patient.config.data.path
-    md5 = tables.recorded_md5(Path(path)) if path else None
+    md5 = dvc_file.recorded_md5(Path(path)) if path else None
     if md5 is None:
         return
     storage, name = patient.config.storage, Path(str(path)).name
@@ -176,10 +177,10 @@ def dvc_remote(patient: Patient) -> Iterator[Finding]:
         elif storage.dvc_remote == "embedded":
             yield ok("dvc remote", f"embedded, holds {name}")
         return
-    way = s3.access(storage, patient.typed)
-    assert way is not None
+    access = s3.access(storage, patient.typed)
+    assert access is not None
     try:
-        way.client.head_object(Bucket=storage.data_bucket, Key=key)
+        access.client.head_object(Bucket=storage.data_bucket, Key=key)
     except Exception as error:  # boto3 has no one base class for what it raises
         response = getattr(error, "response", None) or {}
         if response.get("Error", {}).get("Code") == "404":

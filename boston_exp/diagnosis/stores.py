@@ -8,13 +8,16 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from boston_exp.config.invocation import again, command_line
+from boston_exp.config.settings import PROJECT_ROOT
 from boston_exp.diagnosis.finding import Finding, Patient, ok, told, warning
-from boston_exp.settings import PROJECT_ROOT
+from boston_exp.tracking import backends, liveness, sqlite_store
 from boston_exp.tracking import destination as destinations
-from boston_exp.tracking import liveness, sqlite_store
 
-FIX = "python -m boston_exp.doctor … fix=true"
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 
 def store(patient: Patient) -> Iterator[Finding]:
@@ -23,7 +26,7 @@ def store(patient: Patient) -> Iterator[Finding]:
     if where.backend != "mlflow":
         yield ok("store", f"tracking={where.backend} needs none")
         return
-    faults = destinations.faults(where)
+    faults = backends.faults(where)
     for fault in faults:
         yield told("store", fault)
     path = where.sqlite_path
@@ -34,7 +37,12 @@ def store(patient: Patient) -> Iterator[Finding]:
         yield (
             ok("store", f"{where.shown_uri} will be made by the first run")
             if not patient.config.fix
-            else warning("store", f"{where.shown_uri} is not there yet.", FIX, lambda: sqlite_store.create(path, root))
+            else warning(
+                "store",
+                f"{where.shown_uri} is not there yet.",
+                again("fix=true"),
+                lambda: sqlite_store.create(path, root),
+            )
         )
         return
     yield ok("store", f"{where.shown_uri}, schema known, writable")
@@ -65,12 +73,12 @@ def _dead_runs(patient: Patient, path: Path) -> Iterator[Finding]:
         return
 
     def close() -> None:
-        from boston_exp.tracking import open_tracker
+        from boston_exp.tracking.mlflow.store import connect
 
-        open_tracker(patient.destination, publishes=False)
+        connect(patient.destination)
 
     says = f"{len(dead)} runs say RUNNING, and their processes are gone: {dead[0]}" + " …" * (len(dead) > 1)
-    yield warning("runs", says, f"{FIX}   (the next run does it, too)", close)
+    yield warning("runs", says, f"{again('fix=true')}   (the next run does it, too)", close)
 
 
 def _pending(paths: list[Path]) -> Iterator[Finding]:
@@ -80,8 +88,9 @@ def _pending(paths: list[Path]) -> Iterator[Finding]:
             if tags.get(destinations.STATE) == destinations.PENDING and status != "RUNNING":
                 waiting[tags.get(destinations.SERVER, ""), path] += 1
     for (server, path), count in waiting.items():
-        more = "" if path == paths[0] else f" tracking.local_uri=sqlite:///{path}"
-        mend = f"python -m boston_exp.run tracking=server tracking.uri={server}{more}   (any run there publishes them)"
+        more = [] if path == paths[0] else [f"tracking.local_uri=sqlite:///{path}"]
+        mend = command_line("run", "tracking=server", f"tracking.uri={server}", *more)
+        mend += "   (any run there publishes them)"
         yield warning("pending", f"{count} run{'s are' if count > 1 else ' is'} not on {server} yet", mend)
     if not waiting:
         yield ok("pending", "no run waits for a server")
@@ -93,34 +102,26 @@ def studies(patient: Patient) -> Iterator[Finding]:
     if not path.exists():
         yield ok("studies", "no study yet")
         return
-    import optuna
-    from optuna.trial import TrialState
+    from boston_exp.tracking.studies import stored_studies
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = f"sqlite:///{path}"
     try:
-        names = optuna.get_all_study_names(storage)
-        stale = []
-        for name in names:
-            study = optuna.load_study(study_name=name, storage=storage)
-            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                process = {liveness.PROCESS: trial.user_attrs.get(liveness.PROCESS, ""), liveness.HEARTBEAT: "0"}
-                here = process[liveness.PROCESS].startswith(f"{socket.gethostname()} ")
-                if here and liveness.is_dead(process):
-                    stale.append((study, trial))
+        found = stored_studies(f"sqlite:///{path}")
+        stale = [(study, trial) for study in found for trial in study.stale() if _is_of_here(trial)]
     except Exception as error:  # whatever Optuna and SQLAlchemy make of a file that is none of theirs
         said = str(error).partition("\n")[0]
         yield warning("studies", f"{path} cannot be read: {said}", f"mv {path} {path}.broken")
         return
     if not stale:
-        yield ok("studies", f"{len(names)} in {path.name}, no trial is left open")
+        yield ok("studies", f"{len(found)} in {path.name}, no trial is left open")
         return
 
     def end() -> None:
-        from boston_exp.sweep.study import give_back
-
         for study, trial in stale:
-            give_back(study, trial)
+            study.give_back(trial.number, trial.params)
 
     says = f"{len(stale)} trials say RUNNING, and their processes are gone"
-    yield warning("studies", says, f"{FIX}   (the same search does it, too)", end)
+    yield warning("studies", says, f"{again('fix=true')}   (the same search does it, too)", end)
+
+
+def _is_of_here(trial: FrozenTrial) -> bool:
+    return str(trial.user_attrs.get(liveness.PROCESS, "")).startswith(f"{socket.gethostname()} ")

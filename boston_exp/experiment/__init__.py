@@ -1,1 +1,1 @@
-"""What an experiment does, in plain functions and frozen dataclasses; nothing here knows Hydra's runtime or MLflow."""
+"""One experiment in plain functions and frozen dataclasses: pure, it knows neither Hydra's runtime nor MLflow."""

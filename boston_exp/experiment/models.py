@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import shlex
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from hydra.errors import HydraException
@@ -12,9 +15,11 @@ from sklearn.base import BaseEstimator, clone, is_classifier, is_clusterer, is_o
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from boston_exp.config import Config
+from boston_exp.config.invocation import again, command_line, current, key_of, quoted_list
+from boston_exp.config.schema import Config
 from boston_exp.errors import Fault, InvalidConfig, InvalidData, did_you_mean
-from boston_exp.experiment.data import Dataset
+from boston_exp.experiment.compat import validate_parameters
+from boston_exp.experiment.dataset import Dataset
 
 
 def build(config: Config) -> BaseEstimator:
@@ -35,7 +40,7 @@ def build(config: Config) -> BaseEstimator:
 
 
 def _seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:
-    """Every random_state that was left open gets the seed: the same fingerprint means the same result."""
+    """Give every open random_state the seed: the same fingerprint means the same result."""
     if hasattr(estimator, "get_params"):
         params = estimator.get_params(deep=True)
         unset = [name for name, value in params.items() if name.endswith("random_state") and value is None]
@@ -63,19 +68,19 @@ def final_step(estimator: BaseEstimator) -> BaseEstimator:
 
 def _instantiate(group: str, node: dict[str, Any], whitelist: list[str]) -> tuple[Any, list[Fault]]:
     target = str(node.get("_target_"))
-    show = f"python -m boston_exp.run --cfg job --package {group}   (shows what {target} is given)"
+    show = f"{again(multirun=False)} --cfg job --package {group}   (shows what {target} is given)"
     try:
         kind = instantiate({"_target_": target, "_partial_": True}, _execution_whitelist_=whitelist).func
     except (HydraException, ImportError, ValueError) as error:
-        return None, [Fault(f"{group}._target_={target} cannot be used: {_cause(error)}", show)]
+        mend = _pip(target) or show
+        return None, [Fault(f"{group}._target_={target} cannot be used: {_cause(error)}", mend)]
     unknown = list(_unknown_parameters(group, target, kind, node))
     if unknown:
         return None, unknown
     try:
         made = instantiate(node, _execution_whitelist_=whitelist, _convert_="all")
         for part in (made, *_parts(made)):
-            if hasattr(part, "_parameter_constraints"):  # scikit-learn's own check, else made at fit
-                part._validate_params()
+            validate_parameters(part)
     except (HydraException, TypeError, ValueError) as error:
         return None, [Fault(f"{group}: {_cause(error)}", show)]
     needs = ("fit", "predict") if group == "model" else ("fit", "transform")
@@ -85,7 +90,7 @@ def _instantiate(group: str, node: dict[str, Any], whitelist: list[str]) -> tupl
         return None, [
             Fault(
                 f"{group}._target_={target} is not a regressor; this runner does regression.",
-                "python -m boston_exp.run model=random_forest",
+                command_line("run", "model=random_forest"),
             )
         ]
     return made, []
@@ -100,8 +105,23 @@ def _unknown_parameters(group: str, target: str, kind: type, node: dict[str, Any
             yield Fault(
                 f"{group}.{name}: {target} has no such parameter.{did_you_mean(name, parameters)} "
                 f"It takes: {', '.join(parameters)}.",
-                f"python -m boston_exp.run … '~{group}.{name}'   (removes one that the YAML sets)",
+                again(f"~{group}.{name}") + "   (removes one that the YAML sets)"
+                if not _was_typed(f"{group}.{name}")
+                else again(without=[f"{group}.{name}"]),
             )
+
+
+def _was_typed(key: str) -> bool:
+    return any(key_of(override) == key for override in current().overrides)
+
+
+def _pip(target: str) -> str | None:
+    """How to install the package of a target, if it is not installed."""
+    package = target.partition(".")[0]
+    try:
+        return None if find_spec(package) else f"{sys.executable} -m pip install {package}"
+    except (ImportError, ValueError):
+        return None
 
 
 def _parts(made: Any) -> Iterator[Any]:
@@ -117,7 +137,7 @@ def _cause(error: BaseException) -> str:
 
 def _table_faults(model: BaseEstimator, preprocess: Any, dataset: Dataset) -> Iterator[Fault]:
     text, gaps = dataset.text_columns, dataset.columns_with_gaps
-    tabular = "python -m boston_exp.run … preprocess=tabular"
+    tabular = again("preprocess=tabular")
     X = dataset.X
     if preprocess is not None:
         try:
@@ -131,7 +151,7 @@ def _table_faults(model: BaseEstimator, preprocess: Any, dataset: Dataset) -> It
     if text:
         yield Fault(
             f"Text columns, which {type(model).__name__} cannot take: {', '.join(text)}.",
-            f"{tabular}   (or leave them out: 'data.drop=[{','.join(text)}]')",
+            f"{tabular}   (or leave them out: {shlex.quote(f'data.drop={quoted_list(text)}')})",
         )
     if gaps and not get_tags(model).input_tags.allow_nan:
         yield Fault(

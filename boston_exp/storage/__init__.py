@@ -1,1 +1,1 @@
-"""Where bytes live: DVC remotes."""
+"""Where bytes live: credentials, S3, DVC remotes and .dvc files."""

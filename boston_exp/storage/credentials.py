@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from boston_exp.errors import hide
-from boston_exp.settings import dotenv
+from boston_exp import process
+from boston_exp.config.settings import dotenv
+from boston_exp.redaction import hide
 
-# What tells AWS's tools who asks. Taken together from one place: half of a pair from elsewhere would be a wrong one.
+# An identity of AWS. Taken as a whole from one source: half of a pair from elsewhere would be a wrong one.
 AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")
-# Keys that reach the artifacts and nothing else; where they are not set, AWS's are used for artifacts, too.
+# Keys for artifacts alone; where they are not set, AWS's are used for artifacts, too.
 ARTIFACTS = {"AWS_ACCESS_KEY_ID": "MLFLOW_S3_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY": "MLFLOW_S3_SECRET_ACCESS_KEY"}
 SERVER = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 SERVER_TLS = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_INSECURE_TLS", "MLFLOW_TRACKING_CLIENT_CERT_PATH")
@@ -21,7 +22,7 @@ SERVER_TLS = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_INSECURE_TLS"
 
 def aws() -> dict[str, str]:
     """The variables that identify us to S3; empty where only AWS's own chain (a default profile, a role) can tell."""
-    return dict(_before) if _before is not None else _together(AWS)
+    return dict(_previous) if _previous is not None else _together(AWS)
 
 
 def artifacts() -> dict[str, str]:
@@ -38,16 +39,24 @@ def root() -> dict[str, str]:
 
 
 def into_environment(variables: dict[str, str]) -> None:
-    """For MLflow, which reads only the environment; who asks later for AWS's keys is still given those of before."""
-    global _before
+    """Set variables for MLflow, which reads only os.environ. Keep the previous AWS identity: DVC still needs it."""
+    global _previous
     if variables.keys() & set(AWS):
-        _before = aws()
-        for name in AWS:  # a token or a profile of the other identity would spoil this one
+        _previous = aws()
+        for name in AWS:  # a token or a profile of the other identity would invalidate this one
             os.environ.pop(name, None)
     os.environ.update(variables)
 
 
-_before: dict[str, str] | None = None
+_previous: dict[str, str] | None = None
+
+
+def _forget() -> None:
+    global _previous
+    _previous = None
+
+
+process.on_reset(_forget)
 
 
 def for_server() -> dict[str, str]:

@@ -6,16 +6,17 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from boston_exp.config import Storage
-from boston_exp.errors import DataUnavailable, Fault, without_secrets
-from boston_exp.settings import Typed
+from boston_exp.config.schema import Storage
+from boston_exp.config.settings import Typed
+from boston_exp.errors import DataUnavailable, Fault
+from boston_exp.redaction import redact
 from boston_exp.storage import s3
 
 log = logging.getLogger(__name__)
 
 
 def fetch_if_missing(path: Path, storage: Storage, typed: Typed) -> None:
-    """Pull `path` from the storage group's DVC remote, unless it is there; processes that start at once take turns.
+    """Pull `path` from the storage group's DVC remote, unless it is there; safe for several processes at once.
 
     Raises DataUnavailable if the remote cannot be reached, does not take our keys or does not hold the file.
     """
@@ -37,7 +38,7 @@ def fetch_if_missing(path: Path, storage: Storage, typed: Typed) -> None:
             with Repo(str(root), config=settings(root, storage, typed)) as repo:
                 repo.pull(targets=[str(pointer)], remote=remote)
         except (DvcException, SCMError, OSError) as error:
-            said = without_secrets(str(error)).rstrip(". \n")
+            said = redact(str(error)).rstrip(". \n")
             raise DataUnavailable(
                 Fault(
                     f"{path} is missing and the DVC remote {remote!r} does not give it: {said}.",
@@ -54,10 +55,10 @@ def settings(root: Path, storage: Storage, typed: Typed) -> dict[str, Any]:
     # a zip file of the project has no .git, and DVC would refuse to look at it
     with_git = any((folder / ".git").exists() for folder in (root, *root.parents))
     found: dict[str, Any] = {"core": {"no_scm": not with_git}}
-    way = s3.access(storage, typed)
-    if way is not None and storage.data_bucket is not None:
-        fault = s3.fault(way, storage.data_bucket)
+    access = s3.access(storage, typed)
+    if access is not None and storage.data_bucket is not None:
+        fault = s3.fault(access, storage.data_bucket)
         if fault:
             raise DataUnavailable(fault)
-        found["remote"] = {storage.dvc_remote: way.dvc_remote(storage.data_bucket)}
+        found["remote"] = {storage.dvc_remote: access.dvc_remote(storage.data_bucket)}
     return found

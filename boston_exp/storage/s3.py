@@ -1,4 +1,4 @@
-"""S3, as the storage group describes it: who we are there, whether it answers, and what is wrong if it does not."""
+"""S3 as the storage group describes it: our identity there, whether it answers, and what is wrong if it does not."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from boston_exp.config import Storage
-from boston_exp.errors import Fault, without_secrets
-from boston_exp.settings import Typed, decide, setting
+from boston_exp.config.invocation import command_line
+from boston_exp.config.schema import Storage
+from boston_exp.config.settings import Typed, decide, setting
+from boston_exp.errors import Fault, Kind
+from boston_exp.redaction import redact
 from boston_exp.storage import credentials
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ CONNECT, READ = 2.0, 3.0  # seconds; no retries, so what is away is known in fiv
 
 @dataclass(frozen=True)
 class Access:
-    """A way to S3: an endpoint (None is AWS) and who asks, by AWS's own variables; empty is AWS's own chain."""
+    """Access to S3: an endpoint (None is AWS) and an identity as AWS's own variables; empty is AWS's own chain."""
 
     endpoint_url: str | None
     region: str | None
@@ -59,7 +61,7 @@ class Access:
 
     @property
     def where(self) -> str:
-        return without_secrets(self.endpoint_url or "AWS S3")
+        return redact(self.endpoint_url or "AWS S3")
 
     def variables(self) -> dict[str, str]:
         """The same for MLflow, which reads the environment."""
@@ -85,7 +87,7 @@ class Access:
 
 
 def access(storage: Storage, typed: Typed, for_artifacts: bool = False) -> Access | None:
-    """The way to S3 that this configuration and this environment lead to, or None without S3."""
+    """The access to S3 that this configuration and this environment give, or None without S3."""
     if storage.data_bucket is None:
         return None
     endpoint = decide("MLFLOW_S3_ENDPOINT_URL", "storage.endpoint_url", storage.endpoint_url or "", typed)
@@ -102,26 +104,26 @@ def is_here(address: str) -> bool:
     return urlsplit(address).hostname in ("localhost", "127.0.0.1", "::1")
 
 
-def fault(way: Access, bucket: str) -> Fault | None:
+def fault(access: Access, bucket: str) -> Fault | None:
     """What keeps us from using a bucket, and how to mend it; None if it can be listed. Takes five seconds at most."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    if way.ca_bundle and not Path(way.ca_bundle).is_file():
-        return Fault(f"storage.ca_bundle={way.ca_bundle} does not exist.", f"ls {Path(way.ca_bundle).parent}")
+    if access.ca_bundle and not Path(access.ca_bundle).is_file():
+        return Fault(f"storage.ca_bundle={access.ca_bundle} does not exist.", f"ls {Path(access.ca_bundle).parent}")
     try:
-        answer = way.client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+        answer = access.client.list_objects_v2(Bucket=bucket, MaxKeys=1)
     except (ClientError, BotoCoreError, ValueError) as error:
-        return explained(error, way, bucket)
-    return None if "Name" in answer else _another_program(way)  # a web page is a listing of nothing to boto3
+        return explained(error, access, bucket)
+    return None if "Name" in answer else _another_program(access)  # a web page is a listing of nothing to boto3
 
 
-def explained(error: Exception, way: Access, bucket: str) -> Fault:
+def explained(error: Exception, access: Access, bucket: str) -> Fault:
     """Cause and mend of what boto3 raised."""
-    doctor = f"python -m boston_exp.doctor {way.shown_as}"
-    place = f"s3://{bucket} at {way.where}"
+    doctor = command_line("doctor", access.shown_as)
+    place = f"s3://{bucket} at {access.where}"
     response = getattr(error, "response", None) or {}
     code = str(response.get("Error", {}).get("Code", ""))
-    said = without_secrets(str(error)).partition("\n")[0]
+    said = redact(str(error)).partition("\n")[0]
     kind = type(error).__name__
     if code == "InvalidAccessKeyId":
         return Fault(f"{place}: the access key is not known there.", _keys("AWS_ACCESS_KEY_ID", doctor))
@@ -130,13 +132,15 @@ def explained(error: Exception, way: Access, bucket: str) -> Fault:
             f"{place}: the signature does not match: the secret key is wrong.", _keys("AWS_SECRET_ACCESS_KEY", doctor)
         )
     if code in ("404", "405", "501") or "API port" in said or (response and not code) or kind == "ResponseParserError":
-        return _another_program(way)
+        return _another_program(access)
     if code == "NoSuchBucket":
-        return Fault(f"{place}: the bucket does not exist.", f"{doctor} fix=true   (creates it, if your key may)")
+        mend = f"{doctor} fix=true   (creates it, if your key may)"
+        return Fault(f"{place}: the bucket does not exist.", mend, Kind.BUCKET_MISSING)
     if code in ("AccessDenied", "403", "AllAccessDisabled"):
         return Fault(
             f"{place}: this key has no right to use the bucket, or there is no such bucket.",
             f"give its user the policy of compose/policy.json for {bucket}, or use another key; then: {doctor}",
+            Kind.BUCKET_MISSING,
         )
     if code == "RequestTimeTooSkewed":
         return Fault(
@@ -150,36 +154,38 @@ def explained(error: Exception, way: Access, bucket: str) -> Fault:
         )
     if kind == "SSLError":
         if "WRONG_VERSION_NUMBER" in said or "record layer" in said:
-            return Fault(f"{way.where} does not speak TLS.", "storage.endpoint_url=http://…")
+            return Fault(f"{access.where} does not speak TLS.", "storage.endpoint_url=http://…")
         return Fault(
-            f"{way.where} shows a certificate that is not trusted: {said}",
+            f"{access.where} shows a certificate that is not trusted: {said}",
             "storage.ca_bundle=<file with the certificate of its CA>   (or export AWS_CA_BUNDLE)",
         )
     if kind in ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"):
-        return Fault(f"{way.where} cannot be reached.", _start(way, doctor))
+        return Fault(f"{access.where} cannot be reached.", _start(access, doctor))
     if kind == "ConnectionClosedError":
-        return Fault(f"{way.where} closes the connection: does it want https?", "storage.endpoint_url=https://…")
+        return Fault(f"{access.where} closes the connection: does it want https?", "storage.endpoint_url=https://…")
     if kind == "ReadTimeoutError":
-        return Fault(f"{way.where} accepts connections and does not answer within {READ:.0f} s.", _start(way, doctor))
+        return Fault(
+            f"{access.where} accepts connections and does not answer within {READ:.0f} s.", _start(access, doctor)
+        )
     if code.startswith("5") or code in ("InternalError", "ServiceUnavailable", "SlowDown"):
-        return Fault(f"{way.where} answers {code}.", _start(way, doctor))
+        return Fault(f"{access.where} answers {code}.", _start(access, doctor))
     if isinstance(error, ValueError) or kind == "EndpointResolutionError":
-        return Fault(f"storage.endpoint_url={way.where} is not an address: {said}", S3_PORT)
+        return Fault(f"storage.endpoint_url={access.where} is not an address: {said}", S3_PORT)
     return Fault(f"{place}: {said}", doctor)
 
 
 S3_PORT = "storage.endpoint_url=<the S3 port, 9000 for MinIO; 9001 is its console, 5000 MLflow>"
 
 
-def _another_program(way: Access) -> Fault:
-    return Fault(f"{way.where} answers, but not as S3 does: it is another program.", S3_PORT)
+def _another_program(access: Access) -> Fault:
+    return Fault(f"{access.where} answers, but not as S3 does: it is another program.", S3_PORT, Kind.OTHER_PROGRAM)
 
 
 def _keys(variable: str, doctor: str) -> str:
     return f"correct {variable} in the environment or .env (`make stack` reads .env when it starts); then: {doctor}"
 
 
-def _start(way: Access, doctor: str) -> str:
-    if way.endpoint_url is None or not is_here(way.endpoint_url):
+def _start(access: Access, doctor: str) -> str:
+    if access.endpoint_url is None or not is_here(access.endpoint_url):
         return f"is storage.endpoint_url right, and does a firewall or a proxy stand between? then: {doctor}"
     return f"{UP}; then: {doctor}"

@@ -1,1 +1,1 @@
-"""What a multirun adds: one parent run, resume, reuse, progress, failures that do not end it."""
+"""A multirun: what it plans, how it searches, who works, how points report, what came of it."""

@@ -1,14 +1,15 @@
-"""Composes the points of a sweep: Hydra's way for the first of a kind, its values changed for the others.
+"""Composes the points of a sweep: Hydra's way for the first of a shape, its values changed for the others.
 
 Hydra reads and merges some thirty files for every job, which takes 0.07 s. Points that differ by plain values alone (no
 group, no `+` or `~`, no list or mapping) have the same nodes, and Hydra, too, applies such values last: 0.01 s, most of
-it for a copy. Where one job ends before the next is composed, the configuration of one becomes that of the next.
+it for a copy. Where one job ends before the next is composed, the configuration of one is reused for the next.
 """
 
 from __future__ import annotations
 
 import copy
 import re
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -17,11 +18,13 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-PLAIN = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*)=[^\[{$]*")
+from boston_exp.config.parsing import parse
+from boston_exp.config.schema import Config
+from boston_exp.config.settings import Typed
+from boston_exp.sweep.plan import Point
 
-# By the shape of their overrides. A worker that is forked has what its parent composed.
-_is_group: dict[str, bool] = {}
-_composed: dict[tuple[str, ...], tuple[DictConfig, tuple[str, ...]]] = {}
+PLAIN = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*)=[^\[{$]*")
+Parsed = tuple[DictConfig, Config, Typed]
 
 
 class QuickLoader:
@@ -29,7 +32,9 @@ class QuickLoader:
 
     def __init__(self, loader: ConfigLoader) -> None:
         self._loader = loader
-        self.one_at_a_time = False  # what it gave last is not used any more when it is asked again
+        self.one_at_a_time = False  # the configuration given last is not used any more when the next is asked for
+        self._is_group: dict[str, bool] = {}
+        self._composed: dict[tuple[str, ...], tuple[DictConfig, tuple[str, ...]]] = {}  # by shape, with its overrides
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -40,23 +45,23 @@ class QuickLoader:
         overrides = tuple(sweep_overrides)
         sweep = (str(master_config.hydra.sweep.dir), *master_config.hydra.overrides.hydra)
         shape = (*sweep, *(self._shape(override) for override in overrides))
-        if shape not in _composed:
-            return self._remembered(shape, overrides, master_config)
-        kept, before = _composed[shape]
+        if shape not in self._composed:
+            return self._from_hydra(shape, overrides, master_config)
+        kept, before = self._composed[shape]
         config = kept if self.one_at_a_time else copy.deepcopy(kept)
         changed = [each for each, its in zip(overrides, before, strict=True) if each != its]
         try:
             _change(config, changed, list(overrides))
-        except OmegaConfBaseException:  # Hydra says it better
-            return self._remembered(shape, overrides, master_config)
+        except OmegaConfBaseException:  # Hydra's message is the better one
+            return self._from_hydra(shape, overrides, master_config)
         if config is kept:
-            _composed[shape] = (config, overrides)
+            self._composed[shape] = (config, overrides)
         return config
 
-    def _remembered(self, shape: tuple[str, ...], overrides: tuple[str, ...], master_config: DictConfig) -> DictConfig:
-        _composed.pop(shape, None)
+    def _from_hydra(self, shape: tuple[str, ...], overrides: tuple[str, ...], master_config: DictConfig) -> DictConfig:
+        self._composed.pop(shape, None)
         config: DictConfig = self._loader.load_sweep_config(master_config, list(overrides))
-        _composed[shape] = (config if self.one_at_a_time else copy.deepcopy(config), overrides)
+        self._composed[shape] = (config if self.one_at_a_time else copy.deepcopy(config), overrides)
         return config
 
     def _shape(self, override: str) -> str:
@@ -65,22 +70,44 @@ class QuickLoader:
         if not plain or override.startswith("hydra."):
             return override
         key = plain[1]
-        if "." not in key and key not in _is_group:
-            _is_group[key] = bool(self._loader.get_group_options(key))
-        return override if _is_group.get(key) else key
+        if "." not in key and key not in self._is_group:
+            self._is_group[key] = bool(self._loader.get_group_options(key))
+        return override if self._is_group.get(key) else key
 
 
 def _change(config: DictConfig, changed: list[str], overrides: list[str]) -> None:
-    OmegaConf.set_readonly(config.hydra, None)  # Hydra has closed it for the job before
+    OmegaConf.set_readonly(config.hydra, None)  # the job before has made it read-only
     for override in OverridesParser.create().parse_overrides(changed):
         OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
     with read_write(config), open_dict(config), flag_override(config.hydra, ["readonly", "struct"], False):
         config.hydra.overrides.task = overrides
 
 
-def quick(context: HydraContext) -> HydraContext:
+def with_quick_loader(context: HydraContext) -> HydraContext:
+    """The same context, its loader replaced by a QuickLoader."""
     return HydraContext(
         config_loader=QuickLoader(context.config_loader),
         callbacks=context.callbacks,
         execution_whitelist=context.execution_whitelist,
     )
+
+
+class Composer:
+    """Composes and parses points in the main process."""
+
+    def __init__(self, context: HydraContext, master: DictConfig) -> None:
+        self.master = master
+        self.cwd = Path(master.hydra.runtime.cwd)
+        self._loader = context.config_loader
+
+    def compose(self, point: Point) -> DictConfig:
+        """The whole configuration of a point, hydra's part included. Raises what Hydra does if it does not compose."""
+        return self._loader.load_sweep_config(self.master, list(point.overrides))
+
+    def parsed(self, point: Point) -> Parsed:
+        """Configuration without hydra's part, as plain objects, and as typed."""
+        cfg = copy.deepcopy(self.compose(point))
+        with read_write(cfg), open_dict(cfg):
+            del cfg["hydra"]
+        typed = Typed(tuple(point.overrides), self.cwd)
+        return cfg, parse(cfg, typed), typed

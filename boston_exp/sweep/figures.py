@@ -1,33 +1,29 @@
-"""The pictures of a sweep: objective by parameter, its history, and what mattered."""
+"""The figures of a sweep: objective by parameter, its history, and which parameters mattered."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from boston_exp.experiment.figures import BLUE, GREY, RED, tidy
-
-if TYPE_CHECKING:
-    from boston_exp.sweep.engine import Sweep
+from boston_exp.reporting.figures import BLUE, GREY, RED, tidy
+from boston_exp.sweep.plan import Report
 
 
-def draw(folder: Path, sweep: Sweep, table: pd.DataFrame) -> None:
+def draw(folder: Path, report: Report, table: pd.DataFrame, dpi: int) -> None:
     """Write objective_by_parameter.png, history.png and, where Optuna searched, parameter_importance.png."""
     folder.mkdir(parents=True, exist_ok=True)
-    dpi = sweep.config.figures.dpi
-    if sweep.space:
-        _by_parameter(sweep, table).savefig(folder / "objective_by_parameter.png", dpi=dpi)
-    _history(sweep).savefig(folder / "history.png", dpi=dpi)
-    if sweep.importances:
-        _importances(sweep).savefig(folder / "parameter_importance.png", dpi=dpi)
+    if report.swept:
+        _by_parameter(report, table).savefig(folder / "objective_by_parameter.png", dpi=dpi)
+    _history(report).savefig(folder / "history.png", dpi=dpi)
+    if report.importances:
+        _importances(report).savefig(folder / "parameter_importance.png", dpi=dpi)
 
 
-def _by_parameter(sweep: Sweep, table: pd.DataFrame) -> Figure:
-    metric, names = sweep.config.objective.metrics[0], list(sweep.space)
+def _by_parameter(report: Report, table: pd.DataFrame) -> Figure:
+    metric, names = report.aim.metrics[0], list(report.swept)
     done = table[table[metric].notna()]
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
@@ -53,10 +49,10 @@ def _by_parameter(sweep: Sweep, table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _history(sweep: Sweep) -> Figure:
-    metric = sweep.config.objective.metrics[0]
-    values = np.array([result.metrics.get(metric, np.nan) for result in sweep.results])
-    best_of = np.fmax.accumulate if sweep.config.objective.directions[0] == "maximize" else np.fmin.accumulate
+def _history(report: Report) -> Figure:
+    metric = report.aim.metrics[0]
+    values = np.array([result.metrics.get(metric, np.nan) for result in report.results])
+    best_of = np.fmax.accumulate if report.aim.directions[0] == "maximize" else np.fmin.accumulate
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
     numbers = np.arange(1, len(values) + 1)
@@ -68,13 +64,11 @@ def _history(sweep: Sweep) -> Figure:
     return figure
 
 
-def _importances(sweep: Sweep) -> Figure:
-    names, shares = zip(*sorted(sweep.importances.items(), key=lambda item: item[1]), strict=True)
+def _importances(report: Report) -> Figure:
+    names, shares = zip(*sorted(report.importances.items(), key=lambda item: item[1]), strict=True)
     figure = Figure(figsize=(7, 1.2 + 0.35 * len(names)), layout="constrained")
     axes = figure.subplots()
     axes.barh(names, shares, color=BLUE, height=0.7)
-    axes.set(
-        xlabel=f"share of the variance of {sweep.config.objective.metrics[0]} that the parameter explains (fANOVA)"
-    )
+    axes.set(xlabel=f"share of the variance of {report.aim.metrics[0]} that the parameter explains (fANOVA)")
     tidy(axes)
     return figure

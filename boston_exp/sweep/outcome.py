@@ -1,73 +1,69 @@
-"""What came of a sweep: table, figures, best model and counts on its parent run, and the last screen."""
+"""What came of a sweep: table, figures, counts and the best model on its parent run, and the last screen."""
 
 from __future__ import annotations
 
-import shlex
 import sys
 import tempfile
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from boston_exp.config import METRICS
+from boston_exp.config.schema import Figures
+from boston_exp.experiment.metrics import METRICS
+from boston_exp.sweep.plan import Report
+from boston_exp.tracking.protocol import SweepRecording
 
-if TYPE_CHECKING:
-    from boston_exp.sweep.engine import Result, Sweep
-
-TOP = 5
-
-
-def record(sweep: Sweep) -> pd.DataFrame:
-    """Write it to the parent, the best point's model too unless that is switched off; gives the table of results."""
-    table = results(sweep)
-    best = sweep.best()
-    counts = {f"n_{name}": float(sweep.count(status)) for name, status in COUNTED.items()}
-    metrics = {"n_points": float(len(sweep.results)), **counts, **(best.metrics if best else {})}
-    tags = {}
-    if best:
-        tags = {"best.run_id": best.run_id or "", "best.overrides": best.point.name, "best.command": command(best)}
-    with tempfile.TemporaryDirectory(prefix="boston_exp-") as folder:
-        table.to_csv(Path(folder) / "results.csv", index=False)
-        if sweep.config.figures.draw and best:
-            from boston_exp.sweep import figures
-
-            figures.draw(Path(folder) / "figures", sweep, table)
-        sweep.parent.log(metrics, tags, Path(folder))
-    if best and sweep.config.tracking.log_model != "none" and not sweep.parent.adopt_model(best.run_id):
-        _store_model(sweep, best)
-    return table
-
-
+TOP = 5  # points on the last screen
 COUNTED = {"done": "finished", "reused": "reused", "pruned": "pruned", "failed": "failed"}
 
 
-def results(sweep: Sweep) -> pd.DataFrame:
-    """One row a point, the best first: what was tried, how it ended, its run, its metrics."""
+def record(report: Report, parent: SweepRecording, drawing: Figures) -> None:
+    """Write the report to the parent run: results.csv, figures, counts, metrics and tags of the best point."""
+    best = report.best
+    counts = {f"n_{name}": float(report.count(status)) for name, status in COUNTED.items()}
+    metrics = {"n_points": float(len(report.results)), **counts, **(best.metrics if best else {})}
+    tags = {}
+    if best:
+        tags = {
+            "best.run_id": best.run_id or "",
+            "best.overrides": best.point.name,
+            "best.command": best.point.command,
+        }
+    with tempfile.TemporaryDirectory(prefix="boston_exp-") as folder:
+        results(report).to_csv(Path(folder) / "results.csv", index=False)
+        if drawing.draw and best:
+            from boston_exp.sweep import figures  # matplotlib costs 0.45 s to import
+
+            figures.draw(Path(folder) / "figures", report, results(report), drawing.dpi)
+        parent.log(metrics, tags, Path(folder))
+
+
+def results(report: Report) -> pd.DataFrame:
+    """One row a point, the best first: status, parameters, metrics, run_id, key, message."""
+    aim = report.aim
     rows = [
         {
             "status": result.status,
             **dict(result.point.swept),
-            **{metric: result.metrics.get(metric) for metric in sweep.config.objective.metrics},
+            **{metric: result.metrics.get(metric) for metric in aim.metrics},
             **result.metrics,
             "run_id": result.run_id,
             "key": result.key,
             "message": result.message,
         }
-        for result in sweep.results
+        for result in report.results
     ]
     table = pd.DataFrame(rows)
-    objectives, directions = sweep.config.objective.metrics, sweep.config.objective.directions
-    if len(objectives) > 1:
-        table.insert(1, "pareto", pareto_front(table[objectives], directions))
-    ascending = directions[0] == "minimize"
-    return table.sort_values(objectives[0], ascending=ascending, na_position="last", kind="stable", ignore_index=True)
+    if len(aim.metrics) > 1:
+        table.insert(1, "pareto", pareto_front(table[list(aim.metrics)], aim.directions))
+    ascending = aim.directions[0] == "minimize"
+    return table.sort_values(aim.metrics[0], ascending=ascending, na_position="last", kind="stable", ignore_index=True)
 
 
-def pareto_front(objectives: pd.DataFrame, directions: list[str]) -> list[bool]:
+def pareto_front(objectives: pd.DataFrame, directions: Sequence[str]) -> list[bool]:
     """Whether no other row is at least as good in everything and better in something."""
     signs = [-1.0 if direction == "maximize" else 1.0 for direction in directions]
     costs = objectives.astype(float).to_numpy() * signs
@@ -79,62 +75,42 @@ def pareto_front(objectives: pd.DataFrame, directions: list[str]) -> list[bool]:
     ]
 
 
-def command(result: Result) -> str:
-    """Trains this point again, alone."""
-    return shlex.join(["python", "-m", "boston_exp.run", *result.point.overrides])
-
-
-def _store_model(sweep: Sweep, best: Result) -> None:
-    """Fit the best point once more, which gives the same bits, and store its model on the parent.
-
-    That costs one fit; keeping the model of every point would cost 0.15 s and a megabyte each.
-    """
-    from boston_exp import garbage
-    from boston_exp import record as records
-    from boston_exp.experiment import data, evaluation, models
-
-    cfg, config, typed = sweep.parsed(best.point)
-    dataset, estimator = data.load(config), models.build(config)
-    rows = data.split(dataset, config.data.test_size, config.seed)
-    config = replace(config, figures=replace(config.figures, draw=False))
-    once = replace(config.evaluation, n_splits=0, n_resamples=0)
-    garbage.collect()
-    evaluated = evaluation.evaluate(estimator, rows, once, config.seed, dataset.unit)
-    with records.outcome(cfg, typed, config, dataset, rows, evaluated, best.point.name, True) as fitted:
-        sweep.parent.log_model(fitted, str(best.run_id))
-
-
-def show(sweep: Sweep, table: pd.DataFrame) -> None:
-    """The last screen: counts, the top points, the honest score of the best, and the command that trains it again."""
-    best = sweep.best()
+def show(report: Report, parent: SweepRecording) -> None:
+    """The last screen: counts, the top points, the best one's held-out score, the command that trains it again."""
+    best, aim = report.best, report.aim
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
-    counts = ", ".join(f"{sweep.count(status)} {name}" for name, status in COUNTED.items() if sweep.count(status))
-    left = sweep.total - len(sweep.results)
-    console.print(
-        f"[bold]{sweep.kind} of {sweep.total} points[/bold]: {counts}" + (f", {left} not tried" if left else "")
-    )
-    objectives = sweep.config.objective.metrics
+    counts = ", ".join(f"{report.count(status)} {name}" for name, status in COUNTED.items() if report.count(status))
+    left = report.total - len(report.results)
+    untried = f", {left} not tried" if left else ""
+    console.print(f"[bold]{report.kind} of {report.total} points[/bold]: {counts}{untried}")
+    if report.results:
+        _show_top(report, console)
+    if best:
+        scores = ", ".join(f"{metric.name} {best.metrics[metric.name]:.4f}" for metric in METRICS)
+        told = "best, on the held-out rows"
+        if aim.on_held_out_rows:
+            told += f", which it was selected on by {aim.metrics[0]} (optimistic; evaluation=cv selects by folds)"
+        console.print(f"{told}: {scores}")
+    console.print(f"recorded in {parent.where}", markup=False)
+    if parent.run_id:
+        console.print(f"run id      {parent.run_id}")
+    if best:
+        console.print(f"next        {best.point.command}", markup=False)
+
+
+def _show_top(report: Report, console: Console) -> None:
+    table, metrics = results(report), report.aim.metrics
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    swept = list(sweep.space)
-    for heading in [*objectives, *swept, "run id"]:
+    for heading in [*metrics, *report.swept, "run id"]:
         shown.add_column(
             heading.removeprefix("model."), justify="left" if heading == "run id" else "right", no_wrap=True
         )
-    top = table[table[objectives[0]].notna()]
-    if len(objectives) > 1:
+    top = table[table[metrics[0]].notna()]
+    if len(metrics) > 1:
         top = top[top["pareto"]]
-        console.print(f"Pareto front of {', '.join(objectives)}: {len(top)} points")
+        console.print(f"Pareto front of {', '.join(metrics)}: {len(top)} points")
     for _, row in top.head(TOP).iterrows():
-        shown.add_row(
-            *(f"{row[name]:.4f}" for name in objectives), *(str(row[name]) for name in swept), str(row["run_id"] or "")
-        )
+        values = (str(row[name]) for name in report.swept)
+        shown.add_row(*(f"{row[name]:.4f}" for name in metrics), *values, str(row["run_id"] or ""))
     if len(top):
         console.print(shown)
-    if best:
-        held_out = ", ".join(f"{name} {best.metrics[name]:.4f}" for name in METRICS)
-        console.print(f"best, on the held-out rows: {held_out}")
-    console.print(f"recorded in {sweep.parent.where}", markup=False)
-    if sweep.parent.run_id:
-        console.print(f"run id      {sweep.parent.run_id}")
-    if best:
-        console.print(f"next        {command(best)}", markup=False)

@@ -1,64 +1,87 @@
-"""The two sweepers, as Hydra finds them (entry points in pyproject.toml); every command imports this, so it is light.
+"""The two sweepers, as Hydra finds them (entry points in pyproject.toml).
+
+Every command of any Hydra application in this environment imports this module: it is light, and importing it changes
+nothing.
 
 docs/decisions/0006-sweeps.md says why Hydra's basic sweeper and hydra-optuna-sweeper are extended.
 """
 
 from __future__ import annotations
 
-import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from boston_exp.errors import ExpectedFailure, Fault, InvalidConfig, tell
+if TYPE_CHECKING:
+    from boston_exp.sweep.search import Search
 
-# A launcher's class, the package it comes from, and the extra that brings it.
-EXTRAS = {"hydra_ray_launcher": "ray", "hydra_submitit_launcher": "slurm"}
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    """Outside of a job Hydra would print a traceback."""
-    try:
-        yield
-    except ExpectedFailure as failure:
-        tell(failure)
-        sys.exit(2)
+EXTRAS = {
+    "hydra_ray_launcher": "ray",
+    "hydra_submitit_launcher": "slurm",
+}  # packages of launchers, and what brings them
+SELECTING = ("evaluation", "evaluation.n_splits", "evaluation.selection_metric")
 
 
 class _Extended(Sweeper):
-    """Setting up, which both have in common."""
+    """What both have in common: setting up, parsing what was typed, running."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from boston_exp.sweep import composing
+        from boston_exp.sweep import composing, workers
+        from boston_exp.sweep.pool import start_fork_server
 
-        with _told_plainly():
-            _require_launcher(str(config.hydra.launcher._target_))
         self.config = config
-        self.hydra_context = composing.quick(hydra_context)
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=self.hydra_context, task_function=task_function, config=config
-        )
-
-
-def _require_launcher(target: str) -> None:
-    package = target.split(".")[1]
-    if package in EXTRAS and find_spec(f"hydra_plugins.{package}") is None:
-        extra = EXTRAS[package]
-        raise InvalidConfig(
-            Fault(
-                f"The launcher {target.rpartition('.')[2]} is not installed.",
-                f"{sys.executable} -m pip install '.[{extra}]'   (in the project's folder)",
+        self.task_function = task_function
+        self.hydra_context = composing.with_quick_loader(hydra_context)
+        self.launcher = None
+        with _failures_told():
+            _require_launcher(str(config.hydra.launcher._target_))
+        if workers.is_pool(config.hydra.launcher):
+            stores_models = config.tracking.get("log_model") == "all"
+            start_fork_server(["boston_exp.tracking.mlflow.models"] if stores_models else [])
+        elif workers.kind_of(config.hydra.launcher) != workers.IN_PROCESS:
+            self.launcher = Plugins.instance().instantiate_launcher(
+                hydra_context=self.hydra_context, task_function=task_function, config=config
             )
-        )
+
+    def _parsed(self, params: Mapping[str, Any], arguments: list[str]) -> tuple[dict[str, Override], list[str]]:
+        """What is swept, by its keys, and the overrides that are fixed; what is typed wins over a preset's params.
+
+        A sweep selects by folds: unless an evaluation is given, it is `evaluation=cv`.
+        """
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*(f"{key}={value}" for key, value in params.items()), *arguments])
+        latest = {override.get_key_element(): override for override in overrides}
+        space = {key: override for key, override in latest.items() if override.is_sweep_override()}
+        fixed = [str(override.input_line) for key, override in latest.items() if key not in space]
+        chosen = self.config.hydra.runtime.choices.get("evaluation") if self.config else None
+        if chosen == "holdout" and not any(key.lstrip("+") in SELECTING for key in latest):
+            fixed.append("evaluation=cv")
+        return space, fixed
+
+    def _run(self, search: Search) -> int:
+        from boston_exp.sweep import multirun, workers
+        from boston_exp.sweep.runner import PointRunner
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.task_function is not None
+        runner = PointRunner.of(self.hydra_context, self.config, self.task_function)
+
+        def make_workers() -> workers.Workers:
+            assert self.config is not None
+            return workers.workers_for(self.config.hydra.launcher, self.launcher, runner)
+
+        return multirun.run(self.hydra_context, self.config, search, make_workers)
 
 
 class GridSweeper(_Extended):
@@ -68,46 +91,52 @@ class GridSweeper(_Extended):
         self._params: dict[str, Any] = dict(params or {})
 
     def sweep(self, arguments: list[str]) -> Any:
-        from boston_exp.sweep import engine
+        from boston_exp.sweep.search import Grid
 
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides([*(f"{key}={value}" for key, value in self._params.items()), *arguments])
-        latest = {override.get_key_element(): override for override in overrides}  # what is typed wins over a preset
-        with _told_plainly():
-            space = {key: override for key, override in latest.items() if override.is_sweep_override()}
-            values = engine.values(space)
-            fixed = [str(override.input_line) for key, override in latest.items() if key not in space]
-            points = [engine.Point.of([*combination, *fixed], space) for combination in itertools.product(*values)]
-            with engine.Sweep(self, "grid", space, points[0], points[-1], len(points)) as sweep:
-                sweep.run(points)
-        sweep.exit()
+        with _failures_told():
+            code = self._run(Grid(*self._parsed(self._params, arguments)))
+        if code:
+            sys.exit(code)
 
 
 class OptunaSweeper(_Extended):
     """Optuna's search: hydra-optuna-sweeper's search space and samplers, around a study that loses nothing."""
 
-    def __init__(
-        self,
-        sampler: Any,
-        n_trials: int,
-        n_jobs: int,
-        storage: str | None,
-        study_name: str | None,
-        direction: Any,
-        pruner: Any,
-        params: DictConfig | None = None,
-    ) -> None:
-        self.sampler = sampler
-        self.n_trials = n_trials
-        self.n_jobs = n_jobs
-        self.storage = storage
-        self.study_name = study_name
-        self.direction = direction
-        self.pruner = pruner
-        self.params: dict[str, Any] = dict(params or {})
+    def __init__(self, params: DictConfig | None = None, **settings: Any) -> None:
+        self._params: dict[str, Any] = dict(params or {})
+        self._settings = settings
 
     def sweep(self, arguments: list[str]) -> Any:
-        with _told_plainly():
-            from boston_exp.sweep import study
+        with _failures_told():
+            from boston_exp.sweep.optuna_search import OptunaSearch, Settings
 
-            study.search(self, arguments).exit()
+            search = OptunaSearch(Settings(**self._settings), *self._parsed(self._params, arguments))
+            code = self._run(search)
+        if code:
+            sys.exit(code)
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """Outside of a job Hydra would print a traceback."""
+    from boston_exp.errors import ExpectedFailure, print_failure
+
+    try:
+        yield
+    except ExpectedFailure as failure:
+        print_failure(failure)
+        sys.exit(2)
+
+
+def _require_launcher(target: str) -> None:
+    from boston_exp.errors import Fault, InvalidConfig
+
+    package = target.split(".")[1]
+    if package in EXTRAS and find_spec(f"hydra_plugins.{package}") is None:
+        extra = EXTRAS[package]
+        raise InvalidConfig(
+            Fault(
+                f"The launcher {target.rpartition('.')[2]} is not installed.",
+                f"{sys.executable} -m pip install '.[{extra}]'   (in the project's folder)",
+            )
+        )

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 
-from boston_exp.config import Config, Doctor
-from boston_exp.errors import Fault, without_secrets
-from boston_exp.settings import Typed, decide
+from boston_exp.config.schema import Config, Doctor
+from boston_exp.config.settings import Typed, decide
+from boston_exp.redaction import redact
 from boston_exp.storage import s3
 from boston_exp.storage.s3 import Access
-from boston_exp.tracking import sqlite_store
 
 SQLITE = "sqlite:///"
 SERVER, STATE, PENDING, PUBLISHED = "sync.server", "sync.state", "pending", "published"
@@ -22,7 +20,8 @@ SERVER, STATE, PENDING, PUBLISHED = "sync.server", "sync.state", "pending", "pub
 class Destination:
     """An MLflow store by its URI, sqlite paths absolute; artifact_root is None where the store has its own rules.
 
-    With a `server` the store is a local one, and its runs are published there; `why` tells who decided that.
+    With a `server` the store is a local one, and its runs are published there; `why` tells who decided that. In the
+    worker of a sweep `publishes` is False: the main process publishes. `asks` is False once it knows of an outage.
     """
 
     backend: str
@@ -32,6 +31,8 @@ class Destination:
     experiment_name: str
     server: str | None = None
     on_outage: str = "keep"
+    publishes: bool = True
+    asks: bool = True
     s3: Access | None = field(default=None, compare=False, repr=False)  # the way to artifacts, where they are there
 
     @property
@@ -43,8 +44,12 @@ class Destination:
     def sqlite_path(self) -> Path | None:
         return Path(self.uri.removeprefix(SQLITE)) if self.uri.startswith(SQLITE) else None
 
-    def of_host(self, name: str) -> Destination:
-        """The same for a worker on another machine: beside the main process's store, one of its own."""
+    def for_worker(self, asks: bool) -> Destination:
+        """The same for a worker on this machine, which shares the store."""
+        return replace(self, publishes=False, asks=asks)
+
+    def on_host(self, name: str) -> Destination:
+        """The same for a worker on another machine: a store of its own beside the main one, which it publishes."""
         path = self.sqlite_path
         if path is None or not self.server:
             return self
@@ -56,7 +61,7 @@ class Destination:
         path = self.sqlite_path
         if path is not None and path.parent == Path.cwd():
             return SQLITE + path.name
-        return without_secrets(self.uri)
+        return redact(self.uri)
 
 
 def without_user(uri: str) -> str:
@@ -65,9 +70,9 @@ def without_user(uri: str) -> str:
 
 
 def resolve(config: Config | Doctor, typed: Typed) -> Destination:
-    """The destination that this configuration and this environment lead to; touches no store."""
+    """Where this configuration and this environment lead to; touches no store."""
     tracking = config.tracking
-    if tracking.backend in ("none", "dvclive"):
+    if tracking.backend != "mlflow":
         root = tracking.artifact_root and str(
             (typed.folder("tracking.artifact_root") / tracking.artifact_root).resolve()
         )
@@ -96,34 +101,5 @@ def resolve(config: Config | Doctor, typed: Typed) -> Destination:
         experiment.value,
         server,
         tracking.on_outage,
-        s3.access(config.storage, typed, for_artifacts=True),
+        s3=s3.access(config.storage, typed, for_artifacts=True),
     )
-
-
-def faults(destination: Destination) -> list[Fault]:
-    """What is known to be wrong with it before anything heavy is imported."""
-    if destination.backend == "dvclive" and find_spec("dvclive") is None:
-        return [Fault("tracking=dvclive needs DVCLive, which is not installed.", 'pip install "boston-exp[dvclive]"')]
-    if destination.backend != "mlflow":
-        return []
-    path = destination.sqlite_path
-    if path is not None:
-        return sqlite_store.faults(path)
-    if destination.server:
-        says = f"tracking.local_uri={destination.shown_uri!r} is not an sqlite file"
-        return [
-            Fault(
-                f"{says}, which the store beside a server is.",
-                "python -m boston_exp.run … tracking.local_uri=sqlite:///mlflow.db",
-            )
-        ]
-    if re.match(r"(postgresql|mysql|mssql)\b.*://", destination.uri):
-        return []
-    says = f"tracking.uri={destination.shown_uri!r} ({destination.why}) is not a store this version of MLflow has"
-    if re.match(r"(https?:/*)?[\w.-]+:\d+/?$", destination.uri):
-        host = destination.uri.rpartition("/")[2] or destination.uri
-        return [Fault(f"{says}: http:// is missing.", f"python -m boston_exp.run … tracking.uri=http://{host}")]
-    if destination.uri.startswith("file:") or "://" not in destination.uri:
-        says += ": a folder of files has no model registry, and MLflow refuses it"
-    mend = "python -m boston_exp.run tracking.uri=sqlite:///mlflow.db   (or http://host:port of an MLflow server"
-    return [Fault(f"{says}.", f"{mend}; what is in an old folder: mlflow migrate-filestore)")]

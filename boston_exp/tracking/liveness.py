@@ -1,4 +1,4 @@
-"""Which runs that say RUNNING are really dead: kill -9 and power cuts leave nobody to close them."""
+"""Which runs that say RUNNING belong to dead processes: after kill -9 or a power cut nobody is left to close them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import psutil
 
 PROCESS, HEARTBEAT = "boston_exp.process", "boston_exp.heartbeat"
 INTERVAL = 30.0  # seconds between heartbeats
-CLOCK = 30.0  # seconds: a clock that is set moves the start of every process a little
+CLOCK = 30.0  # seconds: setting the clock moves the start time of every process a little
 SILENCE = 20 * INTERVAL  # after which a run of another host counts as dead; its pid cannot be looked up from here
 
 
 def tags() -> dict[str, str]:
-    """What an open run carries: host, pid, start of the process (pids are used again), and the time now."""
+    """What an open run carries: host, pid, start of the process (pids are reused), and the time now."""
     process = f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
     return {PROCESS: process, HEARTBEAT: f"{time.time():.0f}"}
 
@@ -38,7 +38,10 @@ def is_dead(run_tags: dict[str, str]) -> bool:
 
 
 class Heartbeat:
-    """Calls `beat` with a fresh tag value while it is entered; a failing beat is no reason to end a training."""
+    """Calls `beat` with a fresh tag value every INTERVAL seconds, in a thread, while it is entered.
+
+    A beat that fails is retried by the next one: a store that is away for a moment is no reason to end a training.
+    """
 
     def __init__(self, beat: Callable[[str, str], object]) -> None:
         self._beat = beat
@@ -54,5 +57,5 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self._stop.wait(INTERVAL):
-            with suppress(Exception):  # the store may be away for a moment; the next beat tries again
+            with suppress(Exception):
                 self._beat(HEARTBEAT, f"{time.time():.0f}")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import pandas as pd
-from sklearn.base import BaseEstimator
+if TYPE_CHECKING:  # this module is imported before anything heavy is
+    import pandas as pd
+    from sklearn.base import BaseEstimator
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Plan:
     dataset_name: str
     dataset_md5: str
     dataset_source: str
-    table: pd.DataFrame  # features and target, for the dataset's schema and profile
+    table: pd.DataFrame  # features and target as pandas read them, for the dataset's schema and profile
     target: str
 
 
@@ -33,11 +34,11 @@ class Outcome:
     metrics: dict[str, float]
     files: Path  # a folder whose whole content becomes the run's artifacts
     estimator: BaseEstimator  # fitted
-    X: pd.DataFrame  # training rows, for the model's signature and input example
-    predicted: np.ndarray  # of those rows
+    example: pd.DataFrame  # training rows as pandas read them, for the model's signature and input example
     requirements: tuple[str, ...]  # pinned, what the model needs to be loaded
     trusted_packages: tuple[str, ...]  # whose types may be inside of the stored model
     store_model: bool
+    tags: dict[str, str] = field(default_factory=dict)  # known after the fit
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,9 @@ class Recording(Protocol):
         """Write all of it; raises RecordingFailed, and the run is then not FINISHED."""
 
 
+Refit = Callable[[], AbstractContextManager[Outcome]]
+
+
 class SweepRecording(Protocol):
     """The parent of a sweep's runs, open. Left by an exception it is closed as FAILED or KILLED, as a run is."""
 
@@ -88,35 +92,35 @@ class SweepRecording(Protocol):
     @property
     def next_command(self) -> str | None: ...
 
-    @property
-    def server_answers(self) -> bool:
-        """Whether points may ask a server for what is done."""
-
     def finished_points(self) -> dict[str, Finished]:
         """What earlier parts of this sweep have done, by the key of the point."""
+
+    def finished(self, run_id: str) -> Finished | None:
+        """A point's run, if it is FINISHED: its worker may have been killed before it could say so."""
 
     def fail(
         self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str
     ) -> str | None:
-        """Record a point as FAILED: its own run where it had opened one, else a new one. Gives the run's id."""
+        """Record a point as FAILED: its own run where it had opened one, else a new one. Returns the run's id."""
 
-    def took(self, run_id: str | None) -> None:
-        """The run of a point has ended, in whatever process."""
+    def point_ended(self, run_id: str | None) -> None:
+        """The run of a point is closed, by whatever process: where there is a server, publish it in the background."""
 
     def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:
         """Counts, what is known of the best point, and files; an earlier part's are replaced."""
 
-    def get_ready(self) -> None:
-        """Import what `log_model` needs, while the points keep others busy."""
+    def store_model(self, run_id: str, refit: Refit) -> None:
+        """Store the best point's model on the parent: a copy of what that run has stored, else what `refit` gives.
 
-    def adopt_model(self, run_id: str | None) -> bool:
-        """Copy the model that the best point's run has stored, if it has one. False: `log_model` has to store one."""
-
-    def log_model(self, best: Outcome, run_id: str) -> None:
-        """Store the model of the best point, which is that run's, on the parent."""
+        Idempotent: the same run's model is stored once.
+        """
 
 
 class Tracker(Protocol):
+    @property
+    def outage(self) -> str | None:
+        """Why the server that runs are published to does not answer; None if it does, or if there is none."""
+
     def start(self, plan: Plan) -> AbstractContextManager[Recording]:
         """Open a run; raises StoreUnusable before anything was trained if that is impossible."""
 
@@ -128,3 +132,45 @@ class Tracker(Protocol):
 
         Raises StoreUnusable if it cannot be written, or is being written by another process at this moment.
         """
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run as its store has it; of params, metrics and tags what was asked for. Times are in ms since 1970."""
+
+    run_id: str
+    name: str
+    status: str
+    start_time: int
+    end_time: int | None
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which params, metrics and tags of each run to read; reading all of them is what costs time in a large store."""
+
+    params: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class History(Protocol):
+    """The recorded runs of one experiment, read only: opening it creates and closes nothing."""
+
+    def best(self, metric: str, direction: str, top: int, columns: Columns) -> list[RecordedRun]:
+        """FINISHED runs that have the metric, the best first; `direction` is `minimize` or `maximize`."""
+
+    def run(self, run_id: str) -> RecordedRun | None:
+        """One run with everything that it holds, or None where the store has no such run."""
+
+    def children(self, parent_id: str) -> list[RecordedRun]:
+        """The runs of a sweep, the newest first, with everything that they hold."""
+
+    def models(self, run_id: str) -> list[str]:
+        """`models:/<id>` of each model of the run that is whole and was not deleted."""
+
+    def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
+        """Download one artifact into `folder`; None where the run has no such artifact."""

@@ -1,4 +1,4 @@
-"""The local store is one sqlite file: looked at before MLflow does, and created so that nobody sees it half made."""
+"""The local store is one sqlite file: checked before MLflow opens it, and created atomically."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sqlite3
 from importlib.util import find_spec
 from pathlib import Path
 
+from boston_exp.config.invocation import again
 from boston_exp.errors import Fault
 
 
@@ -16,7 +17,7 @@ def faults(path: Path) -> list[Fault]:
     MLflow itself would retry a corrupt file for minutes, fill another program's database with its tables, and
     create an empty store in a folder that was only misspelt.
     """
-    elsewhere = "python -m boston_exp.run … tracking.uri=sqlite:///other.db"
+    elsewhere = again("tracking.uri=sqlite:///other.db")
     if not path.parent.is_dir():
         return [Fault(f"The folder of the tracking store {path} does not exist.", f"mkdir -p {path.parent}")]
     if path.is_dir():
@@ -29,7 +30,7 @@ def faults(path: Path) -> list[Fault]:
         return _content_faults(path, elsewhere)
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return []  # somebody is writing at this moment: MLflow waits for its turn
+            return []  # locked by a writer: MLflow retries until it gets the lock
         if "readonly" in str(error) or "unable to open" in str(error):
             return [
                 Fault(
@@ -49,7 +50,7 @@ def create(path: Path, artifact_root: str) -> None:
     """Create an empty MLflow store at path unless it is there; safe for any number of processes at once.
 
     MLflow migrates in place, so that a second process sees, and then breaks, a half-made store. Here it is made
-    under another name, under a lock, and renamed when it is whole.
+    under another name, under a file lock, and renamed when it is whole.
     """
     if path.exists() and path.stat().st_size > 0:
         return
@@ -61,7 +62,7 @@ def create(path: Path, artifact_root: str) -> None:
             return
         unfinished = path.with_name(f".{path.name}.new")
         unfinished.unlink(missing_ok=True)
-        SqlAlchemyStore(f"sqlite:///{unfinished}", artifact_root)._dispose_engine()
+        SqlAlchemyStore(f"sqlite:///{unfinished}", artifact_root).engine.dispose()
         with sqlite3.connect(unfinished) as connection:  # readers and a writer at once, and cheaper commits
             connection.execute("PRAGMA journal_mode=WAL")
         connection.close()

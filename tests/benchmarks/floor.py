@@ -21,7 +21,7 @@ from sklearn.metrics import (
 )
 from sklearn.model_selection import train_test_split
 
-from boston_exp.settings import PROJECT_ROOT
+from boston_exp.config.settings import PROJECT_ROOT
 
 store, defaults = sys.argv[1], sys.argv[2:] == ["defaults"]
 mlflow.set_tracking_uri(f"sqlite:///{store}")

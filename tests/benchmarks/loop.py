@@ -19,7 +19,7 @@ from sklearn.ensemble import RandomForestRegressor  # noqa: E402
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error  # noqa: E402
 from sklearn.model_selection import train_test_split  # noqa: E402
 
-from boston_exp.settings import PROJECT_ROOT  # noqa: E402
+from boston_exp.config.settings import PROJECT_ROOT  # noqa: E402
 
 store, wanted = sys.argv[1], int(sys.argv[2])
 mlflow.set_tracking_uri(f"sqlite:///{store}")

@@ -27,11 +27,10 @@ GRID = (
 POINTS = 18
 LOOK = """
 import time, mlflow
-from boston_exp import tracking
-from boston_exp.tracking import server
+from boston_exp.tracking.publishing import health
 import requests
 begun = time.perf_counter()
-assert server.outage({url!r}, "boston-housing") is None
+assert health.outage({url!r}, "boston-housing") is None
 print(time.perf_counter() - begun)
 """
 

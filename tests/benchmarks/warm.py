@@ -10,23 +10,26 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from boston_exp import config, run, settings
-from boston_exp.sweep.points import Alone
+from boston_exp.config.parsing import parse
+from boston_exp.config.schema import CONF
+from boston_exp.config.settings import Typed
 from boston_exp.tracking import destination
+from boston_exp.training.job import Job
+from boston_exp.training.train import Experiment, train
 
 
 def overhead(rounds: int, folder: Path, figures: str) -> tuple[float, float]:
     """Median seconds of a run without its fit and its first predict, and of those two, after a first run."""
-    typed = settings.Typed(("tracking.uri=sqlite:///warm.db",), folder)
+    typed = Typed(("tracking.uri=sqlite:///warm.db",), folder)
     rest, fits = [], []
-    with initialize_config_dir(str(config.CONF)):
+    with initialize_config_dir(str(CONF)):
         for number in range(rounds + 1):
             start = time.perf_counter()
             cfg = compose("config", [f"figures={figures}", f"seed={number}", *typed.overrides])
-            parsed = config.parse(cfg, typed)
+            parsed = parse(cfg, typed)
             where = destination.resolve(parsed, typed)
             with contextlib.redirect_stdout(io.StringIO()):
-                run.train(cfg, typed, parsed, where, "warm", Alone())
+                train(Experiment(cfg, typed, parsed, where, "warm"), Job()).show()
             whole = time.perf_counter() - start
             fit = _fit_seconds(where)
             if number:

@@ -10,12 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from joblib import effective_n_jobs
 from sklearn import metrics as judge
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
-from boston_exp.config import Evaluation, metric_names
-from boston_exp.experiment.data import Split
-from boston_exp.experiment.evaluation import SCORES, _intervals, evaluate
+from boston_exp.config.schema import Evaluation
+from boston_exp.experiment.evaluation import Evaluated
+from boston_exp.experiment.evaluation import evaluate as evaluated
+from boston_exp.experiment.intervals import intervals
+from boston_exp.experiment.metrics import METRICS, names
+from boston_exp.experiment.split import Split
 
 JUDGES = {
     "r2_score": judge.r2_score,
@@ -24,6 +28,12 @@ JUDGES = {
     "mape": lambda y, predicted: 100 * judge.mean_absolute_percentage_error(y, predicted),
 }
 numbers = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
+
+
+def evaluate(estimator: BaseEstimator, rows: Split, evaluation: Evaluation, seed: int, unit: str) -> Evaluated:
+    """With the folds that an evaluation asks for."""
+    rows = Split(rows.X_train, rows.X_test, rows.y_train, rows.y_test, evaluation.n_splits, seed)
+    return evaluated(estimator, rows, seed, evaluation.n_resamples, unit)
 
 
 def rows(n: int, noise: float = 1.0, seed: int = 0) -> Split:
@@ -40,10 +50,11 @@ def rows(n: int, noise: float = 1.0, seed: int = 0) -> Split:
 )
 def test_scores_are_scikit_learns(pair: tuple[np.ndarray, np.ndarray]) -> None:
     y, predicted = pair
-    for name, score in SCORES.items():
-        if name == "r2_score" and y.min() == y.max():
+    for metric in METRICS:
+        if metric.name == "r2_score" and y.min() == y.max():
             continue  # not defined; scikit-learn answers 0 or 1 by convention
-        assert float(score(y, predicted)) == pytest.approx(JUDGES[name](y, predicted), rel=1e-9, abs=1e-9)
+        judged = JUDGES[metric.name](y, predicted)
+        assert float(metric.score(y, predicted)) == pytest.approx(judged, rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +64,7 @@ def test_scores_are_scikit_learns(pair: tuple[np.ndarray, np.ndarray]) -> None:
 def test_exactly_the_promised_metrics_are_produced(evaluation: Evaluation) -> None:
     """`objective.metric` is checked against the promise before anything heavy is imported."""
     produced = evaluate(LinearRegression(), rows(20), evaluation, seed=0, unit="").metrics
-    assert sorted(produced) == sorted(metric_names(evaluation))
+    assert sorted(produced) == sorted(names(evaluation))
 
 
 def test_a_forest_is_the_same_in_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +93,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     for seed in range(trials):
         split = rows(60, seed=seed)
         exact = (10 + 3 * split.X_test["a"]).to_numpy()
-        metrics = _intervals(split.y_test.to_numpy(), exact, 500, seed)
+        metrics = intervals(split.y_test.to_numpy(), exact, 500, seed)
         covered += metrics["rmse_ci_low"] <= truth <= metrics["rmse_ci_high"]
     assert 0.88 <= covered / trials <= 0.99
 

@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from tests import services
-from tests.integration.test_sweeps import OPTUNA, History, ran
+from tests.integration.test_sweeps import SEARCH, History, ran
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,7 +30,7 @@ def test_a_study_in_postgresql_goes_on_with_forked_workers(
     """A connection of the main process must neither be used nor closed by a fork; its password is written nowhere."""
     monkeypatch.setenv("STUDIES", database)
     overrides = (
-        *OPTUNA, "hydra.sweeper.storage=${oc.env:STUDIES}", "evaluation=cv",
+        *SEARCH, "hydra.sweeper.storage=${oc.env:STUDIES}", "evaluation=cv",
         "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
     )  # fmt: skip
     for n_trials, says in ((4, "optuna of 4 points: 4 done"), (6, "optuna of 6 points: 2 done, 4 reused")):

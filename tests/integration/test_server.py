@@ -14,6 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from boston_exp import process
 from tests import services
 from tests.conftest import Command, Result, python
 from tests.services import Service
@@ -122,7 +123,7 @@ def test_a_publication_that_breaks_at_any_step_is_completed_and_nothing_is_there
     command: Command, store: Path, server: Service, name: str
 ) -> None:
     from boston_exp.tracking.destination import Destination
-    from boston_exp.tracking.publishing import Publisher
+    from boston_exp.tracking.publishing.queue import PublishingQueue
 
     away = f"http://127.0.0.1:{services.free_port()}"
     assert command(*QUICK, *to(away, name, store)).code == 0
@@ -130,10 +131,10 @@ def test_a_publication_that_breaks_at_any_step_is_completed_and_nothing_is_there
     where = Destination("mlflow", f"sqlite:///{store}", "", str(store.parent / "mlartifacts"), name, server=server.url)
     steps = 0
     while True:
-        publisher = Publisher(where, None)
-        publisher._server = failing = Failing(publisher._server, steps)
-        publisher.now(local.info.run_id)
-        publisher.stop()
+        queue = PublishingQueue(where, None)
+        queue.copier.target = failing = Failing(MlflowClient(server.url), steps)  # type: ignore[assignment]
+        queue.publish(local.info.run_id)
+        queue.stop()
         if failing.left >= 0:
             break
         steps += 1
@@ -155,11 +156,11 @@ def test_a_worker_on_another_machine_keeps_a_store_of_its_own_and_publishes(
     command: Command, store: Path, server: Service, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is one machine here, so the name that a worker finds for it is what is replaced."""
-    from boston_exp.sweep import points
+    from boston_exp.sweep import mailbox
 
-    real = points.tell
-    monkeypatch.setattr(points, "host", lambda: "elsewhere")
-    monkeypatch.setattr(points, "tell", lambda *said: real(*said[:2], replace(said[2], main_host="main")))
+    real = mailbox.read_task
+    monkeypatch.setattr(mailbox, "host", lambda: "elsewhere")
+    monkeypatch.setattr(mailbox, "read_task", lambda file: replace(real(file), main_host="main"))
     result = command(*GRID, *to(server.url, name, store))
     assert result.code == 0, result.err
     assert len(runs(f"sqlite:///{store}", name)) == 1  # the parent
@@ -189,10 +190,10 @@ def test_an_outage_is_known_within_five_seconds_and_costs_nothing_else(
 
 
 def check(address: str, says: str, command: Command, store: Path, name: str) -> None:
-    from boston_exp.tracking.publishing import publisher
+    from boston_exp.tracking.publishing.queue import queue_for
 
     command(*QUICK, "tracking=none")  # what is imported and opened once is not what is measured
-    publisher.cache_clear()
+    queue_for.cache_clear()
     begun = time.monotonic()
     result = command(*QUICK, *to(f"http://{address}", name, store))
     assert time.monotonic() - begun < 5 + 3  # and the run itself
@@ -212,9 +213,7 @@ def test_a_sweep_of_an_outage_is_published_by_the_next_command(
     folder = tmp_path / "server"
     folder.mkdir()
     with services.mlflow_server(folder, gateway.url, port=port) as server:
-        from boston_exp.tracking.publishing import publisher
-
-        publisher.cache_clear()
+        process.reset()
         result = command(*QUICK, *to(server.url, name, store), "model.alpha=7")
         assert "with 5 that had been pending" in result.out, result.out
         found = runs(server.url, name)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from boston_exp.config import Storage
+from boston_exp.config.schema import Storage
+from boston_exp.config.settings import Typed
 from boston_exp.errors import DataUnavailable
-from boston_exp.settings import Typed
 from boston_exp.storage import dvc_remote
 from tests.conftest import git
 
@@ -41,8 +41,8 @@ def test_fetching_gets_the_data_and_leaves_git_clean(clone: Path) -> None:
 def test_a_file_that_is_there_is_not_touched_nor_dvc_imported(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("mine")
     code = (
-        "import sys; from pathlib import Path; from boston_exp.config import Storage as S; "
-        "from boston_exp.settings import Typed as T; "
+        "import sys; from pathlib import Path; from boston_exp.config.schema import Storage as S; "
+        "from boston_exp.config.settings import Typed as T; "
         "from boston_exp.storage.dvc_remote import fetch_if_missing as f; "
         f"f(Path({str(tmp_path / 'a.csv')!r}), S('embedded'), T()); print('dvc' in sys.modules)"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from boston_exp import settings
+from boston_exp.config import settings
 from boston_exp.storage import credentials, s3
 from boston_exp.storage.s3 import Access
 from tests import services

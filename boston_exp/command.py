@@ -1,0 +1,125 @@
+"""The shell that all commands share: Hydra's main, what was typed, refused secrets, SIGTERM, exit codes, completion."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from boston_exp import process
+from boston_exp.config import invocation
+from boston_exp.config.invocation import Invocation
+from boston_exp.config.schema import CONF
+from boston_exp.config.settings import Typed, refuse_secrets
+from boston_exp.errors import ExpectedFailure, print_failure
+from boston_exp.signals import Terminated, terminable, was_terminated
+
+Returned = TypeVar("Returned")
+
+# Hydra completes scripts and installed commands only: appended to what `-sc install=bash` prints, this completes
+# `python -m boston_exp.<command>`; anything else that is typed after python goes to Hydra's function.
+BASH = """
+boston_exp_completion()
+{
+    local words=($COMP_LINE)
+    if [ "${words[1]}" == "-m" ] && [[ "${words[2]}" == boston_exp.* ]] && [ "$COMP_CWORD" -gt 2 ]; then
+        local line="${words[2]}${COMP_LINE#*"${words[2]}"}" word="${COMP_WORDS[$COMP_CWORD]}"
+        local choices=$(COMP_LINE="$line" "${words[0]}" -m "${words[2]}" -sc query=bash)
+        COMPREPLY=($(compgen -o nospace -o default -W "$choices" -- "$word"))
+    else
+        hydra_bash_completion
+    fi
+}
+complete -o nospace -o default -F boston_exp_completion python
+"""
+
+
+def task(config_name: str) -> Callable[[Callable[[DictConfig], Returned]], Callable[[], Returned]]:
+    """Make a function of the composed configuration a command: Hydra composes `conf/<config_name>.yaml` and calls it.
+
+    An expected failure of a single run is printed and exits 2; in a multirun it reaches the sweeper.
+    """
+
+    def decorate(function: Callable[[DictConfig], Returned]) -> Callable[[], Returned]:
+        @functools.wraps(function)
+        def guarded(cfg: DictConfig) -> Returned:
+            try:
+                return function(cfg)
+            except ExpectedFailure as failure:
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    raise
+                print_failure(failure)
+                sys.exit(2)
+
+        return hydra.main(config_path=str(CONF), config_name=config_name, execution_whitelist=[])(guarded)
+
+    return decorate
+
+
+def typed() -> Typed:
+    """Inside of a task: the overrides as they were typed, interpolations unresolved, and where."""
+    config = HydraConfig.get()
+    overrides: Any = OmegaConf.to_container(config.overrides.task, resolve=False)
+    return Typed(tuple(map(str, overrides)), Path(config.runtime.cwd))
+
+
+def main(name: str, command: Callable[[], Any]) -> None:
+    """Run `python -m boston_exp.<name>`.
+
+    Exit code 0, 1 where Hydra or the command says so, 2 after an expected failure, 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    try:
+        with terminable(), _exit_codes():
+            invocation.begin(Invocation.of(name, sys.argv[1:]))
+            refuse_secrets(sys.argv[1:])
+            command()
+        if "install=bash" in sys.argv and {"-sc", "--shell-completion", "--shell_completion"} & set(sys.argv):
+            print(BASH)
+    except SystemExit as stop:
+        process.leave(stop.code if isinstance(stop.code, int) else 1)
+        raise
+    process.leave(0)
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Print expected failures, set the exit code, and leave everything else to Hydra.
+
+    Hydra reports a job's exception through `sys.excepthook` and then exits 1, in a single run and in a sweep alike, so
+    the hook is where ours are printed; what Hydra refuses keeps its message and its code.
+    """
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, ExpectedFailure):
+            print_failure(error)
+        else:
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = hook
+    try:
+        yield
+    except ExpectedFailure as failure:  # HYDRA_FULL_ERROR=1, or raised outside of a job
+        print_failure(failure)
+        sys.exit(2)
+    except KeyboardInterrupt as interruption:
+        word, code = ("terminated", 143) if isinstance(interruption, Terminated) else ("interrupted", 130)
+        print(word, file=sys.stderr)
+        sys.exit(code)
+    except Exception:
+        if was_terminated():
+            print("terminated", file=sys.stderr)
+            sys.exit(143)
+        raise
+    except SystemExit as stop:
+        if isinstance(stop.__context__, ExpectedFailure):
+            sys.exit(2)
+        raise

@@ -1,0 +1,148 @@
+"""What is known to be wrong from the configuration alone: ranges, files, targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from boston_exp.config.invocation import again, command_line, quoted_list
+from boston_exp.config.parsing import source_faults
+from boston_exp.config.schema import Config, Data, Evaluation, Range
+from boston_exp.errors import Fault, Kind, did_you_mean
+
+
+def _at_least(low: int, example: int, null: bool = False, share: bool = False) -> Range:
+    says = f"a whole number of at least {low}" + (" or null" if null else "") + (", or a share such as 0.1" * share)
+    return Range(says, low=low, whole=True, null=null, share=share, example=example)
+
+
+def _positive(example: float) -> Range:
+    return Range("a number above 0", low=0, open_low=True, example=example)
+
+
+def _not_negative(example: float) -> Range:
+    return Range("a number of at least 0", low=0, example=example)
+
+
+# scikit-learn uses one name for one thing, so ranges can be checked by name, before its 1.4 s import;
+# each estimator's own, complete constraints are checked once it is imported (experiment/models.py).
+HYPERPARAMETERS = {
+    "n_estimators": _at_least(1, 100),
+    "max_depth": _at_least(1, 10, null=True),
+    "max_iter": _at_least(1, 1000),
+    "max_leaf_nodes": _at_least(2, 31, null=True),
+    "n_neighbors": _at_least(1, 5),
+    "min_samples_split": _at_least(2, 5, share=True),
+    "min_samples_leaf": _at_least(1, 2, share=True),
+    "learning_rate": _positive(0.1),
+    "subsample": Range("a share above 0, at most 1", 0, 1, open_low=True, example=0.8),
+    "l1_ratio": Range("a number from 0 to 1", 0, 1, example=0.5),
+    "alpha": _not_negative(1.0),
+    "l2_regularization": _not_negative(0.1),
+    "C": _positive(1.0),
+    "epsilon": _not_negative(0.1),
+}
+
+
+def faults(config: Config) -> list[Fault]:
+    """All that is known to be wrong before any heavy import."""
+    return [
+        *out_of_range("", config),
+        *_model_faults(config),
+        *_untrusted_targets(config),
+        *source_faults(config.data),
+        *_file_faults(config.data),
+    ]
+
+
+def _fault(key: str, value: object, rule: str, example: object) -> Fault:
+    shown = "null" if value is None else value
+    return Fault(f"{key}={shown} is not possible: {rule}.", again(f"{key}={example}"), Kind.VALUE)
+
+
+def out_of_range(prefix: str, node: Any) -> Iterator[Fault]:
+    """Settings that are outside of what their schema allows."""
+    for item in fields(node):
+        value = getattr(node, item.name)
+        key = prefix + item.name
+        allowed = item.metadata.get("range")
+        choices = item.metadata.get("choices")
+        if is_dataclass(value):
+            yield from out_of_range(f"{key}.", value)
+        elif allowed and not allowed.holds(value):
+            yield _fault(key, value, f"it has to be {allowed.says}", "null" if item.default is None else item.default)
+        elif choices and value not in choices:
+            yield _fault(key, value, f"choose one of {', '.join(filter(None, choices))}", choices[-1])
+    if isinstance(node, Evaluation) and node.n_splits == 1:
+        yield _fault("evaluation.n_splits", 1, "it has to be 0 (no folds) or at least 2", 5)
+    if isinstance(node, Evaluation) and 0 < node.n_resamples < 100:
+        yield _fault("evaluation.n_resamples", node.n_resamples, "it has to be 0 or at least 100", 1000)
+
+
+def _model_faults(config: Config) -> Iterator[Fault]:
+    target = config.model.get("_target_")
+    if not isinstance(target, str):
+        yield Fault("model has no _target_.", command_line("run", "model=random_forest"))
+        return
+    if target.startswith("sklearn."):
+        for name, value in config.model.items():
+            allowed = HYPERPARAMETERS.get(name)
+            if allowed and not allowed.holds(value):
+                yield _fault(f"model.{name}", value, f"it has to be {allowed.says}", allowed.example)
+
+
+def _file_faults(data: Data) -> Iterator[Fault]:
+    if data.path is None:
+        return
+    if data.header and data.columns:
+        yield Fault("data.columns names the columns of a file without a header.", again("data.header=false"))
+    path = Path(data.path)
+    if path.is_dir():
+        yield Fault(f"data.path={path} is a folder.", f"ls {path}   (then give data.path=<file>)")
+    elif not path.is_file() and not path.with_name(path.name + ".dvc").is_file():
+        nearby = [entry.name for entry in path.parent.glob(f"*{path.suffix}")] if path.parent.is_dir() else []
+        folder = path.parent if path.parent.is_dir() else Path.cwd()
+        yield Fault(
+            f"data.path={path} does not exist.{did_you_mean(path.name, nearby)}",
+            f"ls {folder}   (then give data.path=<file>)",
+        )
+
+
+EXAMPLES = {
+    "model": "sklearn.linear_model.Ridge",
+    "preprocess": "sklearn.preprocessing.StandardScaler",
+    "data.loader": "sklearn.datasets.load_diabetes",
+}
+
+
+def _untrusted_targets(config: Config) -> Iterator[Fault]:
+    loader = {"_target_": config.data.loader} if config.data.loader else {}
+    for key, node in (("model", config.model), ("preprocess", config.preprocess), ("data.loader", loader)):
+        for target in _targets(node):
+            package, dot, _ = str(target).partition(".")
+            if not dot:
+                yield Fault(
+                    f"{key}: {target!r} is not the full, dotted name of a class.",
+                    again(f"{key if key == 'data.loader' else key + '._target_'}={EXAMPLES[key]}"),
+                )
+            elif package not in config.trusted_packages:
+                trusted = quoted_list([*config.trusted_packages, package])
+                yield Fault(
+                    f"{key}: {target!r} is outside of trusted_packages {config.trusted_packages}, "
+                    "so it is not imported.",
+                    again(f"trusted_packages={trusted}") + "   (only if you trust that code)",
+                )
+
+
+def _targets(node: Any) -> Iterator[object]:
+    """Every `_target_` in a nested configuration."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node["_target_"]
+        for child in node.values():
+            yield from _targets(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _targets(child)

@@ -1,0 +1,90 @@
+"""The command as it was typed, so that a message can give the next one whole: what was typed, with the change in it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from boston_exp import process
+
+MULTIRUN = ("-m", "--multirun")
+KEPT_FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")  # each takes a value
+PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
+WORDS = ("null", "true", "false", "nan", "inf")
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """`python -m boston_exp.<command> <flags> <overrides>`; only flags that change what is composed."""
+
+    command: str = "run"
+    flags: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(command: str, arguments: Sequence[str]) -> Invocation:
+        flags: list[str] = []
+        overrides: list[str] = []
+        left = iter(arguments)
+        for argument in left:
+            if argument in MULTIRUN or (argument.partition("=")[0] in KEPT_FLAGS and "=" in argument):
+                flags.append(argument)
+            elif argument in KEPT_FLAGS:
+                flags += [argument, next(left, "")]
+            elif not argument.startswith("-"):
+                overrides.append(argument)
+        return Invocation(command, tuple(flags), tuple(each for each in overrides if "=" in each or each[:1] == "~"))
+
+
+_current: list[Invocation] = []
+process.on_reset(_current.clear)
+
+
+def begin(invocation: Invocation) -> None:
+    """Make this the command that `again` repeats."""
+    _current[:] = [invocation]
+
+
+def current() -> Invocation:
+    return _current[0] if _current else Invocation()
+
+
+def again(*changes: str, without: Iterable[str] = (), multirun: bool | None = None) -> str:
+    """The command that was typed, with other overrides, ready for a shell.
+
+    `changes` replace what was typed for the same keys, `without` names keys to leave out, `multirun` sets or removes
+    -m.
+    """
+    typed = current()
+    gone = {key_of(change) for change in changes} | set(without)
+    kept = [override for override in typed.overrides if key_of(override) not in gone]
+    flags = [flag for flag in typed.flags if multirun is None or flag not in MULTIRUN]
+    return command_line(typed.command, *flags, *(["-m"] if multirun else []), *kept, *changes)
+
+
+def command_line(command: str, *arguments: str) -> str:
+    """`python -m boston_exp.<command> <arguments>`, each argument quoted for a shell where it needs it."""
+    return shlex.join(["python", "-m", f"boston_exp.{command}", *arguments])
+
+
+def key_of(override: str) -> str:
+    """Of the setting that an override changes: model.ccp_alpha for `+model.ccp_alpha=0.1` and `~model.ccp_alpha`."""
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def quoted(value: str) -> str:
+    """A text as a value of Hydra's override grammar, in double quotes where it would be read as something else.
+
+    https://hydra.cc/docs/advanced/override_grammar/basic/#quoted-values
+    """
+    if PLAIN.fullmatch(value) and value.lower() not in WORDS:
+        return value
+    escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), value)
+    return f'"{escaped}"'
+
+
+def quoted_list(values: Iterable[str]) -> str:
+    """`[a,b]`, each item quoted where it needs it."""
+    return f"[{','.join(map(quoted, values))}]"

@@ -1,0 +1,65 @@
+"""From Hydra's composition to plain objects, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from boston_exp.config.invocation import again
+from boston_exp.config.schema import Config, Data, Doctor
+from boston_exp.config.settings import Typed
+from boston_exp.errors import Fault, InvalidConfig, did_you_mean
+
+Composed = TypeVar("Composed", Config, Doctor)
+
+
+def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Composed:  # type: ignore[assignment]
+    """The composed configuration as plain objects, the data's path absolute.
+
+    Raises InvalidConfig where a value that only the user can give is missing, where a key was added that nobody reads,
+    and where an interpolation cannot be resolved.
+    """
+    missing = [Fault(f"{key} has no value.", again(f"{key}=<value>")) for key in sorted(OmegaConf.missing_keys(cfg))]
+    if missing:
+        raise InvalidConfig(*missing, *source_faults(cfg.data))
+    unknown = list(_unknown_keys(cfg, schema))
+    if unknown:
+        raise InvalidConfig(*unknown)
+    try:
+        OmegaConf.resolve(cfg)
+        config = OmegaConf.to_object(cfg)
+    except OmegaConfBaseException as error:
+        says = f"The configuration cannot be resolved: {error}".partition("\n")[0]
+        raise InvalidConfig(Fault(says, f"{again(multirun=False)} --cfg job")) from error
+    assert isinstance(config, schema)
+    if isinstance(config, Config) and config.objective.metric is None:
+        config.objective.metric = config.evaluation.selection_metric
+    data = config.data
+    if data.path is not None:
+        data.path = str((typed.folder("data.path") / Path(data.path).expanduser()).resolve())
+    return config
+
+
+def source_faults(data: Data) -> Iterator[Fault]:
+    """A table comes from a file or from a loader, not from both, not from neither."""
+    if (data.path is None) == (data.loader is None):
+        yield Fault(
+            "data needs either a path or a loader.", again("data=csv", "data.path=my.csv", "data.target=<column>")
+        )
+
+
+def _unknown_keys(cfg: DictConfig, schema: type[Config] | type[Doctor]) -> Iterator[Fault]:
+    """Keys that were added with a plus to nodes that are closed: nobody would ever read them."""
+    kinds: dict[str, Any] = {item.name: item.default_factory for item in fields(schema)}
+    closed = {name: kind for name, kind in kinds.items() if isinstance(kind, type) and is_dataclass(kind)}
+    for prefix, node, kind in [("", cfg, schema), *((f"{name}.", cfg[name], kind) for name, kind in closed.items())]:
+        known = [item.name for item in fields(kind)]
+        for key in map(str, node or ()):
+            if key not in known:
+                says = f"{prefix}{key} is not a setting.{did_you_mean(key, known)}"
+                yield Fault(says, f"{again(without=[prefix + key])}   (--help shows every setting)")

@@ -1,0 +1,160 @@
+"""The schemas of conf/: every setting, its default, and the values it may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+from boston_exp.config.settings import PROJECT_ROOT, port
+
+CONF = PROJECT_ROOT / "conf"
+
+OmegaConf.register_resolver("port", port, replace=True)
+OmegaConf.register_resolver("project_root", lambda: str(PROJECT_ROOT), replace=True)
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values a setting may take; `null` says whether it may also be left out."""
+
+    says: str
+    low: float = float("-inf")
+    high: float = float("inf")
+    open_low: bool = False
+    open_high: bool = False
+    whole: bool = False
+    null: bool = False
+    share: bool = False  # or a float above 0, at most 1
+    example: object = None
+
+    def holds(self, value: object) -> bool:
+        if value is None:
+            return self.null
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if self.whole and not isinstance(value, int):
+            return self.share and 0 < value <= 1
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return above and below
+
+
+def _ranged(default: Any, allowed: Range) -> Any:
+    return field(default=default, metadata={"range": allowed})
+
+
+SEED = Range("a whole number from 0 to 4294967295", 0, 2**32 - 1, whole=True)
+
+
+@dataclass
+class Data:
+    """A table and how to read it: either a file at `path` or a scikit-learn data set by its `loader`."""
+
+    name: str = MISSING
+    path: str | None = None
+    loader: str | None = None  # dotted name of a function that takes as_frame=True
+    decimal: str = "."
+    encoding: str = "utf-8"
+    sep: str = ","  # one character, or a regular expression as pandas takes it
+    header: bool = True
+    columns: list[str] | None = None  # names of the columns of a file without header
+    target: str = MISSING
+    target_label: str | None = None  # for figures and the summary
+    target_unit: str | None = None
+    drop: list[str] = field(default_factory=list)
+    test_size: float = _ranged(
+        0.2, Range("a share of the rows, above 0 and below 1", 0, 1, open_low=True, open_high=True)
+    )
+    split_seed: int = _ranged(42, SEED)  # decides held-out rows and folds; `seed` decides the model alone
+    slices: list[str] = field(default_factory=list)  # columns by whose groups errors are told
+    allow_changed: bool = False  # use a file that differs from its .dvc; the run is tagged so
+
+
+@dataclass
+class Evaluation:
+    """How the scores come about: held-out rows, and k-fold on the training rows where n_splits is not 0."""
+
+    n_splits: int = _ranged(0, Range("0 or a whole number of at least 2", 0, whole=True))
+    n_resamples: int = _ranged(1000, Range("0 (no intervals) or a whole number of at least 100", 0, whole=True))
+    selection_metric: str = "rmse"
+
+
+@dataclass
+class Tracking:
+    """Who records. MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME win over the group and lose to an override.
+
+    Where the uri is an MLflow server's, a run is first whole in the store at local_uri, then published there.
+    """
+
+    backend: str = MISSING  # a module of boston_exp/tracking/backends/
+    uri: str | None = None
+    local_uri: str = "sqlite:///mlflow.db"
+    artifact_root: str | None = None
+    on_outage: str = field(default="keep", metadata={"choices": ("keep", "fail")})  # of the server
+    experiment_name: str = "boston-housing"
+    log_model: str | None = field(default=None, metadata={"choices": (None, "all", "best", "none")})
+
+
+@dataclass
+class Storage:
+    """Where bytes live: the DVC remote that `run` fetches data from, and S3. Keys are never in here."""
+
+    dvc_remote: str = MISSING
+    endpoint_url: str | None = None  # of S3, where it is not AWS; MLFLOW_S3_ENDPOINT_URL wins over the group
+    region: str | None = None
+    data_bucket: str | None = None  # None: no S3
+    artifact_bucket: str | None = None
+    ca_bundle: str | None = None  # a file with the certificates to trust; None: the system's
+
+
+@dataclass
+class Figures:
+    draw: bool = True
+    dpi: int = _ranged(100, Range("a whole number from 20 to 1200", 20, 1200, whole=True))
+
+
+@dataclass
+class Objective:
+    """What `run` returns and a sweep optimises: one metric, or several for a Pareto front."""
+
+    metric: Any = None  # None: evaluation.selection_metric
+
+    @property
+    def metrics(self) -> list[str]:
+        return list(self.metric) if isinstance(self.metric, list) else [str(self.metric)]
+
+
+@dataclass
+class Config:
+    """The whole composition of `run`; model and preprocess stay open: any estimator, by `_target_`."""
+
+    model: dict[str, Any] = MISSING
+    data: Data = field(default_factory=Data)
+    preprocess: dict[str, Any] = field(default_factory=dict)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    tracking: Tracking = field(default_factory=Tracking)
+    storage: Storage = field(default_factory=Storage)
+    figures: Figures = field(default_factory=Figures)
+    objective: Objective = field(default_factory=Objective)
+    seed: int = _ranged(42, SEED)
+    trusted_packages: list[str] = field(default_factory=lambda: ["sklearn"])  # whose classes a _target_ may name
+    skip_finished: bool | None = None  # use a FINISHED run with the same fingerprint; null: in sweeps only
+    max_failures: int | None = _ranged(None, Range("a whole number of at least 1, or null", 1, whole=True, null=True))
+
+
+@dataclass
+class Doctor:
+    """The composition of `doctor`: what a run would touch, and what to do about it."""
+
+    data: Data = field(default_factory=Data)
+    tracking: Tracking = field(default_factory=Tracking)
+    storage: Storage = field(default_factory=Storage)
+    fix: bool = False  # create buckets and the store, close dead runs
+    format: str = field(default="table", metadata={"choices": ("table", "json", "csv", "markdown")})
+
+
+ConfigStore.instance().store(name="schema", node=Config, provider="boston_exp")
+ConfigStore.instance().store(name="doctor_schema", node=Doctor, provider="boston_exp")

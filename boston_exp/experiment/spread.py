@@ -1,0 +1,28 @@
+"""How much a model disagrees with itself about a row, where it can say: the raw material of intervals."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+
+from boston_exp.experiment.models import final_step
+
+
+def spread(fitted: BaseEstimator, X: pd.DataFrame) -> np.ndarray | None:
+    """A standard deviation for each row, (n,), in the target's unit; None where the model has none.
+
+    Over the trees of a forest, or what `predict(…, return_std=True)` gives (Gaussian processes, Bayesian ridge).
+    """
+    model = final_step(fitted)
+    given = fitted[:-1].transform(X) if isinstance(fitted, Pipeline) and len(fitted) > 1 else X
+    trees = getattr(model, "estimators_", None)
+    if isinstance(trees, list) and trees and all(hasattr(tree, "tree_") for tree in trees):
+        values = np.ascontiguousarray(np.asarray(given), dtype=np.float32)  # what trees are grown on
+        return np.std([tree.tree_.predict(values)[:, 0] for tree in trees], axis=0)
+    if "return_std" in inspect.signature(model.predict).parameters:
+        return np.asarray(model.predict(given, return_std=True)[1], dtype=np.float64).reshape(len(X))
+    return None

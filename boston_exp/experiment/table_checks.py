@@ -1,0 +1,99 @@
+"""What is wrong with a table that was read: columns, values, size. A table that passes can be learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from boston_exp.config.invocation import again, quoted, quoted_list
+from boston_exp.config.schema import Config, Data
+from boston_exp.errors import Fault, did_you_mean, nearest
+
+LARGEST = 1e150  # whose square is still a number
+
+
+def table_faults(config: Config, frame: pd.DataFrame) -> list[Fault]:
+    """All that keeps the table from being split and learnt from as configured."""
+    columns = list(_column_faults(config.data, frame))
+    return columns or [*_value_faults(config.data, frame), *_size_faults(config, len(frame))]
+
+
+def _column_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
+    columns = list(frame.columns)
+    source = data.path or data.loader
+    shown = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
+    if data.target not in columns:
+        hint = did_you_mean(data.target, columns)
+        if len(columns) == 1:
+            hint = " The whole line was read as one column: is data.sep right?"
+        yield Fault(
+            f"data.target={data.target} is not a column of {source}.{hint} Columns: {shown}.",
+            again(f"data.target={quoted(nearest(data.target, columns) or columns[-1])}"),
+        )
+    for key, names in (("data.drop", data.drop), ("data.slices", data.slices)):
+        known = [name for name in names if name in columns]
+        for name in names:
+            if name not in columns:
+                says = f"{key}: {name} is not a column of {source}.{did_you_mean(name, columns)} Columns: {shown}."
+                yield Fault(says, again(f"{key}={quoted_list(known)}"))
+    if data.target in data.drop:
+        kept = [name for name in data.drop if name != data.target]
+        yield Fault(f"data.drop: {data.target} is the target.", again(f"data.drop={quoted_list(kept)}"))
+    if not set(columns) - {data.target, *data.drop}:
+        yield Fault("No column is left to predict from.", again("data.drop=[]") + "   (or another data.sep)")
+
+
+def _value_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
+    y = frame[data.target]
+    numeric = [str(column) for column in frame.select_dtypes("number").columns if column != data.target]
+    other = again(f"data.target={quoted(numeric[-1]) if numeric else '<numeric column>'}")
+    gaps = np.flatnonzero(y.isna())
+    if gaps.size:
+        yield Fault(
+            f"data.target={data.target} has no value in {gaps.size} of {len(y)} rows{_where(data, gaps)}.",
+            "fill or delete those rows, then run again (a target is never invented)",
+        )
+    if not pd.api.types.is_numeric_dtype(y):
+        bad = np.flatnonzero(pd.to_numeric(y, errors="coerce").isna() & y.notna())
+        example = f", for example {y.iloc[bad[0]]!r}" if bad.size else ""
+        yield Fault(
+            f"data.target={data.target} is not numeric{example}{_where(data, bad)}.",
+            f"{other}   (this runner does regression)",
+        )
+    elif len(y) > 1 and not gaps.size and (y.max() == y.min() or y.abs().max() > LARGEST):
+        problem = f"is {y.iloc[0]} in every row" if y.max() == y.min() else f"has values beyond {LARGEST:g}"
+        yield Fault(f"data.target={data.target} {problem}: there is nothing to learn.", other)
+    numbers = frame.select_dtypes("number")
+    infinite = [str(column) for column in numbers.columns if np.isinf(numbers[column]).any()]
+    if infinite:
+        yield Fault(
+            f"Columns with infinite values: {', '.join(infinite)}.",
+            again(f"data.drop={quoted_list([*data.drop, *infinite])}") + "   (or correct the file)",
+        )
+
+
+def _where(data: Data, rows: np.ndarray) -> str:
+    """Rows as lines of the file, which is where the user will look."""
+    if data.path is None or not rows.size:
+        return ""
+    first = 2 if data.header else 1
+    lines = ", ".join(str(row + first) for row in rows[:5])
+    return f" (line {lines}{', …' if rows.size > 5 else ''})"
+
+
+def _size_faults(config: Config, n_samples: int) -> Iterator[Fault]:
+    n_test = int(np.ceil(n_samples * config.data.test_size))
+    n_train, n_splits = n_samples - n_test, config.evaluation.n_splits
+    if n_train < 2 or n_test < 2:
+        yield Fault(
+            f"{n_samples} rows with data.test_size={config.data.test_size} give {n_train} to train on "
+            f"and {n_test} to test on; both need 2.",
+            again("data.test_size=0.5") + "   (or a table with more rows)",
+        )
+    elif n_train < n_splits:
+        yield Fault(
+            f"evaluation.n_splits={n_splits} needs as many training rows, there are {n_train}.",
+            again(f"evaluation.n_splits={max(2, min(5, n_train))}"),
+        )

@@ -1,0 +1,51 @@
+"""What a process remembers, in one place, so that it can be forgotten: tests reset it, and start from a clean slate."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_resets: list[Callable[[], object]] = []
+
+
+def on_reset(forget: Callable[[], object]) -> None:
+    """Have `forget` called by `reset`."""
+    _resets.append(forget)
+
+
+def remembered(maxsize: int | None = None) -> Callable[[Function], Function]:
+    """`functools.lru_cache` that `reset` clears; the default keeps every answer for the life of the process."""
+
+    def decorate(function: Function) -> Function:
+        cached = lru_cache(maxsize=maxsize)(function)
+        on_reset(cached.cache_clear)
+        return cast(Function, cached)
+
+    return decorate
+
+
+_abandoned: list[bool] = []
+on_reset(_abandoned.clear)
+
+
+def abandon_threads() -> None:
+    """Do not wait at exit for threads of this process: one of them hangs in a library, and nobody can stop it."""
+    _abandoned.append(True)
+
+
+def leave(code: int) -> None:
+    """End at once, without waiting for threads, if some were abandoned; else return."""
+    if _abandoned:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def reset() -> None:
+    """Forget everything: caches, secrets to hide, who was typed."""
+    for forget in _resets:
+        forget()

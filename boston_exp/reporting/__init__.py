@@ -1,0 +1,1 @@
+"""What a person sees: the summary on the terminal, tables in the format asked for, figures."""

@@ -1,0 +1,147 @@
+"""A point of a sweep, in the process that trains it: what it is told, and what it says."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.conf import HydraConf
+from hydra.types import RunMode
+
+from boston_exp.errors import Fault, Pruned
+from boston_exp.process import remembered
+from boston_exp.signals import terminable
+from boston_exp.sweep import mailbox
+from boston_exp.sweep.mailbox import State, Task
+from boston_exp.tracking.destination import Destination
+from boston_exp.training.job import Job, Trained
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
+ShouldPrune = Callable[[int, dict[str, float]], bool]
+
+
+class SweepJob(Job):
+    """One point: its run is a child of the sweep's, and the main process learns how it ended."""
+
+    def __init__(self, sweep_dir: Path, number: int, task: Task, should_prune: ShouldPrune) -> None:
+        self._sweep_dir = sweep_dir
+        self._number = number
+        self._task = task
+        self._should_prune = should_prune
+        self._run_id: str | None = None
+        parent = {"mlflow.parentRunId": task.parent_run_id} if task.parent_run_id else {}
+        self.tags = {"sweep.point": task.key, **parent}
+
+    def placed(self, destination: Destination) -> Destination:
+        """The shared store on this machine; on another one a store of its own, which it publishes itself."""
+        if self._task.main_host != mailbox.host():
+            return destination.on_host(mailbox.host())
+        return destination.for_worker(self._task.asks_server)
+
+    def store_faults(self, destination: Destination) -> list[Fault]:
+        return []  # the main process has looked before the first point
+
+    def stores_model(self, log_model: str | None) -> bool:
+        return log_model == "all"
+
+    def skips_finished(self, skip_finished: bool | None) -> bool:
+        return skip_finished is not False
+
+    def began(self, run_id: str | None) -> None:
+        self.say("running", run_id)
+
+    def reached(self, fold: int, metrics: dict[str, float]) -> None:
+        if self._should_prune(fold, metrics):
+            raise Pruned(f"pruned after fold {fold}: clearly worse than the others so far")
+
+    def ended(self, trained: Trained) -> None:
+        self.say("reused" if trained.reused else "finished", trained.run_id, trained.metrics)
+
+    def say(
+        self, status: str, run_id: str | None = None, metrics: dict[str, float] | None = None, message: str = ""
+    ) -> None:
+        """Write the state that the main process reads."""
+        self._run_id = run_id or self._run_id
+        state = State(status, os.getpid(), mailbox.host(), self._run_id, metrics or {}, message)
+        mailbox.write_state(self._sweep_dir, self._number, state)
+
+
+@contextmanager
+def current(hydra_config: HydraConf) -> Iterator[Job]:
+    """The job of this configuration: a single run's, or a point's, which tells the main process how it ended."""
+    sweep_dir, number = Path(hydra_config.sweep.dir), hydra_config.job.get("num")
+    file = mailbox.task_file(sweep_dir, number)
+    if hydra_config.mode != RunMode.MULTIRUN or not file.parent.exists():
+        yield Job()
+        return
+    if not file.exists():
+        raise RuntimeError("this point was withdrawn: the main process gave up on the launcher that has it")
+    task = mailbox.read_task(file)
+    job = SweepJob(sweep_dir, number, task, _pruner(hydra_config, task))
+    with ExitStack() as stack:
+        stack.enter_context(_no_screen())
+        stack.enter_context(terminable())
+        if task.threads is not None:
+            stack.enter_context(limited_to(task.threads))
+        job.say("running")
+        try:
+            yield job
+        except Pruned as pruned:
+            job.say("pruned", message=str(pruned))
+            raise
+        except Exception as error:
+            job.say("failed", message=f"{type(error).__name__}: {error}")
+            raise
+
+
+def _pruner(hydra_config: HydraConf, task: Task) -> ShouldPrune:
+    if task.trial is None:
+        return lambda fold, metrics: False
+    from boston_exp.tracking.studies import reporter
+
+    return reporter(hydra_config, *task.trial)
+
+
+@contextmanager
+def _no_screen() -> Iterator[None]:
+    """The main process has the screen; the job's own log file gets everything."""
+    root = logging.getLogger()
+    screens = [each for each in root.handlers if type(each) is logging.StreamHandler]
+    for screen in screens:
+        root.removeHandler(screen)
+    try:
+        yield
+    finally:
+        for screen in screens:
+            root.addHandler(screen)
+
+
+@contextmanager
+def limited_to(threads: int) -> Iterator[None]:
+    """Limit the threads of every library to this worker's share of the cores."""
+    from joblib import parallel_config
+
+    before = os.environ.get("LOKY_MAX_CPU_COUNT")
+    os.environ["LOKY_MAX_CPU_COUNT"] = str(threads)  # joblib.cpu_count(), which is what n_jobs=-1 comes to
+    try:
+        with _thread_pools().limit(limits=threads), parallel_config(n_jobs=1):
+            yield
+    finally:
+        if before is None:
+            del os.environ["LOKY_MAX_CPU_COUNT"]
+        else:
+            os.environ["LOKY_MAX_CPU_COUNT"] = before
+
+
+@remembered()
+def _thread_pools() -> ThreadpoolController:
+    """The thread pools of BLAS and OpenMP; finding them takes 0.02 s."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -1,0 +1,132 @@
+"""Points on one of Hydra's launchers for a cluster (Ray, submitit): told by files, as each of them ends."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import psutil
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf
+
+from boston_exp import process
+from boston_exp.sweep import mailbox
+from boston_exp.sweep.plan import ENDED, Assignment
+
+POLL = 0.05  # seconds between looks at the mailbox
+PATIENCE = 2.5  # seconds for a worker to close its run when it is told to end
+
+
+class Launched:
+    """A launcher of Hydra's, which gets points in chunks."""
+
+    in_process = False
+
+    def __init__(self, launcher: Launcher, sweep_dir: Path, count: int, cores: int) -> None:
+        self.count = count
+        self.threads = max(1, cores // count)
+        self._launcher = launcher
+        self._sweep_dir = sweep_dir
+        # Launchers keep what every job returns, a megabyte of configuration each, until the last one of a chunk is
+        # back. An array job of Slurm is worth more than that memory.
+        self._chunk = sys.maxsize if "submitit" in type(launcher).__module__ else 20 * count
+
+    def run(self, jobs: Iterable[Assignment]) -> Generator[tuple[int, Exception | None]]:
+        left = iter(jobs)
+        while chunk := list(islice(left, self._chunk)):
+            yield from self._run(chunk)
+
+    def close(self) -> None: ...
+
+    def _run(self, chunk: list[Assignment]) -> Iterator[tuple[int, Exception | None]]:
+        waiting = {number for number, _ in chunk}
+        raised: list[Exception] = []
+
+        def launch() -> None:
+            try:
+                self._launcher.launch([overrides for _, overrides in chunk], initial_job_idx=chunk[0][0])
+            except Exception as error:
+                raised.append(error)
+
+        with _workers_ended():
+            thread = threading.Thread(target=launch, daemon=True)  # a launcher may wait for a lost worker for ever
+            thread.start()
+            for number in self._ended(waiting, thread):
+                waiting.discard(number)
+                yield number, None
+            if thread.is_alive():
+                process.abandon_threads()
+        for number in sorted(waiting):
+            mailbox.withdraw_task(self._sweep_dir, number)
+            lost = mailbox.lost_state(self._sweep_dir, number)
+            yield number, raised[0] if raised else WorkerLostError() if lost else None
+
+    def _ended(self, waiting: set[int], launching: threading.Thread) -> Iterator[int]:
+        """Numbers of points as they end, until the launcher is back, or has nothing running and begins nothing new."""
+        seen: dict[int, int] = {}
+        lost_at: float | None = None
+        while waiting:
+            alive = launching.is_alive()
+            for number, state in list(mailbox.new_states(self._sweep_dir, waiting, seen)):
+                if state.status in ENDED:
+                    yield number
+                lost_at = lost_at and time.monotonic()
+            lost = {number for number in waiting if number in seen and mailbox.lost_state(self._sweep_dir, number)}
+            if lost and lost_at is None:
+                lost_at = time.monotonic()
+            running = [number for number in waiting if number in seen and number not in lost]
+            if not alive or (lost_at and not running and time.monotonic() - lost_at > 4 * PATIENCE):
+                return
+            time.sleep(POLL)
+        launching.join(PATIENCE)
+
+
+class WorkerLostError(Exception):
+    """The process that had a point is gone."""
+
+
+@contextmanager
+def _workers_ended() -> Iterator[None]:
+    """On an exception leave no process behind: terminate, give time to close runs, then kill."""
+    me = psutil.Process()
+    before = set(me.children(recursive=True))
+    try:
+        yield
+    except BaseException:
+        process.abandon_threads()
+        workers = [child for child in me.children(recursive=True) if child not in before and _is_worker(child)]
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.terminate()
+        _, stubborn = psutil.wait_procs(workers, timeout=PATIENCE)
+        for worker in stubborn:
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
+        psutil.wait_procs(stubborn, timeout=PATIENCE)
+        raise
+
+
+def _is_worker(child: psutil.Process) -> bool:
+    """Python's resource tracker ends with its parent, and complains when it is killed."""
+    with suppress(psutil.Error):
+        return "resource_tracker" not in " ".join(child.cmdline())
+    return False
+
+
+def ray_nodes_elsewhere(init: DictConfig) -> list[str]:
+    """Addresses of a Ray cluster's nodes that are not this machine; a cluster of its own making has none."""
+    if init.get("address") in (None, "local"):
+        return []
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(**OmegaConf.to_container(init, resolve=True))  # type: ignore[arg-type]
+    own = {address.address for addresses in psutil.net_if_addrs().values() for address in addresses}
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return sorted({node["NodeManagerAddress"] for node in nodes if node["Alive"]} - own)

@@ -1,0 +1,116 @@
+"""How the main process and its jobs talk: two small files per point in the sweep's folder.
+
+Every launcher has that folder in common, whatever its workers are (this process, a pool, Ray, Slurm), and a file tells
+how a point ended even if the worker that wrote it is gone a moment later.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Container, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+FOLDER = ".points"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a job is told."""
+
+    key: str  # of the point, the same in every part of a sweep
+    parent_run_id: str | None
+    threads: int | None  # at most so many inside of the job; None leaves the libraries alone
+    main_host: str
+    trial: tuple[str, int, str] | None = None  # Optuna's study, trial number and metric, where it can be pruned
+    asks_server: bool = False  # for finished runs
+
+
+@dataclass(frozen=True)
+class State:
+    """What a job says of itself."""
+
+    status: str  # running, or one of plan.ENDED
+    pid: int
+    host: str
+    run_id: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    message: str = ""
+
+    def is_gone(self) -> bool:
+        """Whether the process that said this has ended; of another host nobody here can tell."""
+        if self.host != host():
+            return False
+        try:
+            return psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+
+def write_task(sweep_dir: Path, number: int, task: Task) -> None:
+    _write(task_file(sweep_dir, number), asdict(task))
+
+
+def read_task(file: Path) -> Task:
+    return Task(**json.loads(file.read_text()))
+
+
+def withdraw_task(sweep_dir: Path, number: int) -> None:
+    """A launcher that still has this point in its queue must not begin it."""
+    task_file(sweep_dir, number).unlink(missing_ok=True)
+
+
+def task_file(sweep_dir: Path, number: int) -> Path:
+    return sweep_dir / FOLDER / f"{number}.task"
+
+
+def write_state(sweep_dir: Path, number: int, state: State) -> None:
+    _write(sweep_dir / FOLDER / f"{number}.state", asdict(state))
+
+
+def read_state(sweep_dir: Path, number: int) -> State | None:
+    """The latest that the job said, or None if it has not begun."""
+    try:
+        return State(**json.loads((sweep_dir / FOLDER / f"{number}.state").read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def new_states(sweep_dir: Path, numbers: Container[int], seen: dict[int, int]) -> Iterator[tuple[int, State]]:
+    """States written since the last look; `seen` remembers when each was."""
+    folder = sweep_dir / FOLDER
+    for entry in list(os.scandir(folder)) if folder.is_dir() else []:
+        if not entry.name.endswith(".state"):
+            continue
+        number, changed = int(entry.name.partition(".")[0]), entry.stat().st_mtime_ns
+        if number in numbers and seen.get(number) != changed:
+            seen[number] = changed
+            state = read_state(sweep_dir, number)
+            if state:
+                yield number, state
+
+
+def lost_state(sweep_dir: Path, number: int) -> State | None:
+    """The last state of a point whose process was killed before it could say how the point ended."""
+    last = read_state(sweep_dir, number)
+    if last is None or last.status != "running" or not last.is_gone():
+        return None
+    last = read_state(sweep_dir, number)  # it may have ended well between the look at its file and at its process
+    return last if last is not None and last.status == "running" else None
+
+
+def host() -> str:
+    """This machine's name."""
+    return socket.gethostname()
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(f"{file.suffix}.{os.getpid()}")
+    unfinished.write_text(json.dumps(content))
+    unfinished.replace(file)  # atomically: a reader never sees half of it

@@ -1,0 +1,196 @@
+"""The story of a multirun: check, open the parent run, search, record what came of it, show it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from boston_exp.config import checks
+from boston_exp.config.invocation import again
+from boston_exp.config.schema import Config
+from boston_exp.config.settings import Typed
+from boston_exp.errors import Fault, InvalidConfig
+from boston_exp.experiment.metrics import direction, objective_faults
+from boston_exp.sweep import outcome
+from boston_exp.sweep.composing import Composer
+from boston_exp.sweep.launched import ray_nodes_elsewhere
+from boston_exp.sweep.loop import Loop, MaxFailuresError
+from boston_exp.sweep.plan import Aim, Point, Report, name_of, sweep_key
+from boston_exp.sweep.screen import Screen
+from boston_exp.sweep.search import Search
+from boston_exp.sweep.workers import Workers, kind_of
+from boston_exp.tracking import backends
+from boston_exp.tracking import destination as destinations
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.protocol import Outcome, SweepPlan
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What all points have in common, once nothing is wrong with it."""
+
+    config: Config  # of the first point
+    typed: Typed
+    destination: Destination
+    aim: Aim
+    key: str
+
+
+def run(context: HydraContext, master: DictConfig, search: Search, make_workers: Callable[[], Workers]) -> int:
+    """Run a sweep to its end, or to `max_failures`. Returns the exit code: 1 if a point failed.
+
+    Raises InvalidConfig for what is wrong with every point, StoreUnusable if the store cannot be used or the same sweep
+    is running already.
+    """
+    composer = Composer(context, master)
+    checked = _checked(composer, search)
+    config, aim = checked.config, checked.aim
+    tracker = backends.open_tracker(checked.destination)
+    failed = False
+    with (
+        suppress(MaxFailuresError),
+        tracker.sweep(_plan(checked, search)) as parent,
+        Screen(search.total, aim) as screen,
+    ):
+        reuses = config.skip_finished is not False and not _data_is_swept(search)
+        with closing(make_workers()) as workers:
+            context.config_loader.one_at_a_time = workers.in_process
+            loop = Loop(
+                checked.key,
+                composer,
+                workers,
+                parent,
+                screen,
+                earlier=parent.finished_points() if reuses else {},
+                max_failures=config.max_failures,
+                asks_server=checked.destination.server is not None and tracker.outage is None,
+            )
+            try:
+                stopped = _searched(search, checked, loop, workers.count)
+                names = tuple(name_of(key) for key in search.space)
+                report = Report(search.kind, search.total, names, aim, tuple(loop.results), search.importances())
+                screen.close()
+                outcome.record(report, parent, config.figures)
+                if report.best and report.best.run_id and config.tracking.log_model != "none":
+                    parent.store_model(report.best.run_id, partial(_refit, composer, report.best.point))
+            except KeyboardInterrupt:
+                screen.interrupted()
+                raise
+        failed = loop.failed > 0
+        if stopped:
+            raise stopped  # which leaves the parent FAILED
+    outcome.show(report, parent)
+    return int(failed)
+
+
+def _searched(search: Search, checked: Checked, loop: Loop, at_once: int) -> MaxFailuresError | None:
+    """Run the search; returns what ended it early, if `max_failures` did."""
+    search.begin(checked.key, checked.config, checked.aim, loop)
+    try:
+        search.run(loop, at_once)
+    except MaxFailuresError as stopped:
+        return stopped
+    return None
+
+
+def _checked(composer: Composer, search: Search) -> Checked:
+    """Refuse what is wrong with every point now; what is wrong with one alone is that point's failure."""
+    first, last = search.corners()
+    _, config, typed = composer.parsed(first)
+    destination = destinations.resolve(config, typed)
+    everywhere = set(_faults(composer.parsed(last)[1]))
+    faults = [fault for fault in _faults(config) if fault in everywhere]
+    faults += [*backends.faults(destination), *_launcher_faults(composer.master.hydra.launcher, destination)]
+    metrics = tuple(config.objective.metrics)
+    aim = Aim(metrics, tuple(direction(metric) for metric in metrics))
+    faults += search.faults(aim)
+    if faults:
+        raise InvalidConfig(*faults)
+    return Checked(config, typed, destination, aim, _key(config, typed, aim, search))
+
+
+def _faults(config: Config) -> list[Fault]:
+    return [*checks.faults(config), *objective_faults(config)]
+
+
+def _launcher_faults(settings: DictConfig, destination: Destination) -> Iterator[Fault]:
+    """Workers of another machine would each see another sqlite file under the same name.
+
+    With a server they keep a store of their own and publish what is in it.
+    """
+    path = destination.sqlite_path
+    if path is None or destination.server:
+        return
+    mend = again("tracking.uri=http://<host>:5000", multirun=True) + "   (an MLflow server that all of them reach)"
+    if kind_of(settings) == "SlurmLauncher":
+        yield Fault(f"Slurm's workers are on other machines and cannot share the sqlite store {path}.", mend)
+    if kind_of(settings) == "RayLauncher":
+        nodes = ray_nodes_elsewhere(settings.ray.init)
+        if nodes:
+            says = f"Ray's nodes {', '.join(nodes)} are other machines and cannot share the sqlite store {path}."
+            yield Fault(says, mend)
+
+
+def _key(config: Config, typed: Typed, aim: Aim, search: Search) -> str:
+    """Of the sweep; reads the table. What the best model would hold is checked here, too, before hours of training."""
+    from boston_exp.experiment import dataset, models, split
+    from boston_exp.storage import dvc_remote
+    from boston_exp.tracking import model_types
+    from boston_exp.training.fingerprint import fingerprint
+
+    if config.data.path is not None:
+        dvc_remote.fetch_if_missing(Path(config.data.path), config.storage, typed)
+    table = dataset.load(config)
+    if config.tracking.log_model != "none" and config.trusted_packages != ["sklearn"]:
+        rows = split.split_rows(table, config)
+        with suppress(InvalidConfig):  # the first point may be a bad one
+            estimator = models.build(config)
+            model_types.check_storable(estimator, rows, tuple(config.trusted_packages))
+    return sweep_key(search.kind, fingerprint(config, table.md5), aim, search.space)
+
+
+def _plan(checked: Checked, search: Search) -> SweepPlan:
+    names = [name_of(key) for key in search.space]
+    params = {name_of(key): str(override.input_line).partition("=")[2] for key, override in search.space.items()}
+    return SweepPlan(
+        checked.key,
+        name=f"{search.kind} over {', '.join(name.removeprefix('model.') for name in names) or 'nothing'}",
+        params={
+            **params,
+            "sweep.kind": search.kind,
+            "sweep.fixed": " ".join(search.fixed),
+            "objective": str(checked.aim),
+        },
+        tags={"dataset": checked.config.data.name, "mlflow.source.name": "boston_exp.run"},
+    )
+
+
+def _data_is_swept(search: Search) -> bool:
+    """The md5 in the key is then of one table only; each point itself looks for a finished run."""
+    return any(key.partition(".")[0] == "data" for key in search.space)
+
+
+@contextmanager
+def _refit(composer: Composer, best: Point) -> Iterator[Outcome]:
+    """Fit the best point once more, without folds, which gives the same bits.
+
+    That costs one fit; storing the model of every point would cost 0.15 s and a megabyte each.
+    """
+    from boston_exp.experiment import dataset, models, split
+    from boston_exp.experiment.evaluation import evaluate
+    from boston_exp.training import collector, record
+
+    cfg, config, typed = composer.parsed(best)
+    table, estimator = dataset.load(config), models.build(config)
+    rows = split.split_rows(table, replace(config, evaluation=replace(config.evaluation, n_splits=0)))
+    config = replace(config, figures=replace(config.figures, draw=False))
+    collector.start()
+    evaluated = evaluate(estimator, rows, config.seed, 0, table.unit)
+    with record.outcome(cfg, typed, config, table, rows, evaluated, best.name, store_model=True) as fitted:
+        yield fitted

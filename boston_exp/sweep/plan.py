@@ -1,0 +1,137 @@
+"""The facts of a sweep: points, results, ranges, keys, and the report that all of it ends in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from boston_exp.config.invocation import again, command_line
+from boston_exp.errors import Fault, InvalidConfig
+
+Space = Mapping[str, Override]  # swept overrides by their keys as they were typed, `+model.ccp_alpha` included
+Assignment = tuple[int, list[str]]  # the number of a job, whose folder it names, and its overrides
+SUCCEEDED = ("finished", "reused")
+ENDED = (*SUCCEEDED, "pruned", "failed")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination of values: all overrides as a launcher takes them, and those that distinguish it."""
+
+    overrides: tuple[str, ...]
+    swept: tuple[tuple[str, str], ...]
+    trial: int | None = None  # its number in Optuna's study
+
+    @staticmethod
+    def of(overrides: Sequence[str], space: Iterable[str], trial: int | None = None) -> Point:
+        names = {name_of(key) for key in space}
+        pairs = ((name_of(key), value) for key, _, value in (override.partition("=") for override in overrides))
+        return Point(tuple(overrides), tuple((name, value) for name, value in pairs if name in names), trial)
+
+    @property
+    def name(self) -> str:
+        return " ".join(f"{key.removeprefix('model.')}={value}" for key, value in self.swept) or "the only point"
+
+    @property
+    def command(self) -> str:
+        """Trains this point again, alone."""
+        return command_line("run", *self.overrides)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a point ended: finished, reused, pruned or failed."""
+
+    point: Point
+    key: str
+    status: str
+    run_id: str | None
+    metrics: dict[str, float]
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What is optimised: one metric, or several for a Pareto front, and which way each is better."""
+
+    metrics: tuple[str, ...]
+    directions: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join(f"{way} {metric}" for metric, way in zip(self.metrics, self.directions, strict=True))
+
+    def best(self, results: Iterable[Result]) -> Result | None:
+        """The best point by the first metric."""
+        metric, sign = self.metrics[0], -1 if self.directions[0] == "maximize" else 1
+        done = [result for result in results if metric in result.metrics and result.status in SUCCEEDED]
+        return min(done, key=lambda result: sign * result.metrics[metric], default=None)
+
+    @property
+    def on_held_out_rows(self) -> bool:
+        """Whether points are selected by the rows that are held out: their scores are optimistic then."""
+        return not self.metrics[0].startswith(("cv_", "train_")) and not self.metrics[0].endswith("_seconds")
+
+
+@dataclass(frozen=True)
+class Report:
+    """A sweep that is over."""
+
+    kind: str  # of the search
+    total: int  # points that were planned
+    swept: tuple[str, ...]  # names of the parameters
+    aim: Aim
+    results: tuple[Result, ...]  # in the order in which they ended
+    importances: Mapping[str, float] = field(default_factory=dict)  # of the parameters, where a search can tell
+
+    @property
+    def best(self) -> Result | None:
+        return self.aim.best(self.results)
+
+    def count(self, status: str) -> int:
+        return sum(result.status == status for result in self.results)
+
+
+def name_of(key: str) -> str:
+    """Of the parameter that an override sets: `+model.ccp_alpha` adds model.ccp_alpha."""
+    return key.lstrip("+")
+
+
+def values(space: Space) -> list[list[str]]:
+    """Every value of every parameter, as an override.
+
+    Raises InvalidConfig for a range without values, or without an end: a sweep without points, or with no end of them.
+    """
+    found: list[list[str]] = []
+    faults: list[Fault] = []
+    for key, override in space.items():
+        found.append([])
+        if not override.is_discrete_sweep():
+            mend = again("hydra/sweeper=optuna", multirun=True)
+            faults.append(Fault(f"{override.input_line} has no end of values for a grid.", mend))
+            continue
+        with suppress(ValueError, HydraException):
+            found[-1] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        if not found[-1]:
+            faults.append(Fault(f"{override.input_line} has no values.", again(f"{key}=1,2,3", multirun=True)))
+    if faults:
+        raise InvalidConfig(*faults)
+    return found
+
+
+def sweep_key(kind: str, fingerprint: str, aim: Aim, space: Space) -> str:
+    """Identifies a sweep, so that the same command continues it: what decides its results, its ranges, its aim."""
+    return _digest(kind, fingerprint, *aim.metrics, *sorted(str(override.input_line) for override in space.values()))
+
+
+def point_key(key: str, point: Point) -> str:
+    """Identifies a point of the sweep with that key."""
+    return _digest(key, *(f"{name}={value}" for name, value in sorted(point.swept)))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

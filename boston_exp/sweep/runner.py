@@ -1,0 +1,40 @@
+"""Runs one point through Hydra, in whatever process: composed, in a folder of its own, with its own log file."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from importlib import import_module
+
+from hydra.core.utils import run_job, setup_globals
+from hydra.errors import HydraException
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+
+@dataclass(frozen=True)
+class PointRunner:
+    """What a worker needs of Hydra: the master configuration, the loader, and the task by its name."""
+
+    context: HydraContext
+    master: DictConfig
+    module: str
+    function: str
+
+    @staticmethod
+    def of(context: HydraContext, master: DictConfig, task_function: TaskFunction) -> PointRunner:
+        return PointRunner(context, master, task_function.__module__, task_function.__qualname__)
+
+    def run(self, number: int, overrides: list[str]) -> None:
+        """Run it; how it ended is in the mailbox. A point that does not compose is left to the main process to tell."""
+        setup_globals()
+        try:
+            config = self.context.config_loader.load_sweep_config(self.master, overrides)
+        except (HydraException, OmegaConfBaseException):
+            return
+        with open_dict(config):
+            config.hydra.job.id = f"{config.hydra.job.name}_{number}"
+            config.hydra.job.num = number
+        task: TaskFunction = inspect.unwrap(getattr(import_module(self.module), self.function))
+        run_job(task, config, "hydra.sweep.dir", "hydra.sweep.subdir", self.context)

@@ -1,0 +1,53 @@
+"""Who can record: a backend is one module of this folder, named as `tracking.backend` names it, and its YAML.
+
+Each has `open_tracker(destination)`, which imports what it needs; `open_history(destination)` where it can be read
+back; `faults(destination)` where something can be known to be wrong beforehand, without heavy imports.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from types import ModuleType
+
+from boston_exp.config.invocation import again
+from boston_exp.errors import Fault, Kind, did_you_mean
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.protocol import History, Tracker
+
+
+def names() -> list[str]:
+    """Every value that `tracking.backend` may have."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def faults(destination: Destination) -> list[Fault]:
+    """What is known to be wrong with a destination before anything heavy is imported."""
+    name, known = destination.backend, names()
+    if name not in known:
+        says = f"tracking.backend={name} is not possible: choose one of {', '.join(known)}.{did_you_mean(name, known)}"
+        return [Fault(says, again("tracking=local", without=["tracking.backend"]), Kind.VALUE)]
+    check = getattr(_backend(destination), "faults", None)
+    return list(check(destination)) if check else []
+
+
+def open_tracker(destination: Destination) -> Tracker:
+    """The tracker of a destination; raises StoreUnusable if its store cannot be opened, ServerRefuses if a server is
+    there and does not accept us."""
+    tracker: Tracker = _backend(destination).open_tracker(destination)
+    return tracker
+
+
+def open_history(destination: Destination) -> History:
+    """The recorded runs of a destination, read only; empty for a backend that cannot be read back."""
+    opens = getattr(_backend(destination), "open_history", None)
+    if opens is None:
+        from boston_exp.tracking.backends.none import NoHistory
+
+        return NoHistory()
+    history: History = opens(destination)
+    return history
+
+
+def _backend(destination: Destination) -> ModuleType:
+    return import_module(f"{__name__}.{destination.backend}")

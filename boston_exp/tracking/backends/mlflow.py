@@ -1,0 +1,72 @@
+"""tracking.backend=mlflow: a local sqlite store, a database, or a local store whose runs are published to a server."""
+
+from __future__ import annotations
+
+import re
+
+from boston_exp import process
+from boston_exp.config.invocation import again
+from boston_exp.errors import Fault, StoreUnusable
+from boston_exp.storage import credentials, s3
+from boston_exp.storage.s3 import Access
+from boston_exp.tracking import sqlite_store
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.protocol import History, Tracker
+
+
+def open_tracker(destination: Destination) -> Tracker:
+    if destination.s3 is not None and str(destination.artifact_root).startswith("s3://"):
+        _reach_artifacts(destination.s3, str(destination.artifact_root))
+    if not destination.server:
+        from boston_exp.tracking.mlflow.tracker import MlflowTracker
+
+        return MlflowTracker(destination)
+    from boston_exp.tracking.publishing.tracker import LocalFirstTracker, WorkerTracker
+
+    return LocalFirstTracker(destination) if destination.publishes else WorkerTracker(destination)
+
+
+def open_history(destination: Destination) -> History:
+    """Of the server where there is one: what others have published is there, too."""
+    from boston_exp.tracking.mlflow.history import MlflowHistory
+
+    if destination.server:
+        credentials.into_environment(credentials.for_server())
+    return MlflowHistory(destination, on_server=destination.server is not None)
+
+
+def faults(destination: Destination) -> list[Fault]:
+    path = destination.sqlite_path
+    if path is not None:
+        return sqlite_store.faults(path)
+    if destination.server:
+        says = (
+            f"tracking.local_uri={destination.shown_uri!r} is not an sqlite file, which the store beside a server is."
+        )
+        return [Fault(says, again("tracking.local_uri=sqlite:///mlflow.db"))]
+    if re.match(r"(postgresql|mysql|mssql)\b.*://", destination.uri):
+        return []
+    says = f"tracking.uri={destination.shown_uri!r} ({destination.why}) is not a store this version of MLflow has"
+    if re.match(r"(https?:/*)?[\w.-]+:\d+/?$", destination.uri):
+        host = destination.uri.rpartition("/")[2] or destination.uri
+        return [Fault(f"{says}: http:// is missing.", again(f"tracking.uri=http://{host}"))]
+    if destination.uri.startswith("file:") or "://" not in destination.uri:
+        says += ": a folder of files has no model registry, and MLflow refuses it"
+    mend = f"{again('tracking.uri=sqlite:///mlflow.db')}   (or http://host:port of an MLflow server"
+    return [Fault(f"{says}.", f"{mend}; what is in an old folder: mlflow migrate-filestore)")]
+
+
+def _reach_artifacts(access: Access, root: str) -> None:
+    """Hand MLflow its keys to S3, which it takes from the environment; raise StoreUnusable if the bucket is out of
+    reach."""
+    if (access.endpoint_url, root) in _reached:
+        return
+    fault = s3.fault(access, root.removeprefix("s3://").partition("/")[0])
+    if fault:
+        raise StoreUnusable(fault)
+    credentials.into_environment(access.variables())
+    _reached.add((access.endpoint_url, root))
+
+
+_reached: set[tuple[str | None, str]] = set()
+process.on_reset(_reached.clear)

@@ -1,0 +1,80 @@
+"""tracking.backend=none: trains and prints, records nothing. Absence is an object, so that callers never branch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.protocol import Columns, Finished, Outcome, Plan, RecordedRun, Refit, SweepPlan
+
+
+class Nowhere:
+    run_id: str | None = None
+    where = "nowhere (tracking=none)"
+    next_command: str | None = None
+
+
+class NotRecorded(Nowhere):
+    def log(self, outcome: Outcome) -> None: ...
+
+
+class SweepNotRecorded(Nowhere):
+    def __init__(self, where: str = Nowhere.where) -> None:
+        self.where = where
+
+    def finished_points(self) -> dict[str, Finished]:
+        return {}
+
+    def finished(self, run_id: str) -> Finished | None:
+        return None
+
+    def fail(
+        self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str
+    ) -> str | None:
+        return None
+
+    def point_ended(self, run_id: str | None) -> None: ...
+
+    def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None: ...
+
+    def store_model(self, run_id: str, refit: Refit) -> None: ...
+
+
+class NoTracker:
+    outage: str | None = None
+
+    @contextmanager
+    def start(self, plan: Plan) -> Iterator[NotRecorded]:
+        yield NotRecorded()
+
+    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+        return None
+
+    @contextmanager
+    def sweep(self, plan: SweepPlan) -> Iterator[SweepNotRecorded]:
+        yield SweepNotRecorded()
+
+
+class NoHistory:
+    """Of a backend that cannot be read back: no runs."""
+
+    def best(self, metric: str, direction: str, top: int, columns: Columns) -> list[RecordedRun]:
+        return []
+
+    def run(self, run_id: str) -> RecordedRun | None:
+        return None
+
+    def children(self, parent_id: str) -> list[RecordedRun]:
+        return []
+
+    def models(self, run_id: str) -> list[str]:
+        return []
+
+    def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
+        return None
+
+
+def open_tracker(destination: Destination) -> NoTracker:
+    return NoTracker()

@@ -1,0 +1,68 @@
+"""What this room takes from inside of its libraries, each with the reason; tests/tracking/test_compat.py watches them.
+
+Importing this module replaces two functions, for want of a switch (docs/decisions/0002-skops.md):
+
+- skops indents its schema, which makes Python's json fall back from C to Python code: a third of the time that a
+  forest's dump takes, and of its file. Any skops reads the compact one.
+- MLflow checks whether the environment meets the model's requirements, which were read from this environment: 0.2 s a
+  process, 0.007 s a model.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import mlflow.utils.environment
+import skops.io
+
+skops.io._persist.json = SimpleNamespace(dumps=lambda state, **how: json.dumps(state))
+mlflow.utils.environment.warn_dependency_requirement_mismatches = lambda requirements: None
+
+
+def best_runs(path: Path, experiment: str, metric: str, descending: bool, top: int) -> list[dict[str, Any]]:
+    """Ids and attributes of the FINISHED, active runs of an experiment that have the metric, the best first.
+
+    Reads the tables of MLflow's schema directly, because its search sorts every run by a metric in a join of several
+    seconds in a store of 10,000 runs; `latest_metrics` has (key, run_uuid) as its primary key.
+    """
+    order = "DESC" if descending else "ASC"
+    return _query(
+        path,
+        "SELECT runs.run_uuid, runs.name, runs.status, runs.start_time, runs.end_time"  # noqa: S608
+        " FROM latest_metrics AS best JOIN runs USING (run_uuid) JOIN experiments USING (experiment_id)"
+        " WHERE best.key = ? AND NOT best.is_nan AND experiments.name = ?"
+        " AND runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'"
+        f" ORDER BY best.value {order}, runs.start_time, runs.run_uuid LIMIT ?",
+        (metric, experiment, top),
+    )
+
+
+def values(path: Path, table: str, run_ids: list[str], keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Values of some keys of `params`, `tags` or `latest_metrics`, by run."""
+    keys = list(keys)
+    found: dict[str, dict[str, Any]] = {run_id: {} for run_id in run_ids}
+    if keys and run_ids:
+        marks = ",".join("?" * len(keys)), ",".join("?" * len(run_ids))
+        rows = _query(
+            path,
+            f"SELECT run_uuid, key, value FROM {table}"  # noqa: S608
+            f" WHERE key IN ({marks[0]}) AND run_uuid IN ({marks[1]})",
+            (*keys, *run_ids),
+        )
+        for row in rows:
+            found[row["run_uuid"]][row["key"]] = row["value"]
+    return found
+
+
+def _query(path: Path, statement: str, arguments: tuple[Any, ...]) -> list[dict[str, Any]]:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+    connection.row_factory = sqlite3.Row
+    try:
+        return [dict(row) for row in connection.execute(statement, arguments)]
+    finally:
+        connection.close()

@@ -1,0 +1,37 @@
+"""What MLflow, SQLAlchemy and the disk can throw, as one clear message."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from boston_exp.config.invocation import again
+from boston_exp.errors import ExpectedFailure, Fault
+from boston_exp.redaction import redact
+from boston_exp.tracking.destination import Destination
+
+
+@contextmanager
+def raised_as(kind: type[ExpectedFailure], destination: Destination) -> Iterator[None]:
+    """Raise what goes wrong with the store in here as an expected failure of this kind."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        text = redact(str(error))
+        place, mend = destination.shown_uri, again("tracking.uri=sqlite:///other.db")
+        if isinstance(error, OSError) and error.filename:
+            place, mend = str(error.filename), again("tracking.artifact_root=<a folder to write to>")
+        if "No space left" in text or "disk is full" in text:
+            mend = f"df -h {destination.artifact_root or '.'}   (free some space, then run again)"
+        elif "out-of-date database schema" in text:
+            mend = f"mlflow db upgrade {destination.shown_uri}   (after a backup of the file)"
+        elif isinstance(error, ImportError):
+            mend = f"{sys.executable} -m pip install {error.name}"
+        elif destination.uri.startswith("http"):
+            mend = f"start the server, or record here: {again('tracking.uri=sqlite:///mlflow.db')}"
+        reason = text.partition("\n")[0]
+        raise kind(Fault(f"{place} cannot be used: {reason}", mend)) from error

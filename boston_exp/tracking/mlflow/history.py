@@ -1,0 +1,129 @@
+"""The recorded runs of an experiment, read only: opening it creates nothing and closes nothing.
+
+On a local sqlite store the ranking is one SQL query (compat.py); elsewhere, and for whole runs, it is MLflow's search.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from boston_exp.errors import StoreUnusable
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.mlflow import compat
+from boston_exp.tracking.mlflow.failures import raised_as
+from boston_exp.tracking.mlflow.runs import all_runs, find_run, stored_model, stored_models
+from boston_exp.tracking.protocol import Columns, Finished, RecordedRun
+
+
+class MlflowHistory:
+    """Of one experiment in a sqlite file, a database or on a server; empty where there is no such experiment."""
+
+    def __init__(self, destination: Destination, on_server: bool = False) -> None:
+        self._destination = destination
+        self._path = None if on_server else destination.sqlite_path
+        self._absent = self._path is not None and not self._path.exists()  # MLflow would create it
+        uri = destination.server if on_server else destination.uri
+        self._client = None if self._absent else MlflowClient(uri)
+        self._experiments: list[str] | None = None
+
+    def best(self, metric: str, direction: str, top: int, columns: Columns) -> list[RecordedRun]:
+        with raised_as(StoreUnusable, self._destination):
+            if self._absent:
+                return []
+            if self._path is not None:
+                return self._best_in_sqlite(self._path, metric, direction, top, columns)
+            order = f"metrics.`{metric}` {'DESC' if direction == 'maximize' else 'ASC'}"
+            found = self._search("attributes.status = 'FINISHED'", [order, "start_time ASC"], top)
+            ranked = [run for run in found if not math.isnan(run.data.metrics.get(metric, math.nan))]
+            return [_recorded(run, columns) for run in ranked]
+
+    def _best_in_sqlite(self, path: Path, metric: str, direction: str, top: int, columns: Columns) -> list[RecordedRun]:
+        name = self._destination.experiment_name
+        rows = compat.best_runs(path, name, metric, direction == "maximize", top)
+        ids = [row["run_uuid"] for row in rows]
+        params = compat.values(path, "params", ids, columns.params)
+        metrics = compat.values(path, "latest_metrics", ids, columns.metrics)
+        tags = compat.values(path, "tags", ids, columns.tags)
+        return [
+            RecordedRun(
+                run_id=(run_id := row["run_uuid"]),
+                name=row["name"] or "",
+                status=row["status"],
+                start_time=row["start_time"],
+                end_time=row["end_time"],
+                params=params[run_id],
+                metrics=metrics[run_id],
+                tags=tags[run_id],
+            )
+            for row in rows
+        ]
+
+    def run(self, run_id: str) -> RecordedRun | None:
+        with raised_as(StoreUnusable, self._destination):
+            run = find_run(self._client, run_id) if self._client else None
+            return run and _recorded(run)
+
+    def children(self, parent_id: str) -> list[RecordedRun]:
+        with raised_as(StoreUnusable, self._destination):
+            return [_recorded(run) for run in self._search(f"tags.mlflow.parentRunId = '{parent_id}'")]
+
+    def models(self, run_id: str) -> list[str]:
+        with raised_as(StoreUnusable, self._destination):
+            run = find_run(self._client, run_id) if self._client else None
+            return [f"models:/{model.model_id}" for model in stored_models(self._client, run)] if run else []
+
+    def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
+        with raised_as(StoreUnusable, self._destination):
+            if self._client is None:
+                return None
+            beside = path.rpartition("/")[0] or None
+            if not any(item.path == path for item in self._client.list_artifacts(run_id, beside)):
+                return None
+            return Path(self._client.download_artifacts(run_id, path, str(folder)))
+
+    def finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+        """The newest FINISHED run with that fingerprint, with a stored model where one is wanted."""
+        condition = f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'"
+        for run in self._search(condition, top=20 if with_model else 1):
+            if not with_model or stored_model(self._client, run):
+                return finished(run)
+        return None
+
+    def _search(self, condition: str, order_by: list[str] | None = None, top: int | None = None) -> list[Run]:
+        if self._client is None:
+            return []
+        if self._experiments is None:
+            experiment = self._client.get_experiment_by_name(self._destination.experiment_name)
+            if experiment is None:
+                return []  # asked for again: it may be created
+            self._experiments = [experiment.experiment_id]
+        if top is None:
+            return list(all_runs(self._client, self._experiments, condition, order_by))
+        return list(self._client.search_runs(self._experiments, condition, max_results=top, order_by=order_by))
+
+
+def finished(run: Run) -> Finished:
+    """As a result that can be reused."""
+    return Finished(run.info.run_id, run.data.metrics)
+
+
+def _recorded(run: Run, columns: Columns | None = None) -> RecordedRun:
+    def chosen(values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+        return {name: values[name] for name in names if name in values}
+
+    data, info = run.data, run.info
+    return RecordedRun(
+        run_id=info.run_id,
+        name=info.run_name or "",
+        status=info.status,
+        start_time=info.start_time,
+        end_time=info.end_time,
+        params=data.params if columns is None else chosen(data.params, columns.params),
+        metrics=data.metrics if columns is None else chosen(data.metrics, columns.metrics),
+        tags=data.tags if columns is None else chosen(data.tags, columns.tags),
+    )

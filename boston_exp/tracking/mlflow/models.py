@@ -1,0 +1,116 @@
+"""Stores a fitted estimator as an MLflow model in skops format: safe to load, its requirements pinned."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow.sklearn
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import LoggedModel, LoggedModelOutput
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
+
+from boston_exp.tracking.mlflow import compat  # noqa: F401 (two slow steps of the libraries are left out)
+from boston_exp.tracking.model_types import types_to_trust
+from boston_exp.tracking.protocol import Outcome
+
+
+def save(client: MlflowClient, experiment_id: str, run_id: str, params: dict[str, str], outcome: Outcome) -> str:
+    """What `mlflow.sklearn.log_model` does, without its 4-8 s of guessing requirements. Returns the model's id."""
+    kind = type(outcome.estimator).__name__
+    with new_model(client, experiment_id, run_id, name="model", params=params, model_type=kind) as (model, folder):
+        described = Model(
+            artifact_path=model.artifact_location,
+            run_id=run_id,
+            model_uuid=model.model_id,
+            model_id=model.model_id,
+        )
+        _write(outcome, folder, described)
+    return str(model.model_id)
+
+
+@contextmanager
+def new_model(
+    client: MlflowClient, experiment_id: str, run_id: str, **described: Any
+) -> Iterator[tuple[LoggedModel, Path]]:
+    """A model of the run: READY once what is then in its folder is stored; PENDING if that fails."""
+    model = client.create_logged_model(experiment_id, source_run_id=run_id, **described)
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    with tempfile.TemporaryDirectory(prefix="boston_exp-") as name:
+        folder = Path(name) / "model"
+        yield model, folder
+        # not through the client, which would ask the store where the model belongs
+        place = get_artifact_repository(model.artifact_location, tracking_uri=client.tracking_uri)
+        place.log_artifacts(str(folder))
+    client.finalize_logged_model(model.model_id, "READY")
+
+
+def copy_model(source: LoggedModel, copy: LoggedModel, folder: Path) -> None:
+    """A model's stored bytes as they are; only MLmodel, which names model, run and place, is rewritten."""
+    shutil.copytree(download_artifacts(artifact_uri=source.artifact_location), folder)
+    described = folder / "MLmodel"
+    text = described.read_text(encoding="utf-8")
+    for old, new in (
+        (source.artifact_location, copy.artifact_location),
+        (source.model_id, copy.model_id),
+        (str(source.source_run_id), str(copy.source_run_id)),
+    ):
+        text = text.replace(old, new)
+    described.write_text(text, encoding="utf-8")
+
+
+def signature_of(example: pd.DataFrame) -> ModelSignature:
+    """Columns as pandas reads them from a file; the output is a double.
+
+    MLflow casts neither integers to double nor booleans to numbers, and refuses a gap in a long: whether a column of a
+    new file has whole numbers only, or gaps, must not decide whether it can be predicted on. So numbers and booleans
+    are `any`, and so is a text column that had gaps; text without gaps is `string`.
+    """
+    columns = []
+    for name, dtype in example.dtypes.items():
+        text = dtype.kind not in "iufbM" and not example[name].isna().any()
+        columns.append(ColSpec(DataType.string if text else AnyType(), str(name)))
+    return ModelSignature(inputs=Schema(columns), outputs=Schema([ColSpec(DataType.double)]))
+
+
+def _write(outcome: Outcome, path: Path, described: Model) -> None:
+    """The model's folder. A second fit of the same class can hold other types: then they are determined anew."""
+    for known in (True, False):
+        try:
+            mlflow.sklearn.save_model(
+                outcome.estimator,
+                path,
+                mlflow_model=described,
+                signature=signature_of(outcome.example),
+                input_example=outcome.example.head(5),
+                pip_requirements=list(outcome.requirements),
+                code_paths=_own_code(outcome) or None,
+                serialization_format="skops",
+                skops_trusted_types=types_to_trust(outcome.estimator, outcome.trusted_packages, known),
+            )
+            return
+        except MlflowException as error:
+            if not known or "untrusted" not in str(error).lower():
+                raise
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _own_code(outcome: Outcome) -> list[str]:
+    """Modules of the user that are installed nowhere: the model takes them along."""
+    found = []
+    for package in outcome.trusted_packages:
+        module = sys.modules.get(package)
+        if module is not None and module.__file__ and "site-packages" not in module.__file__:
+            file = Path(module.__file__)
+            found.append(str(file.parent if file.name == "__init__.py" else file))
+    return found

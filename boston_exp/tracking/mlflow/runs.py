@@ -1,0 +1,145 @@
+"""Writing a run through MLflow's client: few calls, each of them public, and none leaves a run half-way."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from mlflow import MlflowClient
+from mlflow.entities import DatasetInput, LoggedModel, LoggedModelStatus, Metric, Param, Run, RunInfo, RunTag
+from mlflow.exceptions import MlflowException
+
+from boston_exp.errors import Pruned, RecordingFailed
+from boston_exp.redaction import redact
+from boston_exp.tracking import liveness
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.mlflow.failures import raised_as
+
+log = logging.getLogger(__name__)
+Entity = TypeVar("Entity")
+MAX_PARAM = 6000  # characters; MLflow refuses more
+MAX_TAG = 8000
+
+
+def create_run(client: MlflowClient, experiment_id: str, name: str, tags: dict[str, str]) -> RunInfo:
+    """Open a run that carries the process it belongs to."""
+    info: RunInfo = client.create_run(experiment_id, run_name=name, tags={**tags, **liveness.tags()}).info
+    return info
+
+
+def log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> None:
+    """Any number of them: MLflow takes 100 at a time."""
+    entities = [Param(name, value[:MAX_PARAM]) for name, value in params.items()]
+    for first in range(0, len(entities), 100):
+        client.log_batch(run_id, params=entities[first : first + 100])
+
+
+def log_metrics(
+    client: MlflowClient,
+    run_id: str,
+    metrics: dict[str, float],
+    at: int | None = None,
+    tags: dict[str, str] | None = None,
+    **origin: Any,
+) -> None:
+    """Metrics, and tags in the same request. `at` is a time in ms, now by default; `origin` is model and data set."""
+    at = int(time.time() * 1000) if at is None else at
+    entities = [Metric(name, value, at, 0, run_id=run_id, **origin) for name, value in metrics.items()]
+    client.log_batch(run_id, metrics=entities, tags=tags_of(tags or {}))
+
+
+def tags_of(tags: dict[str, str]) -> list[RunTag]:
+    """As entities, cut to the length that MLflow takes."""
+    return [RunTag(name, value[:MAX_TAG]) for name, value in tags.items()]
+
+
+def log_datasets(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -> None:
+    """Retries once when another process was adding the same data set at this moment: it is there now."""
+    try:
+        client.log_inputs(run_id, datasets=inputs)
+    except MlflowException as error:
+        if "UNIQUE constraint" not in str(error) and "duplicate key" not in str(error):
+            raise
+        client.log_inputs(run_id, datasets=inputs)
+
+
+@contextmanager
+def open_run(client: MlflowClient, run_id: str, destination: Destination) -> Iterator[None]:
+    """A run from here to FINISHED, or to FAILED or KILLED by whatever ends it."""
+    try:
+        with liveness.Heartbeat(lambda key, value: client.set_tag(run_id, key, value)):
+            yield
+        with raised_as(RecordingFailed, destination):
+            client.set_terminated(run_id, "FINISHED")
+    except Pruned as pruned:  # KILLED is what MLflow's own Optuna storage makes of a pruned trial
+        close_run(client, run_id, "KILLED", str(pruned), {"pruned": "true"})
+        raise
+    except BaseException as error:
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
+        with suppress(Exception):  # the store may be what failed; the next command closes the run then
+            close_run(client, run_id, status, f"{type(error).__name__}: {error}")
+        log.error("run %s is recorded as %s", run_id, status)
+        raise
+
+
+def close_run(
+    client: MlflowClient,
+    run_id: str,
+    status: str,
+    message: str,
+    tags: dict[str, str] | None = None,
+    end_time: int | None = None,
+) -> None:
+    """End a run that did not finish, and the model that it may have been writing."""
+    client.log_batch(run_id, tags=tags_of({"error": redact(message), **(tags or {})}))
+    outputs = client.get_run(run_id).outputs
+    for output in outputs.model_outputs if outputs else []:
+        model = find_model(client, output.model_id)
+        if model and model.status == LoggedModelStatus.PENDING:
+            client.finalize_logged_model(output.model_id, "FAILED")
+    client.set_terminated(run_id, status, end_time)
+
+
+def find_run(client: MlflowClient, run_id: str) -> Run | None:
+    """The run, or None where the store has no such run."""
+    return _found(client.get_run, run_id)
+
+
+def find_model(client: MlflowClient, model_id: str) -> LoggedModel | None:
+    """The model, or None where it was deleted."""
+    return _found(client.get_logged_model, model_id)
+
+
+def _found(get: Callable[[str], Entity], wanted: str) -> Entity | None:
+    try:
+        return get(wanted)
+    except MlflowException as error:
+        if error.get_http_status_code() != 404:
+            raise
+        return None
+
+
+def all_runs(
+    client: MlflowClient, experiments: list[str], condition: str, order_by: list[str] | None = None
+) -> Iterator[Run]:
+    """Every run that meets the condition, page by page; the newest first unless told otherwise."""
+    token = None
+    while token != "":
+        page = client.search_runs(experiments, condition, max_results=1000, order_by=order_by, page_token=token)
+        yield from page
+        token = page.token or ""
+
+
+def stored_model(client: MlflowClient, run: Run) -> LoggedModel | None:
+    """A model of the run that is whole, and was not deleted."""
+    return next(iter(stored_models(client, run)), None)
+
+
+def stored_models(client: MlflowClient, run: Run) -> list[LoggedModel]:
+    """The models of the run that are whole, and were not deleted."""
+    outputs = run.outputs.model_outputs if run.outputs else []
+    found = [find_model(client, output.model_id) for output in outputs]
+    return [model for model in found if model and model.status == LoggedModelStatus.READY]

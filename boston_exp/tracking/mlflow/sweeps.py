@@ -1,0 +1,158 @@
+"""The parent run of a sweep: opened or continued, told of its points, given the best one's model."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from boston_exp.errors import Fault, RecordingFailed, StoreUnusable
+from boston_exp.tracking import liveness
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.mlflow.failures import raised_as
+from boston_exp.tracking.mlflow.history import finished
+from boston_exp.tracking.mlflow.places import shown_place, ui_command
+from boston_exp.tracking.mlflow.runs import (
+    all_runs,
+    close_run,
+    create_run,
+    find_run,
+    log_metrics,
+    log_params,
+    stored_model,
+)
+from boston_exp.tracking.protocol import Finished, Refit, SweepPlan
+
+MODEL_OF = "best.model_of"  # tag: the run whose model the parent holds
+RESULTS = "results.csv"  # artifact of the parent: also remembers which points were reused
+
+
+def open_parent(client: MlflowClient, experiment_id: str, plan: SweepPlan, destination: Destination) -> str:
+    """The id of the sweep's parent run: a new one, or that of an earlier part, RUNNING again.
+
+    Raises StoreUnusable if another process is running this very sweep.
+    """
+    key = f"tags.`sweep.key` = '{plan.key}'"
+    found = client.search_runs([experiment_id], key, max_results=1, order_by=["start_time ASC"])
+    if not found:
+        tags = {**plan.tags, "sweep.key": plan.key, **destination.tags}
+        run_id: str = create_run(client, experiment_id, plan.name, tags).run_id
+        log_params(client, run_id, plan.params)
+        return run_id
+    (run,) = found
+    run_id = run.info.run_id
+    if run.info.status == "RUNNING" and not liveness.is_dead(run.data.tags):
+        raise StoreUnusable(
+            Fault(
+                f"This very sweep is running already, in process {run.data.tags.get(liveness.PROCESS)}.",
+                "wait for it, or end it and run this command again: it will go on where that one stopped",
+            )
+        )
+    for name, value in (liveness.tags() | destination.tags).items():
+        client.set_tag(run_id, name, value)
+    client.update_run(run_id, status="RUNNING")
+    close_children(client, experiment_id, run_id)
+    return run_id
+
+
+def close_children(client: MlflowClient, experiment_id: str, parent_id: str) -> None:
+    """Close as KILLED the points whose worker is gone."""
+    unfinished = f"tags.mlflow.parentRunId = '{parent_id}' and attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment_id], unfinished):
+        if liveness.is_dead(run.data.tags):
+            close_run(client, run.info.run_id, "KILLED", "the worker ended without closing its run")
+
+
+class MlflowSweepRecording:
+    """The parent of a sweep's runs, open in the store."""
+
+    def __init__(
+        self, client: MlflowClient, experiment_id: str, run_id: str, destination: Destination, plan: SweepPlan
+    ) -> None:
+        self.run_id = run_id
+        self._client = client
+        self._experiment_id = experiment_id
+        self._destination = destination
+        self._plan = plan
+
+    @property
+    def where(self) -> str:
+        return shown_place(self._destination)
+
+    @property
+    def next_command(self) -> str:
+        return ui_command(self._destination)
+
+    def finished_points(self) -> dict[str, Finished]:
+        with raised_as(StoreUnusable, self._destination):
+            done: dict[str, Finished] = {}
+            children = f"tags.mlflow.parentRunId = '{self.run_id}' and attributes.status = 'FINISHED'"
+            for run in all_runs(self._client, [self._experiment_id], children):  # the newest first
+                done.setdefault(run.data.tags.get("sweep.point", ""), finished(run))
+            return self._reused_before() | done
+
+    def _reused_before(self) -> dict[str, Finished]:
+        """Points that an earlier part took from other runs, unless these were deleted since."""
+        if not any(item.path == RESULTS for item in self._client.list_artifacts(self.run_id)):
+            return {}
+        table = pd.read_csv(self._client.download_artifacts(self.run_id, RESULTS), dtype={"key": str, "run_id": str})
+        found = {}
+        for key, run_id in table.loc[table["status"] == "reused", ["key", "run_id"]].itertuples(index=False):
+            with suppress(MlflowException):
+                run = self._client.get_run(run_id)
+                if run.info.status == "FINISHED" and run.info.lifecycle_stage == "active":
+                    found[str(key)] = finished(run)
+        return found
+
+    def finished(self, run_id: str) -> Finished | None:
+        with raised_as(StoreUnusable, self._destination):
+            run = find_run(self._client, run_id)
+            return finished(run) if run and run.info.status == "FINISHED" else None
+
+    def fail(self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str) -> str:
+        with raised_as(RecordingFailed, self._destination):
+            run_id = run_id or self._left_open(tags["sweep.point"])
+            if run_id is None:
+                parent = {"mlflow.parentRunId": self.run_id, **self._destination.tags}
+                run_id = str(create_run(self._client, self._experiment_id, name, {**tags, **parent}).run_id)
+                log_params(self._client, run_id, params)
+            run = find_run(self._client, run_id)  # None: in another machine's store, which closes it
+            if run and run.info.status != "FAILED":
+                close_run(self._client, run_id, "FAILED", message)
+            return run_id
+
+    def _left_open(self, point: str) -> str | None:
+        """The run of a point whose worker was killed after it had opened it, before it could say so."""
+        condition = f"tags.`sweep.point` = '{point}' and attributes.status = 'RUNNING'"
+        for run in self._client.search_runs([self._experiment_id], condition):
+            if run.data.tags.get("mlflow.parentRunId") == self.run_id and liveness.is_dead(run.data.tags):
+                return str(run.info.run_id)
+        return None
+
+    def point_ended(self, run_id: str | None) -> None: ...
+
+    def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:
+        with raised_as(RecordingFailed, self._destination):
+            log_metrics(self._client, self.run_id, metrics, tags=tags)
+            self._client.log_artifacts(self.run_id, str(files))
+
+    def store_model(self, run_id: str, refit: Refit) -> None:
+        from boston_exp.tracking.mlflow import models  # imports mlflow.sklearn and skops: 0.5 s
+
+        with raised_as(RecordingFailed, self._destination):
+            if self._client.get_run(self.run_id).data.tags.get(MODEL_OF) == run_id:
+                return
+            best = find_run(self._client, run_id)  # None: in another machine's store
+            stored = stored_model(self._client, best) if best else None
+            if stored:
+                kept = {"name": stored.name, "tags": stored.tags, "params": stored.params}
+                described = {**kept, "model_type": stored.model_type}
+                with models.new_model(self._client, self._experiment_id, self.run_id, **described) as (model, folder):
+                    models.copy_model(stored, model, folder)
+            else:
+                with refit() as outcome:
+                    models.save(self._client, self._experiment_id, self.run_id, self._plan.params, outcome)
+            self._client.set_tag(self.run_id, MODEL_OF, run_id)

@@ -1,0 +1,128 @@
+"""Records runs in an MLflow store."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.data.pandas_dataset import from_pandas
+from mlflow.entities import Dataset, DatasetInput, InputTag, RunInfo
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from sqlalchemy.exc import SQLAlchemyError
+
+from boston_exp import process
+from boston_exp.errors import RecordingFailed, StoreUnusable
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.mlflow.failures import raised_as
+from boston_exp.tracking.mlflow.history import MlflowHistory
+from boston_exp.tracking.mlflow.places import shown_place, ui_command
+from boston_exp.tracking.mlflow.runs import create_run, log_datasets, log_metrics, log_params, open_run
+from boston_exp.tracking.mlflow.store import connect
+from boston_exp.tracking.mlflow.sweeps import MlflowSweepRecording, close_children, open_parent
+from boston_exp.tracking.protocol import Finished, Outcome, Plan, SweepPlan
+
+
+class MlflowTracker:
+    """A store and an experiment in it, ready to be written to.
+
+    Opening it creates a local store where there is none and closes the runs of processes that are gone.
+    """
+
+    outage: str | None = None
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        with raised_as(StoreUnusable, destination):
+            self._client, self._experiment_id = connect(destination)
+        self._history = MlflowHistory(destination)
+
+    @contextmanager
+    def start(self, plan: Plan) -> Iterator[MlflowRecording]:
+        with raised_as(StoreUnusable, self._destination):
+            info = create_run(self._client, self._experiment_id, plan.name, plan.tags | self._destination.tags)
+        recording = MlflowRecording(self._client, info, self._destination, plan)
+        with open_run(self._client, info.run_id, self._destination):
+            with raised_as(RecordingFailed, self._destination):
+                recording.log_plan()
+            yield recording
+
+    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+        with raised_as(StoreUnusable, self._destination):
+            return self._history.finished(fingerprint, with_model)
+
+    @contextmanager
+    def sweep(self, plan: SweepPlan) -> Iterator[MlflowSweepRecording]:
+        with raised_as(StoreUnusable, self._destination):
+            run_id = open_parent(self._client, self._experiment_id, plan, self._destination)
+        with open_run(self._client, run_id, self._destination):
+            try:
+                yield MlflowSweepRecording(self._client, self._experiment_id, run_id, self._destination, plan)
+            finally:
+                with suppress(MlflowException, SQLAlchemyError):  # the next command on this store would do it
+                    close_children(self._client, self._experiment_id, run_id)
+
+
+class MlflowRecording:
+    """A run that is open in the store."""
+
+    def __init__(self, client: MlflowClient, info: RunInfo, destination: Destination, plan: Plan) -> None:
+        self.run_id: str = info.run_id
+        self._client = client
+        self._experiment_id = info.experiment_id
+        self._destination = destination
+        self._plan = plan
+        self._artifact_uri = info.artifact_uri
+
+    @property
+    def where(self) -> str:
+        return shown_place(self._destination)
+
+    @property
+    def next_command(self) -> str:
+        return ui_command(self._destination)
+
+    def log_plan(self) -> None:
+        log_params(self._client, self.run_id, self._plan.params)
+        log_datasets(self._client, self.run_id, [_described(self._plan)])
+
+    def log(self, outcome: Outcome) -> None:
+        origin: dict[str, Any] = {"dataset_name": self._plan.dataset_name, "dataset_digest": self._plan.dataset_md5}
+        with raised_as(RecordingFailed, self._destination):
+            model_id = None
+            try:
+                # not through the client, which would ask the store where the run's artifacts belong
+                place = get_artifact_repository(self._artifact_uri, tracking_uri=self._client.tracking_uri)
+                place.log_artifacts(str(outcome.files))
+                if outcome.store_model:
+                    from boston_exp.tracking.mlflow import models  # imports mlflow.sklearn and skops: 0.5 s
+
+                    model_id = models.save(self._client, self._experiment_id, self.run_id, self._plan.params, outcome)
+            finally:  # a full disk under the artifacts is no reason to lose the scores
+                log_metrics(self._client, self.run_id, outcome.metrics, tags=outcome.tags, model_id=model_id, **origin)
+
+
+_latest: list[tuple[pd.DataFrame, DatasetInput]] = []  # one: the points of a sweep share their table
+process.on_reset(_latest.clear)
+
+
+def _described(plan: Plan) -> DatasetInput:
+    """Schema and profile of the table, computed once for all points of a sweep that share it."""
+    if not _latest or _latest[0][0] is not plan.table:
+        with warnings.catch_warnings():  # two of MLflow's source classes could read the path; integers may have gaps
+            warnings.simplefilter("ignore", UserWarning)
+            dataset = from_pandas(
+                plan.table,
+                source=plan.dataset_source,
+                targets=plan.target,
+                name=plan.dataset_name,
+                digest=plan.dataset_md5,
+            )
+            described = Dataset(**dataset.to_dict())
+        entity = DatasetInput(described, [InputTag("mlflow.data.context", "training")])
+        _latest[:] = [(plan.table, entity)]
+    return _latest[0][1]

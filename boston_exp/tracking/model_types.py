@@ -1,0 +1,100 @@
+"""Which types a stored model may hold: those of trusted packages, and data of Python and NumPy that cannot run code."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+from boston_exp import process
+from boston_exp.config.invocation import again, quoted_list
+from boston_exp.errors import Fault, InvalidConfig, RecordingFailed
+from boston_exp.experiment.split import Split
+
+PROBE = 100  # rows that an estimator of another package is fitted on, to see what it will hold
+
+# Containers and values of the standard library: loading one calls nothing of its content.
+HARMLESS = frozenset(
+    {
+        "collections.OrderedDict", "collections.Counter", "collections.deque", "datetime.date", "datetime.datetime",
+        "datetime.time", "datetime.timedelta", "datetime.timezone", "decimal.Decimal", "fractions.Fraction",
+        "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.Path", "pathlib.PurePosixPath", "uuid.UUID",
+        "builtins.complex", "builtins.bytes", "builtins.bytearray", "builtins.frozenset", "builtins.range",
+        "builtins.slice", "builtins.NoneType", "builtins.ellipsis",
+    }
+)  # fmt: skip
+DATA_PACKAGES = ("numpy", "scipy")  # whose classes and ufuncs are accepted; a function such as numpy.load is not
+
+_by_class: dict[tuple[str, ...], list[str]] = {}
+process.on_reset(_by_class.clear)
+
+
+def types_to_trust(estimator: BaseEstimator, trusted_packages: tuple[str, ...], known: bool = True) -> list[str]:
+    """The types that skops wants to see named before it loads this model.
+
+    Determined once per process and class of estimator (`known`), because it takes a second dump of the model. Raises
+    RecordingFailed if one is from a package that is not trusted.
+    """
+    parts = (estimator, *estimator.get_params().values())
+    key = tuple(sorted({type(part).__qualname__ for part in parts}))
+    if not known or key not in _by_class:
+        _by_class[key] = _named_by_skops(estimator)
+    foreign = _foreign(_by_class[key], trusted_packages)
+    if foreign:
+        raise RecordingFailed(_fault(foreign, trusted_packages))
+    return _by_class[key]
+
+
+def check_storable(estimator: BaseEstimator, rows: Split, trusted_packages: tuple[str, ...]) -> None:
+    """Raise InvalidConfig, before the training, if the fitted model would hold types that are not trusted.
+
+    What scikit-learn holds is known; an estimator of another package is fitted on a few rows to find out.
+    """
+    kinds = {type(part).__module__.partition(".")[0] for part in (estimator, *estimator.get_params().values())}
+    if kinds <= {"sklearn", "builtins", *DATA_PACKAGES}:
+        return
+    probe = clone(estimator)
+    try:
+        probe.fit(rows.X_train.head(PROBE), rows.y_train.head(PROBE))
+        found = _named_by_skops(probe)
+    except Exception:  # the training tells better what is wrong with the fit
+        return
+    foreign = _foreign(found, trusted_packages)
+    if foreign:
+        raise InvalidConfig(_fault(foreign, trusted_packages))
+
+
+def _named_by_skops(estimator: BaseEstimator) -> list[str]:
+    import skops.io  # 0.2 s, which only a stored model is worth
+
+    found: list[str] = skops.io.get_untrusted_types(data=skops.io.dumps(estimator))
+    return found
+
+
+def _foreign(found: list[str], trusted_packages: tuple[str, ...]) -> list[str]:
+    return [
+        name
+        for name in found
+        if name.partition(".")[0] not in trusted_packages and name not in HARMLESS and not _is_data(name)
+    ]
+
+
+def _is_data(name: str) -> bool:
+    """Whether the name is that of a class or a ufunc of NumPy or SciPy: data, not a function that could do anything."""
+    module, _, attribute = name.rpartition(".")
+    if module.partition(".")[0] not in DATA_PACKAGES:
+        return False
+    try:
+        named = getattr(import_module(module), attribute, None)
+    except ImportError:
+        return False
+    return isinstance(named, type | np.ufunc)
+
+
+def _fault(foreign: list[str], trusted_packages: tuple[str, ...]) -> Fault:
+    packages = quoted_list(dict.fromkeys([*trusted_packages, *(name.partition(".")[0] for name in foreign)]))
+    return Fault(
+        f"The model holds types that are not from trusted_packages: {', '.join(foreign)}.",
+        f"{again('tracking.log_model=none')}   (or trust them: trusted_packages={packages})",
+    )

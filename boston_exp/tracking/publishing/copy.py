@@ -1,0 +1,186 @@
+"""Copies one run from a store to another: whole, idempotent, raises what goes wrong.
+
+The copy carries the source run's id from its first moment, `sync.complete` from its last; whatever is written in
+between may be written twice. So a run in the target is whole, or visibly not finished and finished by the next call.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput, Run, RunTag
+
+from boston_exp.tracking import liveness
+from boston_exp.tracking.destination import SERVER, STATE
+from boston_exp.tracking.mlflow.models import copy_model
+from boston_exp.tracking.mlflow.runs import find_run, log_datasets, log_metrics, log_params
+
+SOURCE, COMPLETE, SOURCE_MODEL, COPY = "sync.source", "sync.complete", "sync.source_model", "sync.run_id"
+OWN = (SERVER, STATE, COPY, liveness.PROCESS, liveness.HEARTBEAT)  # tags of the source alone
+POINTS_AT_RUNS = ("mlflow.parentRunId", "best.run_id", "best.model_of")
+UPLOADS = 8  # at once; each is a request of its own
+
+
+class RunCopier:
+    """Copies runs from `source` to `target`, and remembers which copy is whose.
+
+    `experiment` gives the id in the target of an experiment by its name, `copied` is told of each run and its whole
+    copy.
+    """
+
+    def __init__(
+        self,
+        source: MlflowClient,
+        target: MlflowClient,
+        experiment: Callable[[str], str],
+        copied: Callable[[Run, Run], None],
+    ) -> None:
+        self._source = source
+        self.target = target
+        self._experiment = experiment
+        self._copied = copied
+        self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
+        self._experiments: dict[str, str] = {}  # ids in the target by ids in the source
+        self._copies: dict[str, str] = {}  # likewise, of runs
+
+    def close(self) -> None:
+        """Start no more uploads; those under way are not waited for."""
+        self._uploads.shutdown(wait=False, cancel_futures=True)
+
+    def copy(self, run: Run) -> None:
+        """Make the run's copy whole: params, inputs, artifacts, models, metrics, tags, status and times."""
+        copy = self._copy_of(run)
+        whole = copy.data.tags.get(COMPLETE) == str(run.info.end_time) and copy.info.status == run.info.status
+        if not whole:
+            self._write(run, copy)
+        self._copied(run, copy)
+
+    def open(self, run: Run) -> None:
+        """Make the copy of a run that goes on, such as the parent of others, with its params alone."""
+        self._write_params(run, self._copy_of(run))
+
+    def _copy_of(self, run: Run) -> Run:
+        """The run's copy, created if there is none: found by the source's id, a tag of `create_run` itself."""
+        source_id = run.info.run_id
+        experiment_id = self._experiment_of(run)
+        if source_id not in self._copies:
+            # Recursive: copying the parent copies its best child, possibly this run. Check the cache again afterwards.
+            tags = {**self._tags(run, "mlflow.parentRunId"), SOURCE: source_id}
+        if source_id in self._copies:
+            return self.target.get_run(self._copies[source_id])
+        found = self.target.search_runs([experiment_id], f"tags.`{SOURCE}` = '{source_id}'", max_results=1)
+        if found:
+            (copy,) = found
+        else:
+            name, start = run.info.run_name, run.info.start_time
+            copy = self.target.create_run(experiment_id, start_time=start, tags=tags, run_name=name)
+        self._copies[source_id] = copy.info.run_id
+        return copy
+
+    def _tags(self, run: Run, *pointers: str) -> dict[str, str]:
+        """The run's tags, and of those that hold a run's id the `pointers`, translated to ids in the target.
+
+        A parent points at its best child, which points at its parent: a new copy is created with its parent alone.
+        """
+        tags = {name: value for name, value in run.data.tags.items() if name not in (*OWN, *POINTS_AT_RUNS)}
+        ids = {name: run.data.tags[name] for name in pointers if run.data.tags.get(name)}
+        return tags | {name: self._id_in_target(source_id) for name, source_id in ids.items()}
+
+    def _id_in_target(self, source_id: str) -> str:
+        if source_id not in self._copies:
+            pointed_at = find_run(self._source, source_id)
+            if pointed_at:
+                if STATE not in pointed_at.data.tags and pointed_at.info.status != "RUNNING":
+                    self.copy(pointed_at)  # recorded before there was a server, reused now
+                return str(self._copy_of(pointed_at).info.run_id)
+            # in another machine's store, or already the id of a copy
+            experiments = list(self._experiments.values())
+            found = self.target.search_runs(experiments, f"tags.`{SOURCE}` = '{source_id}'", max_results=1)
+            return str(found[0].info.run_id) if found else source_id
+        return self._copies[source_id]
+
+    def _write_params(self, run: Run, copy: Run) -> None:
+        if copy.data.params != run.data.params:
+            log_params(self.target, copy.info.run_id, run.data.params)
+
+    def _write(self, run: Run, copy: Run) -> None:
+        copy_id, info = copy.info.run_id, run.info
+        self._write_params(run, copy)
+        inputs = run.inputs.dataset_inputs if run.inputs else []
+        if inputs:
+            log_datasets(self.target, copy_id, inputs)
+        if self._source.list_artifacts(info.run_id):  # a run that failed may have none
+            self._upload(
+                Path(self._source.download_artifacts(info.run_id, "")),
+                lambda file, folder: self.target.log_artifact(copy_id, file, folder),
+            )
+        outputs = run.outputs.model_outputs if run.outputs else []
+        model_ids = [self._copy_model(output.model_id, copy) for output in outputs]
+        origin: dict[str, Any] = {"model_id": model_ids[-1] if model_ids else None}
+        if inputs:
+            origin |= {"dataset_name": inputs[0].dataset.name, "dataset_digest": inputs[0].dataset.digest}
+        log_metrics(self.target, copy_id, run.data.metrics, at=info.end_time, **origin)
+        tags = {**self._tags(run, *POINTS_AT_RUNS), COMPLETE: str(info.end_time)}
+        self.target.log_batch(copy_id, tags=[RunTag(name, value) for name, value in tags.items()])
+        self.target.set_terminated(copy_id, info.status, info.end_time)
+
+    def _copy_model(self, model_id: str, copy: Run) -> str:
+        source = self._source.get_logged_model(model_id)
+        condition = f"tags.`{SOURCE_MODEL}` = '{model_id}'"
+        there = self.target.search_logged_models([copy.info.experiment_id], condition, max_results=1)
+        if there:
+            model = there[0]
+        else:
+            model = self.target.create_logged_model(
+                copy.info.experiment_id,
+                name=source.name,
+                source_run_id=copy.info.run_id,
+                tags={**source.tags, SOURCE_MODEL: model_id},
+                params=source.params,
+                model_type=source.model_type,
+            )
+        known = [output.model_id for output in copy.outputs.model_outputs] if copy.outputs else []
+        if model.model_id not in known:
+            self.target.log_outputs(copy.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
+        if str(model.status) == str(source.status):
+            return str(model.model_id)
+        with tempfile.TemporaryDirectory(prefix="boston_exp-") as name:
+            folder = Path(name) / "model"
+            copy_model(source, model, folder)
+            self._upload(folder, lambda file, inside: self.target.log_model_artifact(model.model_id, file, inside))
+        self.target.finalize_logged_model(model.model_id, source.status)
+        return str(model.model_id)
+
+    def _upload(self, root: Path, put: Callable[[str, str | None], None]) -> None:
+        files = [file for file in root.rglob("*") if file.is_file()]
+        inside = [file.parent.relative_to(root).as_posix() for file in files]
+        places = [(str(file), None if folder == "." else folder) for file, folder in zip(files, inside, strict=True)]
+        with _time_for(max((file.stat().st_size for file in files), default=0)):
+            for first in places[:1]:  # alone: MLflow looks up, once, where this run's files belong
+                put(*first)
+            list(self._uploads.map(lambda place: put(*place), places[1:]))
+
+    def _experiment_of(self, run: Run) -> str:
+        source_id = run.info.experiment_id
+        if source_id not in self._experiments:
+            self._experiments[source_id] = self._experiment(self._source.get_experiment(source_id).name)
+        return self._experiments[source_id]
+
+
+@contextmanager
+def _time_for(size: int) -> Iterator[None]:
+    """Extend MLflow's time-out by a second a megabyte: a server answers once the file is in its object store."""
+    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    before = os.environ[name]  # always set: see tracking/mlflow/__init__.py
+    os.environ[name] = str(int(before) + size // 1_000_000)
+    try:
+        yield
+    finally:
+        os.environ[name] = before

@@ -1,0 +1,158 @@
+"""The health of an MLflow server: whether it can take runs, known in seconds, before the training."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+import requests
+from mlflow.exceptions import InvalidUrlException, MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
+
+from boston_exp.config.invocation import command_line
+from boston_exp.errors import Fault, Kind, ServerRefuses
+from boston_exp.redaction import redact
+from boston_exp.storage import credentials
+
+TIMEOUT = (1.5, 3.0)  # seconds to connect, and until an answer begins: an outage is known in five
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The response of one path of the server: a status and a text, or in `away` why there is none."""
+
+    path: str
+    status: int = 0
+    text: str = ""
+    away: str = ""
+
+
+def outage(uri: str, experiment_name: str) -> str | None:
+    """Why runs cannot be published there at this moment, in one line; None if all of it answers.
+
+    Requests its health, the experiment (which needs its database) and its artifacts (which needs its object store), in
+    parallel. Raises ServerRefuses for what waiting does not mend: a password, a scheme, another program.
+    """
+    answers = answers_of(uri, experiment_name)
+    shown = redact(uri)
+    objects = answers.pop("object store")
+    refused = [fault for answer in answers.values() if (fault := refusal(shown, answer))]
+    if refused:
+        raise ServerRefuses(refused[0])
+    for part, answer in answers.items():
+        if answer.away:
+            whose = "" if part == "server" or answers["server"].away else "answers, but its database "
+            return f"{shown} {whose}{answer.away}"
+        if answer.status >= 500:
+            return f"{shown} answers {answer.status}" + (f" for its {part}" if part != "server" else "")
+    said = object_store_fault(objects)
+    return said and f"{shown} answers, but {said}"
+
+
+def lost(uri: str, shown: str) -> str | None:
+    """Why the server does not answer any more; None if it is healthy. Asked before each run, as MLflow's own time-outs
+    are far longer."""
+    answer = ask(uri, "/health")
+    if answer.away or answer.status >= 500:
+        return f"{shown} {answer.away or f'answers {answer.status}'}"
+    return None
+
+
+def answers_of(uri: str, experiment_name: str, **more: str) -> dict[str, Answer]:
+    """The answers of the server, its database, its object store and `more` paths, requested in parallel."""
+    credentials.into_environment(credentials.for_server())
+    paths = {
+        "server": "/health",
+        "database": f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(experiment_name)}",
+        "object store": "/api/2.0/mlflow-artifacts/artifacts?path=boston_exp-probe",
+        **more,
+    }
+    with ThreadPoolExecutor(len(paths)) as pool:
+        return dict(zip(paths, pool.map(lambda path: ask(uri, path), paths.values()), strict=True))
+
+
+def object_store_fault(answer: Answer) -> str | None:
+    """What is wrong with the object store behind the server; whoever runs the server has to mend it."""
+    if answer.away:
+        return f"its object store {answer.away}"
+    if answer.status < 400 or "serve-artifacts" in answer.text:  # 503: its clients access artifacts directly
+        return None
+    reason = re.search(r'"message": *"([^"]*)', answer.text)
+    return f"its object store gives {answer.status}" + (f": {reason[1].rstrip('.')}" if reason else "")
+
+
+def ask(uri: str, path: str) -> Answer:
+    """One GET, with MLflow's own credentials and certificates, without its retries."""
+    try:
+        credentials_of_mlflow = get_default_host_creds(uri)
+    except MlflowException as error:
+        says = redact(error.message).partition("\n")[0]
+        raise ServerRefuses(Fault(f"MLflow's settings contradict each other: {says}", "env | grep MLFLOW_")) from error
+    try:
+        response = http_request(
+            credentials_of_mlflow, path, "GET", timeout=TIMEOUT, max_retries=0, raise_on_status=False
+        )
+    except InvalidUrlException as error:
+        fault = Fault(f"{redact(uri)} is not an address.", "tracking.uri=http://<host>:<port>")
+        raise ServerRefuses(fault) from error
+    except MlflowException as error:
+        return Answer(path, away=reason(error))
+    return Answer(path, response.status_code, response.text[:2000])
+
+
+def reason(error: Exception) -> str:
+    """Why no answer came, after the name of the server: `is not there: connection refused`."""
+    cause = error.__cause__ or error.__context__ or error
+    text = str(cause)
+    if isinstance(cause, requests.exceptions.SSLError):
+        return f"TLS: {_short(text)}"
+    if isinstance(cause, requests.exceptions.Timeout) or "timed out" in text:
+        return f"does not answer within {TIMEOUT[1]:.0f} s"
+    for said, means in (
+        ("Connection refused", "is not there: connection refused"),
+        ("Name or service not known", "is not there: no such host"),
+        ("Temporary failure in name resolution", "is not there: its name cannot be resolved"),
+        ("Remote end closed", "closes the connection without an answer"),
+    ):
+        if said in text:
+            return means
+    return f"cannot be reached: {_short(text)}"
+
+
+def _short(text: str) -> str:
+    inner = text.rpartition("(Caused by ")[2]
+    return redact(inner.removesuffix(")").partition("\n")[0])[:200]
+
+
+def refusal(shown: str, answer: Answer) -> Fault | None:
+    """What is wrong with the request, judged by the answer; None if there is nothing to mend on this side."""
+    host = urlsplit(shown).netloc
+    if answer.away.startswith("TLS: "):
+        if "WRONG_VERSION_NUMBER" in answer.away or "record layer" in answer.away:
+            return Fault(f"{shown} does not speak TLS.", f"try tracking.uri=http://{host}")
+        return Fault(
+            f"{shown} shows a certificate that is not trusted ({answer.away.removeprefix('TLS: ')}).",
+            "export MLFLOW_TRACKING_SERVER_CERT_PATH=<file with the certificate of its CA>",
+        )
+    if answer.status == 400 and "HTTPS" in answer.text:
+        return Fault(f"{shown} speaks TLS only.", f"try tracking.uri=https://{host}")
+    if answer.status == 401:
+        return Fault(
+            f"{shown} does not accept the user and password it was given.",
+            "export MLFLOW_TRACKING_USERNAME=… MLFLOW_TRACKING_PASSWORD=…   (or MLFLOW_TRACKING_TOKEN; or in .env)",
+        )
+    if answer.status == 403:
+        if "host" in answer.text.lower():
+            return Fault(
+                f"{shown} does not accept the host name {host}.",
+                f"start it with: mlflow server --allowed-hosts {host},localhost:* …",
+            )
+        return Fault(f"{shown} forbids it to this user.", "ask its administrator for the right to write experiments")
+    missing = answer.status == 404 and "RESOURCE_DOES_NOT_EXIST" not in answer.text
+    if missing or (answer.path == "/health" and answer.status == 200 and answer.text.strip() != "OK"):
+        mend = command_line("doctor", "tracking=server", f"tracking.uri={shown}")
+        return Fault(f"{shown} answers, but it is no MLflow server.", mend, Kind.OTHER_PROGRAM)
+    return None

@@ -1,0 +1,148 @@
+"""Records in the local store, then publishes to an MLflow server: an outage costs nothing but the time to notice it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+from mlflow.exceptions import MlflowException
+
+from boston_exp.errors import StoreUnusable
+from boston_exp.storage import credentials
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.mlflow.history import MlflowHistory
+from boston_exp.tracking.mlflow.sweeps import MlflowSweepRecording
+from boston_exp.tracking.mlflow.tracker import MlflowRecording, MlflowTracker
+from boston_exp.tracking.protocol import Finished, Outcome, Plan, Refit, SweepPlan
+from boston_exp.tracking.publishing.queue import PublishingQueue, queue_for
+
+
+def find_on_server(destination: Destination, fingerprint: str, with_model: bool) -> Finished | None:
+    """A finished run that somebody published; None, too, where the server does not answer: training again loses
+    nothing."""
+    credentials.into_environment(credentials.for_server())
+    try:
+        return MlflowHistory(destination, on_server=True).finished(fingerprint, with_model)
+    except (MlflowException, requests.RequestException, StoreUnusable):
+        return None
+
+
+class LocalFirstTracker:
+    """An MLflow tracker whose runs are published as they end, after the backlog of earlier commands."""
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        self._local = MlflowTracker(destination)
+        self._queue = queue_for(destination)
+
+    @property
+    def outage(self) -> str | None:
+        return self._queue.outage
+
+    @contextmanager
+    def start(self, plan: Plan) -> Iterator[PublishedRecording]:
+        with _publishing(self._queue) as opened, self._local.start(plan) as local:
+            recording = PublishedRecording(local, self._queue)
+            opened(recording)
+            yield recording
+
+    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+        done = self._local.find_finished(fingerprint, with_model)
+        if done or self._queue.outage:
+            return done
+        return find_on_server(self._destination, fingerprint, with_model)
+
+    @contextmanager
+    def sweep(self, plan: SweepPlan) -> Iterator[PublishedSweepRecording]:
+        with _publishing(self._queue) as opened, self._local.sweep(plan) as local:
+            self._queue.open_copy(local.run_id)
+            recording = PublishedSweepRecording(local, self._queue)
+            opened(recording)
+            yield recording
+
+
+class WorkerTracker(MlflowTracker):
+    """Of a worker in a sweep: the main process publishes, but a finished run may be on the server alone."""
+
+    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+        done = super().find_finished(fingerprint, with_model)
+        if done or not self._destination.asks:
+            return done
+        return find_on_server(self._destination, fingerprint, with_model)
+
+
+class _Published:
+    """What is said of a record that is in the local store, and on the server or still to be brought there."""
+
+    def __init__(self, local: MlflowRecording | MlflowSweepRecording, queue: PublishingQueue) -> None:
+        self.run_id: str = local.run_id
+        self._local = local
+        self._queue = queue
+        self._copy_id: str | None = None
+
+    def publish(self) -> None:
+        self._queue.submit(self.run_id)
+        self._queue.drain()
+        self._copy_id = self._queue.published_id(self.run_id)
+
+    @property
+    def where(self) -> str:
+        return f"{self._local.where}; {self._queue.says(self._copy_id)}"
+
+    @property
+    def next_command(self) -> str | None:
+        return f"open {self._queue.url(self._copy_id)}" if self._copy_id else self._local.next_command
+
+
+@contextmanager
+def _publishing(queue: PublishingQueue) -> Iterator[Callable[[_Published], None]]:
+    """Once a recording is opened, publish the backlog in the background; on exit, publish that recording.
+
+    A run that failed is published as FAILED; after Ctrl-C nothing is: who presses it wants to leave.
+    """
+    recordings: list[_Published] = []
+
+    def opened(recording: _Published) -> None:
+        recordings.append(recording)
+        queue.submit_backlog()
+
+    try:
+        yield opened
+    except BaseException as error:
+        if recordings and isinstance(error, Exception):
+            recordings[0].publish()
+        else:
+            queue.stop()
+        raise
+    recordings[0].publish()
+
+
+class PublishedRecording(_Published):
+    _local: MlflowRecording
+
+    def log(self, outcome: Outcome) -> None:
+        self._local.log(outcome)
+
+
+class PublishedSweepRecording(_Published):
+    _local: MlflowSweepRecording
+
+    def finished_points(self) -> dict[str, Finished]:
+        return self._local.finished_points()
+
+    def finished(self, run_id: str) -> Finished | None:
+        return self._local.finished(run_id)
+
+    def fail(self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str) -> str:
+        return self._local.fail(run_id, name, params, tags, message)
+
+    def point_ended(self, run_id: str | None) -> None:
+        self._queue.submit(run_id)
+
+    def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:
+        self._local.log(metrics, tags, files)
+
+    def store_model(self, run_id: str, refit: Refit) -> None:
+        self._local.store_model(run_id, refit)

@@ -1,0 +1,178 @@
+"""Optuna's studies: opened so that no other search mixes in, continued where an earlier part stopped."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import optuna
+import sqlalchemy
+from hydra.conf import HydraConf
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from boston_exp.config.invocation import again
+from boston_exp.errors import Fault, InvalidConfig
+from boston_exp.tracking import liveness
+
+SEARCH, INTERRUPTED, RUN = "boston_exp.search", "boston_exp.interrupted", "boston_exp.run_id"
+ERROR = "error"
+SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # the sweep has one line on the screen, and says all there
+
+
+class Study:
+    """A study and its storage. Trials that were cut off are given back: their parameters are asked for again, first."""
+
+    def __init__(self, study: optuna.Study, storage: BaseStorage) -> None:
+        self.study = study
+        self._storage = storage
+
+    def ask(self, distributions: dict[str, BaseDistribution]) -> optuna.Trial:
+        """A trial that carries this process from its first moment: cut off in between, it would be RUNNING for ever."""
+        mine = liveness.tags()[liveness.PROCESS]
+        if not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self.study.enqueue_trial({}, user_attrs={liveness.PROCESS: mine})
+        trial = self.study.ask(distributions)
+        if trial.user_attrs.get(liveness.PROCESS) != mine:  # it was waiting: given back by an earlier part
+            trial.set_user_attr(liveness.PROCESS, mine)
+        return trial
+
+    def give_back(self, number: int, params: dict[str, Any]) -> None:
+        """End a trial that was cut off, and have its parameters asked for again."""
+        study_id = self._storage.get_study_id_from_name(self.study.study_name)
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, number)
+        self._storage.set_trial_user_attr(trial_id, INTERRUPTED, True)
+        self.study.tell(number, state=TrialState.FAIL)
+        if params:
+            self.study.enqueue_trial(params, user_attrs={liveness.PROCESS: liveness.tags()[liveness.PROCESS]})
+
+    def stale(self) -> list[FrozenTrial]:
+        """Trials that say RUNNING and whose process, on this machine, is gone."""
+        found = []
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            process = {liveness.PROCESS: trial.user_attrs.get(liveness.PROCESS, ""), liveness.HEARTBEAT: "0"}
+            if process[liveness.PROCESS] and liveness.is_dead(process):
+                found.append(trial)
+        return found
+
+    def counted(self) -> list[FrozenTrial]:
+        """Trials that were run to their end, whatever it was; those that were cut off do not count."""
+        ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        return [t for t in self.study.get_trials(deepcopy=False, states=ended) if not t.user_attrs.get(INTERRUPTED)]
+
+    def importances(self) -> dict[str, float]:
+        """Shares of the objective's variance that the parameters explain; nothing where that cannot be told."""
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if len(self.study.directions) > 1 or len(complete) < 5:
+            return {}
+        try:
+            return optuna.importance.get_param_importances(self.study)
+        except (RuntimeError, ValueError):  # all scores alike, or only one parameter: nothing to explain
+            return {}
+
+
+def open_study(url: str | None, name: str, key: str, directions: tuple[str, ...], sampler: Any) -> Study:
+    """The study, new or as an earlier part left it; `url=None` keeps it in memory.
+
+    Raises InvalidConfig if it belongs to another search, or if the database cannot be used or is another program's.
+    """
+    with _raised_as_config(url):
+        if url:
+            _refuse_foreign(url)
+        storage = optuna.storages.get_storage(url)
+        study = optuna.create_study(
+            study_name=name,
+            storage=storage,
+            directions=list(directions),  # type: ignore[arg-type]
+            load_if_exists=True,
+        )
+        before = len(study.get_trials(deepcopy=False))
+        searched = study.user_attrs.get(SEARCH)
+        if searched is None and not before:
+            study.set_user_attr(SEARCH, key)
+        elif searched != key:
+            says = f"The study {name!r} belongs to another search: other parameters, ranges, data or code."
+            mend = again("hydra.sweeper.study_name=null", multirun=True) + "   (null names it after the search)"
+            raise InvalidConfig(Fault(says, mend))
+        study.sampler = _sampler(sampler, before)
+        return Study(study, storage)
+
+
+def stored_studies(url: str) -> list[Study]:
+    """Every study in a database."""
+    storage = optuna.storages.get_storage(url)
+    return [
+        Study(optuna.load_study(study_name=name, storage=storage), storage)
+        for name in optuna.get_all_study_names(storage)
+    ]
+
+
+def reporter(
+    hydra_config: HydraConf, study_name: str, number: int, metric: str
+) -> Callable[[int, dict[str, float]], bool]:
+    """In a job: report to the study how a trial does after each fold, and ask whether to prune it."""
+    settings = hydra_config.sweeper
+    pruner = instantiate(settings.pruner, _execution_whitelist_=("optuna.pruners.*",))
+    storage = optuna.storages.get_storage(settings.storage)
+    study = optuna.load_study(study_name=study_name, storage=storage, pruner=pruner)
+    study_id = storage.get_study_id_from_name(study_name)
+    trial = optuna.trial.Trial(study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
+
+    def should_prune(fold: int, metrics: dict[str, float]) -> bool:
+        trial.report(metrics[metric], fold)
+        return trial.should_prune()
+
+    return should_prune
+
+
+def _sampler(config: Any, before: int) -> optuna.samplers.BaseSampler:
+    """With a fixed seed, a study that is continued would propose its first points again: shift it by the trials there.
+
+    QMC keeps its place in the sequence by itself, under its seed.
+    """
+    settings = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(settings, dict)
+    if settings.get("seed") is not None and not str(settings["_target_"]).endswith("QMCSampler"):
+        settings["seed"] += before
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler: optuna.samplers.BaseSampler = instantiate(settings, _convert_="all", _execution_whitelist_=SAMPLERS)
+    return sampler
+
+
+def _refuse_foreign(url: str) -> None:
+    """Optuna would put its tables into any database that it is given, MLflow's included."""
+    engine = sqlalchemy.create_engine(url)
+    try:
+        tables = sqlalchemy.inspect(engine).get_table_names()
+    finally:
+        engine.dispose()
+    if tables and "studies" not in tables:
+        says = f"hydra.sweeper.storage={_shown(url)} is the database of another program, not Optuna's."
+        raise InvalidConfig(Fault(says, again("hydra.sweeper.storage=sqlite:///optuna.db", multirun=True)))
+
+
+def _shown(url: str) -> str:
+    try:
+        return sqlalchemy.make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return "<not a database URL>"
+
+
+@contextmanager
+def _raised_as_config(url: str | None) -> Iterator[None]:
+    """What a database can throw when it is opened, as one clear message."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError, ImportError, RuntimeError, ValueError) as error:
+        reason = str(getattr(error, "orig", None) or error).partition("\n")[0].rstrip(".")
+        says = f"The study database {_shown(str(url))} cannot be used: {reason}."
+        mend = again("hydra.sweeper.storage=sqlite:///optuna.db", multirun=True)
+        raise InvalidConfig(Fault(says, mend)) from error

@@ -1,0 +1,53 @@
+"""What training is told by whatever runs it, and what it tells back; training itself never asks who that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from boston_exp.errors import Fault
+from boston_exp.tracking import backends
+from boston_exp.tracking.destination import Destination
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that has ended well: its scores, its id, and the summary that a single run shows."""
+
+    metrics: dict[str, float]
+    run_id: str | None
+    show: Callable[[], None]
+    reused: bool = False  # an earlier run with the same fingerprint; nothing was trained
+
+
+class Job:
+    """A single run. The points of a sweep have a job of their own (sweep/jobs.py)."""
+
+    tags: Mapping[str, str] = MappingProxyType({})
+
+    def placed(self, destination: Destination) -> Destination:
+        """Where this job records, given where the configuration leads to."""
+        return destination
+
+    def store_faults(self, destination: Destination) -> list[Fault]:
+        """What is wrong with that store, known before heavy imports."""
+        return backends.faults(destination)
+
+    def stores_model(self, log_model: str | None) -> bool:
+        """Whether the run stores its model, given `tracking.log_model`."""
+        return log_model != "none"
+
+    def skips_finished(self, skip_finished: bool | None) -> bool:
+        """Whether a finished run with the same fingerprint is taken instead of a training."""
+        return bool(skip_finished)
+
+    def began(self, run_id: str | None) -> None:
+        """The run is open."""
+
+    def reached(self, fold: int, metrics: dict[str, float]) -> None:
+        """A fold was scored. Raises Pruned if going on is not worth it."""
+
+    def ended(self, trained: Trained) -> None:
+        """The run is recorded, or an earlier one was taken."""
+        trained.show()

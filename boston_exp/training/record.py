@@ -1,0 +1,177 @@
+"""What a recorded run holds: names of params, tags and artifacts are contract (README, 'What a run records')."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from sklearn.base import BaseEstimator
+
+from boston_exp.config.schema import Config
+from boston_exp.config.settings import Typed
+from boston_exp.experiment.dataset import Dataset
+from boston_exp.experiment.evaluation import Evaluated
+from boston_exp.experiment.metrics import METRICS
+from boston_exp.experiment.models import final_step
+from boston_exp.experiment.profile import profile
+from boston_exp.experiment.slices import slices
+from boston_exp.experiment.split import Split
+from boston_exp.process import remembered
+from boston_exp.redaction import redact
+from boston_exp.tracking.protocol import Outcome, Plan
+from boston_exp.training import provenance
+from boston_exp.training.fingerprint import NUMERIC_LIBRARIES, config_digest, fingerprint
+
+VERSION = "2"  # of the record: what a reader may expect. Version 1 has no `record.version`, no folds, no digests.
+HOW_RECORDED = ("tracking", "storage", "figures", "skip_finished", "max_failures")  # not what the experiment is
+
+
+def plan(
+    name: str, config: Config, dataset: Dataset, rows: Split, estimator: BaseEstimator, tags: Mapping[str, str]
+) -> Plan:
+    """Params and tags, known before the fit; `tags` are those that the job around the run gives."""
+    decides = {group: value for group, value in asdict(config).items() if group not in HOW_RECORDED}
+    counts = {
+        "data.n_samples": len(dataset.X),
+        "data.n_features": dataset.X.shape[1],
+        "data.n_train": len(rows.X_train),
+        "data.n_test": len(rows.X_test),
+    }
+    model = final_step(estimator)
+    code = provenance.code()
+    own = {
+        "record.version": VERSION,
+        "model_type": type(model).__name__,
+        "framework": "scikit-learn" if type(model).__module__.startswith("sklearn.") else _package(model),
+        "dataset": dataset.name,
+        "data.md5": dataset.md5,
+        "data.changed": str(dataset.changed).lower(),
+        "split.digest": rows.digest,
+        "config.digest": config_digest(config),
+        "fingerprint": fingerprint(config, dataset.md5),
+        "git.dirty": str(code.dirty).lower(),
+        "mlflow.user": getpass.getuser(),
+        "mlflow.source.name": "boston_exp.run",
+        "mlflow.source.type": "LOCAL",
+    }
+    if code.commit:
+        own["mlflow.source.git.commit"] = code.commit
+    return Plan(
+        name=name,
+        params=flat(decides) | {key: str(count) for key, count in counts.items()},
+        tags=own | dict(tags),
+        dataset_name=dataset.name,
+        dataset_md5=dataset.md5,
+        dataset_source=dataset.source,
+        table=dataset.as_read,
+        target=str(dataset.y.name),
+    )
+
+
+@contextmanager
+def outcome(
+    cfg: DictConfig,
+    typed: Typed,
+    config: Config,
+    dataset: Dataset,
+    rows: Split,
+    evaluated: Evaluated,
+    title: str,
+    store_model: bool,
+) -> Iterator[Outcome]:
+    """Metrics, model and a temporary folder with every artifact."""
+    with tempfile.TemporaryDirectory(prefix="boston_exp-") as folder:
+        files = Path(folder)
+        _write(files / "config" / "config.yaml", redact(OmegaConf.to_yaml(cfg, resolve=True)))
+        _write(files / "config" / "overrides.yaml", redact(OmegaConf.to_yaml(list(typed.overrides))))
+        _write(files / "environment" / "requirements.txt", provenance.environment())
+        _write(files / "environment" / "platform.json", json.dumps(provenance.machine(), indent=1))
+        _write(files / "profile.json", json.dumps(profile(dataset, rows), indent=1))
+        evaluated.predictions.to_csv(files / "predictions.csv", index=False)
+        evaluated.importance.to_csv(files / "feature_importance.csv", index=False)
+        if evaluated.folds:
+            evaluated.folds.table.to_csv(files / "folds.csv", index=False)
+            evaluated.folds.out_of_fold.to_csv(files / "out_of_fold.csv", index=False)
+        if config.data.slices:
+            told = slices(dataset, config.data.slices, rows, evaluated.test_predicted)
+            told.to_csv(files / "slices.csv", index=False)
+        patch = provenance.code().patch
+        if patch:
+            (files / "git").mkdir()
+            (files / "git" / "diff.patch").write_bytes(patch)
+        if config.figures.draw:
+            from boston_exp.reporting import figures  # matplotlib costs 0.45 s to import
+
+            figures.draw(files / "figures", title, dataset, rows, evaluated, config.figures.dpi)
+        yield Outcome(
+            metrics=evaluated.metrics,
+            tags={"mlflow.note.content": _note(title, dataset, rows, evaluated)},
+            files=files,
+            estimator=evaluated.estimator,
+            example=dataset.as_read.loc[rows.X_train.index, list(dataset.X.columns)],
+            requirements=_requirements(tuple(config.trusted_packages)),
+            trusted_packages=tuple(config.trusted_packages),
+            store_model=store_model,
+        )
+
+
+def _note(title: str, dataset: Dataset, rows: Split, evaluated: Evaluated) -> str:
+    """The run in one paragraph, which MLflow shows at the head of its page."""
+    metrics = evaluated.metrics
+    told = []
+    for metric in METRICS:
+        text = f"{metric.label} {metrics[metric.name]:.4g} {metric.unit_of(dataset.unit)}".rstrip()
+        if f"{metric.name}_ci_low" in metrics:
+            text += (
+                f" (95 % interval {metrics[f'{metric.name}_ci_low']:.4g} to {metrics[f'{metric.name}_ci_high']:.4g})"
+            )
+        told.append(text)
+    model = type(final_step(evaluated.estimator)).__name__
+    text = (
+        f"**{title}**: {model} on {dataset.name}, {len(rows.X_train)} rows to train on, {len(rows.X_test)} held out. "
+    )
+    text += f"On the held-out rows: {', '.join(told)}."
+    if evaluated.folds:
+        text += f" RMSE over {rows.n_splits} folds of the training rows: "
+        text += f"{metrics['cv_rmse']:.4g} ± {metrics['cv_rmse_std']:.4g} {dataset.unit}".rstrip() + "."
+    return redact(text)
+
+
+@remembered()
+def _requirements(trusted_packages: tuple[str, ...]) -> tuple[str, ...]:
+    """What is needed to load and use the model, pinned to what made it."""
+    pinned = [f"{name}=={metadata.version(name)}" for name in ("mlflow", *NUMERIC_LIBRARIES, "skops")]
+    for package in trusted_packages:
+        try:
+            pinned.append(f"{package}=={metadata.version(package)}")
+        except metadata.PackageNotFoundError:  # sklearn is scikit-learn, and a package on the path has no version
+            continue
+    return tuple(pinned)
+
+
+def _package(model: BaseEstimator) -> str:
+    return type(model).__module__.partition(".")[0]
+
+
+def flat(node: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """A nested configuration as dotted names and text, lists as JSON: {'model.max_depth': '15'}."""
+    params: dict[str, str] = {}
+    for name, value in node.items():
+        if isinstance(value, dict):
+            params |= flat(value, f"{prefix}{name}.")
+        else:
+            params[f"{prefix}{name}"] = json.dumps(value) if isinstance(value, list) else str(value)
+    return params
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)

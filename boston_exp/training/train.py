@@ -1,0 +1,88 @@
+"""One experiment, from the table to the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from boston_exp.config.schema import Config
+from boston_exp.config.settings import Typed
+from boston_exp.errors import InvalidData, Together
+from boston_exp.experiment import dataset as datasets
+from boston_exp.experiment import models
+from boston_exp.experiment.dataset import Dataset
+from boston_exp.experiment.evaluation import evaluate
+from boston_exp.experiment.split import Split, split_rows
+from boston_exp.storage import dvc_remote
+from boston_exp.tracking import backends, model_types
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.protocol import Finished, Recording
+from boston_exp.training import collector, record
+from boston_exp.training.job import Job, Trained
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A composed experiment: as Hydra has it, as it was typed, as plain objects, where it is recorded, its name."""
+
+    cfg: DictConfig
+    typed: Typed
+    config: Config
+    destination: Destination
+    name: str
+
+
+def train(experiment: Experiment, job: Job) -> Trained:
+    """Fit, evaluate and record; or take a finished run with the same fingerprint, where the job wants that.
+
+    Raises Refused before a run is opened, StoreUnusable if none can be, RecordingFailed if the record is not whole.
+    """
+    config, destination = experiment.config, experiment.destination
+    if config.data.path is not None:
+        dvc_remote.fetch_if_missing(Path(config.data.path), config.storage, experiment.typed)
+    with Together(InvalidData) as attempt:
+        dataset = attempt(datasets.load, config)
+        estimator = attempt(models.build, config)
+    models.check_suits(estimator, dataset)
+    rows = split_rows(dataset, config)
+    store_model = job.stores_model(config.tracking.log_model)
+    if store_model and destination.backend != "none":
+        model_types.check_storable(estimator, rows, tuple(config.trusted_packages))
+    plan = record.plan(experiment.name, config, dataset, rows, estimator, job.tags)
+    tracker = backends.open_tracker(destination)
+    if job.skips_finished(config.skip_finished):
+        done = tracker.find_finished(plan.tags["fingerprint"], with_model=store_model)
+        if done:
+            return Trained(done.metrics, done.run_id, partial(_show_reused, experiment.name, done), reused=True)
+    with tracker.start(plan) as recording:
+        job.began(recording.run_id)
+        collector.start()
+        resamples = config.evaluation.n_resamples
+        evaluated = evaluate(estimator, rows, config.seed, resamples, dataset.unit, job.reached)
+        written = record.outcome(
+            experiment.cfg, experiment.typed, config, dataset, rows, evaluated, experiment.name, store_model
+        )
+        with written as outcome:
+            recording.log(outcome)
+    return Trained(
+        evaluated.metrics,
+        recording.run_id,
+        partial(_show, experiment.name, dataset, rows, evaluated.metrics, recording),
+    )
+
+
+def _show(name: str, dataset: Dataset, rows: Split, metrics: dict[str, float], recording: Recording) -> None:
+    from boston_exp.reporting import terminal
+
+    terminal.show_run(name, dataset, rows, metrics)
+    terminal.show_record(recording.where, recording.run_id, recording.next_command)
+
+
+def _show_reused(name: str, done: Finished) -> None:
+    from boston_exp.reporting import terminal
+
+    terminal.show_reused(name, done.metrics)
+    terminal.show_record("", done.run_id, None)
