@@ -76,8 +76,8 @@ class Pool:
         try:
             while True:
                 while self._idle and (job := next(left, None)):
-                    executor = self._idle.pop()
-                    running[self._submitted(executor, job)] = (job[0], executor)
+                    future, executor = self._submitted(self._idle.pop(), job)
+                    running[future] = (job[0], executor)
                 if not running:
                     return
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -98,11 +98,13 @@ class Pool:
         given = (self._runner, dict(os.environ))
         return ProcessPoolExecutor(1, mp_context=self._context, initializer=_start_worker, initargs=given)
 
-    def _submitted(self, executor: ProcessPoolExecutor, job: Assignment) -> Future[None]:
+    def _submitted(self, executor: ProcessPoolExecutor, job: Assignment) -> tuple[Future[None], ProcessPoolExecutor]:
+        """The future of a job, and the executor that has it: a new one if its worker was killed while it was idle."""
         try:
-            return executor.submit(_run_point, *job)
-        except BrokenProcessPool:  # its worker was killed while it had nothing to do
-            return self._executor().submit(_run_point, *job)
+            return executor.submit(_run_point, *job), executor
+        except BrokenProcessPool:
+            fresh = self._executor()
+            return fresh.submit(_run_point, *job), fresh
 
     def _end(self, busy: list[ProcessPoolExecutor]) -> None:
         """Let idle workers go, terminate all of them if some have a point, kill what is left after PATIENCE."""

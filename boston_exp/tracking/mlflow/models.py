@@ -74,12 +74,12 @@ def signature_of(example: pd.DataFrame) -> ModelSignature:
 
     MLflow casts neither integers to double nor booleans to numbers, and refuses a gap in a long: whether a column of a
     new file has whole numbers only, or gaps, must not decide whether it can be predicted on. So numbers and booleans
-    are `any`, and so is a text column that had gaps; text without gaps is `string`.
+    are `any`; text is `string`, which takes gaps. profile.json has the types that pandas found.
     """
-    columns = []
-    for name, dtype in example.dtypes.items():
-        text = dtype.kind not in "iufbM" and not example[name].isna().any()
-        columns.append(ColSpec(DataType.string if text else AnyType(), str(name)))
+    columns = [
+        ColSpec(AnyType() if dtype.kind in "iufbM" else DataType.string, str(name))
+        for name, dtype in example.dtypes.items()
+    ]
     return ModelSignature(inputs=Schema(columns), outputs=Schema([ColSpec(DataType.double)]))
 
 
