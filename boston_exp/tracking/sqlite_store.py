@@ -91,7 +91,7 @@ def _content_faults(path: Path, elsewhere: str) -> list[Fault]:
         connection.rollback()
     finally:
         connection.close()
-    if version not in _known_schemas():
+    if version not in known_schemas():
         return [
             Fault(
                 f"The tracking store {path} has schema {version}, which the installed MLflow does not know: "
@@ -102,7 +102,7 @@ def _content_faults(path: Path, elsewhere: str) -> list[Fault]:
     return []
 
 
-def _known_schemas() -> set[str]:
+def known_schemas() -> set[str]:
     """Schema versions of the installed MLflow, from the names of its migration files."""
     spec = find_spec("mlflow")
     assert spec is not None

@@ -1,32 +1,37 @@
-"""Every tracker keeps the same promises: on sqlite, on a real MLflow server, with DVCLive, and on nothing."""
+"""Every tracker keeps the same promises, sweeps and lookups included: each backend that is registered, and MLflow's
+both on a local store alone and with a real server that runs are published to."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from sklearn.linear_model import Ridge
 
+from boston_exp.errors import StoreUnusable
 from boston_exp.tracking import backends
 from boston_exp.tracking.destination import Destination
-from boston_exp.tracking.protocol import Outcome, Plan, Tracker
+from boston_exp.tracking.protocol import Columns, Finished, Outcome, Plan, SweepPlan, Tracker
+
+SERVER = "mlflow, published to a server"
 
 
-@pytest.fixture(params=["none", "dvclive", "sqlite", pytest.param("server", marks=pytest.mark.slow)])
+@pytest.fixture(params=[*backends.names(), pytest.param(SERVER, marks=pytest.mark.slow)])
 def destination(request: pytest.FixtureRequest, store: Path, tmp_path: Path) -> Destination:
     name = f"contract-{tmp_path.name}"
-    if request.param == "none":
-        return Destination("none", "", "", None, name)
-    if request.param == "dvclive":
-        return Destination("dvclive", "", "", str(tmp_path / "dvclive"), name)
-    if request.param == "sqlite":
-        return Destination("mlflow", f"sqlite:///{store}", "from a test", str(tmp_path / "mlartifacts"), name)
-    url = request.getfixturevalue("server").url
-    return Destination("mlflow", f"sqlite:///{store}", "from a test", str(tmp_path / "mlartifacts"), name, server=url)
+    url = request.getfixturevalue("server").url if request.param == SERVER else None
+    if request.param in ("mlflow", SERVER):
+        root = str(tmp_path / "mlartifacts")
+        return Destination("mlflow", f"sqlite:///{store}", "from a test", root, name, server=url)
+    return Destination(request.param, "", "", str(tmp_path / request.param), name)
 
 
 @pytest.fixture
@@ -54,7 +59,7 @@ def outcome(folder: Path) -> Outcome:
     return Outcome({"rmse": 1.5}, folder / "files", model, TABLE[["a"]], ("mlflow",), ("sklearn",), True)
 
 
-def recorded(destination: Destination) -> list:
+def recorded(destination: Destination) -> list[Run]:
     if destination.backend != "mlflow":
         return []
     client = MlflowClient(destination.server or destination.uri)
@@ -112,3 +117,150 @@ def test_two_runs_do_not_mix(tracker: Tracker, destination: Destination, tmp_pat
             ids.append(recording.run_id)
     assert len(recorded(destination)) in (0, 2)
     assert ids == [None, None] or ids[0] != ids[1]
+
+
+def test_no_outage_is_told_where_all_is_well(tracker: Tracker) -> None:
+    assert tracker.outage is None
+
+
+def remembers(destination: Destination) -> bool:
+    """DVCLive's files are in the hands of git and DVC; nothing remembers nothing."""
+    return destination.backend == "mlflow"
+
+
+@pytest.mark.parametrize("with_model", [False, True])
+def test_a_finished_run_is_found_again_by_its_fingerprint(
+    tracker: Tracker, destination: Destination, tmp_path: Path, with_model: bool
+) -> None:
+    assert tracker.find_finished("f00", with_model) is None
+    with tracker.start(PLAN) as recording:
+        recording.log(replace(outcome(tmp_path), store_model=with_model))
+    expected = Finished(str(recording.run_id), {"rmse": 1.5}) if remembers(destination) else None
+    assert tracker.find_finished("f00", with_model) == expected
+    assert tracker.find_finished("f01", with_model) is None
+    if not with_model:
+        assert tracker.find_finished("f00", with_model=True) is None
+
+
+SWEEP = SweepPlan("key", "a sweep", {"model.alpha": "1,2"}, {"dataset": "table"})
+
+
+def a_point(tracker: Tracker, parent_id: str | None, point: str, folder: Path, store_model: bool = False) -> str | None:
+    plan = replace(PLAN, tags={"fingerprint": point, "sweep.point": point, "mlflow.parentRunId": parent_id or ""})
+    with tracker.start(plan) as recording:
+        recording.log(replace(outcome(folder), store_model=store_model))
+    return recording.run_id
+
+
+def test_a_sweep_has_a_parent_that_knows_its_points(tracker: Tracker, destination: Destination, tmp_path: Path) -> None:
+    with tracker.sweep(SWEEP) as parent:
+        assert parent.finished_points() == {}
+        child = a_point(tracker, parent.run_id, "p1", tmp_path)
+        parent.point_ended(child)
+        failed = parent.fail(None, "a point", {"model.alpha": "2"}, {"sweep.point": "p2"}, "no room")
+        parent.point_ended(failed)
+        done = Finished(str(child), {"rmse": 1.5})
+        assert parent.finished_points() == ({"p1": done} if remembers(destination) else {})
+        assert parent.finished(str(child)) == (done if remembers(destination) else None)
+        assert parent.finished(str(failed)) is None
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "results.csv").write_text("status,key,run_id\nfinished,p1,x\n")
+        parent.log({"n_points": 2.0}, {"best.run_id": str(child)}, tmp_path / "out")
+    assert parent.where
+    runs = {run.info.run_name: run for run in recorded(destination)}
+    assert remembers(destination) == bool(runs)
+    if runs:
+        assert {name: run.info.status for name, run in runs.items()} == {
+            "a sweep": "FINISHED", "a name": "FINISHED", "a point": "FAILED",
+        }  # fmt: skip
+        top = runs.pop("a sweep")
+        assert (top.data.params, top.data.metrics) == ({"model.alpha": "1,2"}, {"n_points": 2.0})
+        assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {top.info.run_id}
+        assert top.data.tags["best.run_id"] == runs["a name"].info.run_id
+        assert runs["a point"].data.tags["error"] == "no room"
+
+
+def test_the_same_sweep_again_has_the_same_parent(tracker: Tracker, destination: Destination) -> None:
+    ids = []
+    for _ in range(2):
+        with tracker.sweep(SWEEP) as parent:
+            ids.append(parent.run_id)
+    assert ids[0] == ids[1]
+    assert len(recorded(destination)) == remembers(destination)
+
+
+def test_the_same_sweep_at_once_is_refused(tracker: Tracker, destination: Destination) -> None:
+    with tracker.sweep(SWEEP):
+        if remembers(destination):
+            with pytest.raises(StoreUnusable, match="running already"), tracker.sweep(SWEEP):
+                pass
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["copied from the best run", "fitted again"])
+def test_the_best_points_model_is_stored_on_the_parent_once(
+    tracker: Tracker, destination: Destination, tmp_path: Path, stored: bool
+) -> None:
+    fits: list[int] = []
+
+    @contextmanager
+    def refit() -> Iterator[Outcome]:
+        fits.append(1)
+        yield outcome(tmp_path / "refit")
+
+    best: str | None = None
+    for turn in range(2):
+        with tracker.sweep(SWEEP) as parent:
+            best = best or a_point(tracker, parent.run_id, "p1", tmp_path / str(turn), stored)
+            parent.store_model(str(best), refit)
+    parents = [run for run in recorded(destination) if run.info.run_name == "a sweep"]
+    assert len(fits) == (remembers(destination) and not stored)
+    for run in parents:
+        client = MlflowClient(destination.server or destination.uri)
+        (model,) = run.outputs.model_outputs
+        assert client.get_logged_model(model.model_id).status == "READY"
+        assert client.get_logged_model(model.model_id).source_run_id == run.info.run_id
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_a_sweep_that_is_left_by_an_exception_is_not_finished(
+    tracker: Tracker, destination: Destination, error: type[BaseException]
+) -> None:
+    with pytest.raises(error), tracker.sweep(SWEEP):
+        raise error
+    statuses = {run.info.status for run in recorded(destination)}
+    assert statuses <= ({"FAILED"} if error is ZeroDivisionError else {"KILLED", "RUNNING"})
+
+
+def test_the_history_has_what_was_recorded_and_opening_it_changes_nothing(
+    tracker: Tracker, destination: Destination, tmp_path: Path
+) -> None:
+    with tracker.sweep(SWEEP) as parent:
+        child = a_point(tracker, parent.run_id, "p1", tmp_path, store_model=True)
+        parent.point_ended(child)
+    before = [(run.info.run_id, run.info.status, run.data.tags) for run in recorded(destination)]
+    history = backends.open_history(destination)
+    columns = Columns(params=("model.p7",), metrics=("rmse",), tags=("sweep.point",))
+    best = history.best("rmse", "minimize", 5, columns)
+    assert len(best) == remembers(destination)
+    for run in best:
+        assert (run.name, run.status) == ("a name", "FINISHED")
+        assert (run.params, run.metrics, run.tags) == ({"model.p7": "7"}, {"rmse": 1.5}, {"sweep.point": "p1"})
+        whole = history.run(run.run_id)
+        assert whole is not None
+        assert len(whole.params) == 151
+        (listed,) = history.children(whole.tags["mlflow.parentRunId"])
+        assert listed == whole
+        (model,) = history.models(run.run_id)
+        assert model.startswith("models:/m-")
+        file = history.artifact(run.run_id, "config/config.yaml", tmp_path / "down")
+        assert file is not None
+        assert file.read_text() == "seed: 42\n"
+        assert history.artifact(run.run_id, "config/absent.yaml", tmp_path / "down") is None
+    assert history.run("0" * 32) is None
+    assert history.best("absent", "minimize", 5, columns) == []
+    assert [(run.info.run_id, run.info.status, run.data.tags) for run in recorded(destination)] == before
+
+
+def test_an_unknown_backend_is_refused_with_the_ones_there_are(tmp_path: Path) -> None:
+    (fault,) = backends.faults(Destination("mlflw", "", "", None, "x"))
+    assert f"choose one of {', '.join(backends.names())}. Did you mean 'mlflow'?" in fault.says

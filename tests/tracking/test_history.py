@@ -1,0 +1,94 @@
+"""The ranking that is read from sqlite directly is the one that MLflow's own search gives."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from boston_exp.tracking import sqlite_store
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.mlflow import compat
+from boston_exp.tracking.mlflow.history import MlflowHistory
+from boston_exp.tracking.protocol import Columns
+
+COLUMNS = Columns(params=("model.alpha", "absent"), metrics=("rmse", "mae"), tags=("dataset",))
+
+
+@pytest.fixture
+def destination(store: Path) -> Destination:
+    """Eight runs, of which one failed, one was deleted, one has no score, and two others are not in the experiment."""
+    client = MlflowClient(f"sqlite:///{store}")
+    ids = [client.create_experiment(name) for name in ("ours", "another")]
+    for number in range(10):
+        experiment = ids[number > 7]
+        run_id = client.create_run(experiment, run_name=f"run {number}", start_time=number).info.run_id
+        client.log_param(run_id, "model.alpha", number)
+        client.set_tag(run_id, "dataset", "boston")
+        client.log_metric(run_id, "mae", 1.0)
+        for step, value in enumerate((99.0, math.nan if number == 3 else (number - 4.5) ** 2)):  # the latest counts
+            client.log_metric(run_id, "rmse", value, step=step)
+        client.set_terminated(run_id, "FAILED" if number == 5 else "FINISHED")
+        if number == 4:
+            client.delete_run(run_id)
+    return Destination("mlflow", f"sqlite:///{store}", "", None, "ours")
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+@pytest.mark.parametrize("top", [1, 3, 100])
+def test_the_best_are_those_of_mlflows_search(destination: Destination, direction: str, top: int) -> None:
+    ours = MlflowHistory(destination).best("rmse", direction, top, COLUMNS)
+    client = MlflowClient(destination.uri)
+    order = [f"metrics.rmse {'DESC' if direction == 'maximize' else 'ASC'}", "start_time ASC"]
+    experiment = client.get_experiment_by_name("ours").experiment_id
+    theirs = client.search_runs([experiment], "attributes.status = 'FINISHED'", order_by=order, max_results=top)
+    scored = [run for run in theirs if not math.isnan(run.data.metrics["rmse"])]
+    assert [run.run_id for run in ours] == [run.info.run_id for run in scored]
+    assert {run.name for run in ours} <= {f"run {number}" for number in (0, 1, 2, 6, 7)}
+    assert ours[0].params == {"model.alpha": ours[0].name.removeprefix("run ")}
+    assert ours[0].metrics == {"rmse": scored[0].data.metrics["rmse"], "mae": 1.0}
+    assert ours[0].tags == {"dataset": "boston"}
+
+
+def test_a_store_that_is_not_there_is_not_created(tmp_path: Path) -> None:
+    history = MlflowHistory(Destination("mlflow", f"sqlite:///{tmp_path}/absent.db", "", None, "ours"))
+    assert history.best("rmse", "minimize", 5, COLUMNS) == []
+    assert history.run("x") is None
+    assert history.children("x") == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_does_not_close_a_run_that_a_dead_process_left_open(store: Path) -> None:
+    client = MlflowClient(f"sqlite:///{store}")
+    tags = {"boston_exp.process": "nowhere 1 0.00", "boston_exp.heartbeat": "0"}
+    run_id = client.create_run(client.create_experiment("ours"), tags=tags).info.run_id
+    history = MlflowHistory(Destination("mlflow", f"sqlite:///{store}", "", None, "ours"))
+    run = history.run(run_id)
+    assert run is not None
+    assert run.status == "RUNNING"
+
+
+def test_the_tables_that_the_query_reads_are_as_it_expects(store: Path) -> None:
+    """A canary: an MLflow with another schema has to be looked at before compat.py reads it."""
+    with sqlite3.connect(store) as connection:
+        (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        tables = {
+            name: {column[1] for column in connection.execute(f"PRAGMA table_info({name})")}
+            for name in ("runs", "latest_metrics", "params", "tags", "experiments")
+        }
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT run_uuid FROM latest_metrics WHERE key = 'rmse'"
+        ).fetchall()
+    connection.close()
+    assert version in sqlite_store.known_schemas()
+    assert {"run_uuid", "name", "status", "start_time", "end_time", "lifecycle_stage", "experiment_id"} <= tables[
+        "runs"
+    ]
+    assert {"key", "value", "is_nan", "run_uuid"} <= tables["latest_metrics"]
+    assert {"key", "value", "run_uuid"} <= tables["params"] & tables["tags"]
+    assert {"experiment_id", "name"} <= tables["experiments"]
+    assert "USING" in str(plan)  # an index
+    assert compat.best_runs(store, "ours", "rmse", descending=False, top=5) == []
