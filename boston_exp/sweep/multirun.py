@@ -148,10 +148,11 @@ def _key(config: Config, typed: Typed, aim: Aim, search: Search) -> str:
         dvc_remote.fetch_if_missing(Path(config.data.path), config.storage, typed)
     table = dataset.load(config)
     if config.tracking.log_model != "none" and config.trusted_packages != ["sklearn"]:
-        rows = split.split_rows(table, config)
+        estimator = None
         with suppress(InvalidConfig):  # the first point may be a bad one
             estimator = models.build(config)
-            model_types.check_storable(estimator, rows, tuple(config.trusted_packages))
+        if estimator is not None:
+            model_types.check_storable(estimator, split.split_rows(table, config), tuple(config.trusted_packages))
     return sweep_key(search.kind, fingerprint(config, table.md5), aim, search.space)
 
 

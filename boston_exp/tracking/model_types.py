@@ -40,7 +40,7 @@ def types_to_trust(estimator: BaseEstimator, trusted_packages: tuple[str, ...], 
     key = tuple(sorted({type(part).__qualname__ for part in parts}))
     if not known or key not in _by_class:
         _by_class[key] = _named_by_skops(estimator)
-    foreign = _foreign(_by_class[key], trusted_packages)
+    foreign = foreign_types(_by_class[key], trusted_packages)
     if foreign:
         raise RecordingFailed(_fault(foreign, trusted_packages))
     return _by_class[key]
@@ -60,7 +60,7 @@ def check_storable(estimator: BaseEstimator, rows: Split, trusted_packages: tupl
         found = _named_by_skops(probe)
     except Exception:  # the training tells better what is wrong with the fit
         return
-    foreign = _foreign(found, trusted_packages)
+    foreign = foreign_types(found, trusted_packages)
     if foreign:
         raise InvalidConfig(_fault(foreign, trusted_packages))
 
@@ -72,7 +72,8 @@ def _named_by_skops(estimator: BaseEstimator) -> list[str]:
     return found
 
 
-def _foreign(found: list[str], trusted_packages: tuple[str, ...]) -> list[str]:
+def foreign_types(found: list[str], trusted_packages: tuple[str, ...]) -> list[str]:
+    """Those of the types that neither belong to a trusted package nor are data that cannot run code."""
     return [
         name
         for name in found
