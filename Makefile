@@ -17,7 +17,7 @@ endif
 install_lock = $(install) --require-hashes -r $(1) && $(install) --no-deps --no-build-isolation -e . \
 	&& $(BIN)/python -m compileall -q boston_exp
 
-.PHONY: help run test lint env stack bench lock clean
+.PHONY: help run check test proof lint env stack bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -26,8 +26,14 @@ help:  ## list the targets
 run: $(VENV)/.installed  ## set everything up and train the default experiment; ARGS="model.max_depth=15" changes it
 	@$(BIN)/python -m boston_exp.run $(ARGS)
 
+check: $(VENV)/.installed-dev lint  ## lint, types and the quick tests, in a minute and a half: the loop of a day
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
 test: $(VENV)/.installed-dev lint  ## lint, types and all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+proof: $(VENV)/.installed-dev  ## what takes longer than a test may, its tables in docs/proofs/
+	$(BIN)/python -m tests.faults.worker_kills >docs/proofs/worker_kills.md
 
 lint: $(VENV)/.installed-dev  ## style and types
 	$(BIN)/ruff check .
@@ -46,12 +52,13 @@ bench: $(VENV)/.installed-dev  ## what a run costs, as medians and ratios agains
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 	$(BIN)/python -m tests.benchmarks.sweeps
 	$(BIN)/python -m tests.benchmarks.stack
+	$(BIN)/python -m tests.benchmarks.history
 
 lock: $(VENV)/.installed-dev  ## renew requirements.lock and requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --group build pyproject.toml \
 		-o requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --group build --group test \
-		--extra ray --extra slurm --extra postgres --extra stack --extra dvclive \
+		--extra ray --extra slurm --extra postgres --extra stack --extra dvclive --extra lightgbm \
 		-c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:  ## remove the environment; runs, stores and data stay

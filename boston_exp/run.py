@@ -9,7 +9,6 @@ from boston_exp import command
 from boston_exp.config import checks
 from boston_exp.config.parsing import parse
 from boston_exp.errors import InvalidConfig
-from boston_exp.experiment.metrics import objective_faults
 from boston_exp.sweep import jobs
 from boston_exp.tracking import destination as destinations
 from boston_exp.training import collector
@@ -19,6 +18,8 @@ from boston_exp.training.naming import run_name
 @command.task("config")
 def run(cfg: DictConfig) -> float | tuple[float, ...]:
     """Hydra's task: compose, check, train; returns the objective, or all of several, for whoever sweeps."""
+    from boston_exp.experiment.metrics import objective_faults  # imports NumPy, which --help and --cfg do without
+
     with jobs.current(HydraConfig.get()) as job:
         typed = command.typed()
         config = parse(cfg, typed)

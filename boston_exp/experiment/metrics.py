@@ -1,23 +1,22 @@
 """The scores of a run: how each is computed, called, printed, and which way is better.
 
-Another metric is one line of METRICS: records, intervals, folds, summary, sweeps and checks follow. Light to import
-(NumPy comes with the first score), because `objective.metric` is checked before anything heavy is.
+Another metric is one line of METRICS: records, intervals, folds, summary, sweeps and checks follow. Imports only NumPy,
+because `objective.metric` is checked before anything heavy is imported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import numpy as np
 
 from boston_exp.config.invocation import again
 from boston_exp.config.schema import Config, Evaluation
 from boston_exp.errors import Fault, Kind, did_you_mean
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -39,26 +38,20 @@ class Metric:
 
 
 def _r2_score(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    import numpy as np
-
     spread = ((y - y.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):  # a resample of one repeated row has no spread
         return 1 - ((y - predicted) ** 2).sum(axis=-1) / spread
 
 
 def _rmse(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    import numpy as np
-
     return np.sqrt(((y - predicted) ** 2).mean(axis=-1))
 
 
 def _mae(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return abs(y - predicted).mean(axis=-1)
+    return np.abs(y - predicted).mean(axis=-1)
 
 
 def _mape(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    import numpy as np
-
     share = np.abs(y - predicted) / np.maximum(np.abs(y), np.finfo(np.float64).eps)
     return 100 * share.mean(axis=-1)
 
@@ -80,8 +73,6 @@ def scores(y: np.ndarray, predicted: np.ndarray, prefix: str = "") -> dict[str, 
 
 def over_folds(folds: list[dict[str, float]]) -> dict[str, float]:
     """Mean and (population) standard deviation of every metric over the folds: `cv_rmse`, `cv_rmse_std`, …"""
-    import numpy as np
-
     columns = {metric.name: [fold[metric.name] for fold in folds] for metric in METRICS}
     means = {f"cv_{name}": float(np.mean(column)) for name, column in columns.items()}
     return means | {f"cv_{name}_std": float(np.std(column)) for name, column in columns.items()}

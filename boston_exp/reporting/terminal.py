@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,7 +15,7 @@ from boston_exp.experiment.split import Split
 
 def show_run(name: str, dataset: Dataset, rows: Split, metrics: dict[str, float]) -> None:
     """Print what was trained and its scores; intervals and folds only where the evaluation made them."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     changed = " [yellow](changed: not the file that its .dvc records)[/yellow]" if dataset.changed else ""
     console.print(
         f"[bold]{escape(name)}[/bold] on {escape(dataset.name)}{changed}: {len(rows.X_train)} rows to train on, "
