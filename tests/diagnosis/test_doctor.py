@@ -253,6 +253,7 @@ def test_the_store_is_of_a_newer_mlflow(store: Path) -> None:
     assert re.search(listed("which the installed MLflow does not know"), said)
 
 
+@pytest.mark.slow
 def test_runs_of_dead_processes_are_closed_by_fix(store: Path, tmp_path: Path) -> None:
     """A process that was killed leaves its run RUNNING; so does the one here, which ends without a word."""
     code = (
@@ -274,6 +275,7 @@ def test_runs_of_dead_processes_are_closed_by_fix(store: Path, tmp_path: Path) -
     assert [finding.state for finding in found(stores.store, *overrides)] == ["ok", "ok", "ok"]
 
 
+@pytest.mark.slow
 def test_runs_that_wait_for_a_server(store: Path, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{real.free_port()}"
     places = (f"tracking.uri={url}", f"tracking.local_uri=sqlite:///{store}")
@@ -286,6 +288,7 @@ def test_runs_that_wait_for_a_server(store: Path, tmp_path: Path) -> None:
     assert f"python -m boston_exp.run tracking=server tracking.uri={url}" in said
 
 
+@pytest.mark.slow
 def test_fix_initialises_the_store(tmp_path: Path) -> None:
     result = ran(tmp_path, f"tracking.uri=sqlite:///{tmp_path}/new.db", "fix=true")
     assert result.code == 0, result.out + result.err

@@ -58,6 +58,7 @@ def test_tab_completion_offers_groups_and_options(tmp_path: Path) -> None:
     assert done.stdout.split() == ["model=random_forest", "experiment=deep_forest", "model.max_depth="], done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_started_elsewhere_finds_the_project_and_writes_there(clone: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

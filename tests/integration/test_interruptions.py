@@ -41,6 +41,7 @@ def started(store: Path, folder: Path) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_closes_the_run_as_killed(store: Path, tmp_path: Path, number: int, code: int) -> None:
     process = started(store, tmp_path)
@@ -51,6 +52,7 @@ def test_a_signal_closes_the_run_as_killed(store: Path, tmp_path: Path, number: 
     assert [run.info.status for run in runs_in(store)] == ["KILLED"]
 
 
+@pytest.mark.slow
 def test_kill_9_is_closed_by_the_next_command(store: Path, tmp_path: Path) -> None:
     """And only then: nobody is left to do it earlier."""
     process = started(store, tmp_path)
@@ -74,6 +76,7 @@ def test_kill_9_is_closed_by_the_next_command(store: Path, tmp_path: Path) -> No
     assert list(statuses.values()) == ["FINISHED"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_alive_is_left_alone(command: Command, store: Path, tmp_path: Path) -> None:
     process = started(store, tmp_path)
     try:
@@ -96,6 +99,7 @@ def test_a_crash_is_failed_with_its_message(command: Command, store: Path) -> No
     assert f"run {run.info.run_id} is recorded as FAILED" in result.err
 
 
+@pytest.mark.slow
 def test_four_processes_on_a_fresh_clone_do_not_harm_each_other(clone: Path) -> None:
     """No data file, no store, no experiment: each of them would make all three."""
     command = [sys.executable, "-m", "boston_exp.run", "experiment=quick_test", "figures=none"]

@@ -52,6 +52,7 @@ def test_the_same_command_gives_the_same_bits(command: Command, store: Path) -> 
     assert first.data.metrics["cv_rmse"] == second.data.metrics["cv_rmse"]
 
 
+@pytest.mark.slow
 def test_it_is_swept_and_the_best_is_stored(command: Command, store: Path) -> None:
     result = command("-m", *QUICK, "model.num_leaves=7,15", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert result.code == 0, result.err

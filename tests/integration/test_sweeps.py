@@ -167,6 +167,7 @@ def test_log_model_all_and_none(command: Command, store: Path) -> None:
     assert not newest.outputs.model_outputs
 
 
+@pytest.mark.slow
 def test_all_of_the_models_twice_and_what_was_deleted_is_made_again(
     command: Command, store: Path, tmp_path: Path
 ) -> None:
@@ -361,6 +362,7 @@ class TestOptuna:
         complete = command("-m", *self.overrides, "hydra.sweeper.n_trials=7")
         assert "optuna of 7 points: 7 reused" in complete.out
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "qmc", "nsgaii"])
     def test_every_sampler_searches_every_kind_of_range(self, command: Command, store: Path, sampler: str) -> None:
         space = (
@@ -478,6 +480,7 @@ def test_joblib_on_a_fresh_store_trains_every_point_once(tmp_path: Path, backend
     each_has_its_own_configuration(tmp_path, history)
 
 
+@pytest.mark.slow
 def test_every_point_has_its_own_configuration(tmp_path: Path, store: Path) -> None:
     code, _, err = ran(tmp_path, store, *GRID)
     assert code == 0, err
@@ -503,6 +506,7 @@ def each_has_its_own_configuration(folder: Path, history: History) -> None:
     assert found == trained
 
 
+@pytest.mark.slow
 def test_the_best_model_costs_one_fit_and_garbage_is_looked_for_while_fitting(tmp_path: Path, store: Path) -> None:
     (tmp_path / "counting.py").write_text(
         "import gc\n"
@@ -639,6 +643,7 @@ def test_a_search_that_was_interrupted_is_completed_by_the_same_command(
     assert history.parent.info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_the_same_sweep_twice_at_once_is_refused(tmp_path: Path, store: Path, bad_day: Path, command: Command) -> None:
     overrides = (*BAD, "model.alpha=range(1,13)", "+model.seconds=0.5")
     process = started(tmp_path, store, *overrides)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pytest
 import skops.io
 
 from tests.conftest import Command, python
@@ -27,6 +28,7 @@ def test_a_stored_forest_has_a_compact_schema_that_skops_alone_can_read(command:
     assert (forest.predict(rows) == loaded.predict(rows)).all()
 
 
+@pytest.mark.slow
 def test_storing_a_model_does_not_look_through_all_installed_packages(tmp_path: Path) -> None:
     """The requirements come from this environment; MLflow's look whether it meets them would take 0.2 s."""
     script = (

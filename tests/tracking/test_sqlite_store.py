@@ -6,6 +6,8 @@ import multiprocessing
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from boston_exp.tracking import sqlite_store
 
 
@@ -17,6 +19,7 @@ def _create(path: Path) -> str:
     return "whole" if tables > 20 else f"{tables} tables"
 
 
+@pytest.mark.slow
 def test_processes_that_create_at_once_all_find_a_whole_store(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         assert pool.map(_create, [tmp_path / "mlflow.db"] * 4) == ["whole"] * 4
