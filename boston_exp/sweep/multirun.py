@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from hydra.types import HydraContext
@@ -61,6 +63,8 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
         reuses = config.skip_finished is not False and not _data_is_swept(search)
         with closing(make_workers()) as workers:
             context.config_loader.one_at_a_time = workers.in_process
+            if not workers.in_process and config.tracking.log_model != "none":
+                _import_ahead(config.tracking.backend)
             loop = Loop(
                 checked.key,
                 composer,
@@ -170,6 +174,12 @@ def _plan(checked: Checked, search: Search) -> SweepPlan:
         },
         tags={"dataset": checked.config.data.name, "mlflow.source.name": "boston_exp.run"},
     )
+
+
+def _import_ahead(backend: str) -> None:
+    """While the workers train, import in a thread what storing the best model on the parent takes."""
+    for module in backends.import_ahead(backend):
+        threading.Thread(target=import_module, args=(module,), name="import-ahead", daemon=True).start()
 
 
 def _data_is_swept(search: Search) -> bool:

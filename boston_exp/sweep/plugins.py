@@ -37,6 +37,7 @@ class _Extended(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from boston_exp.sweep import composing, workers
         from boston_exp.sweep.pool import start_fork_server
+        from boston_exp.tracking import backends
 
         self.config = config
         self.task_function = task_function
@@ -45,8 +46,8 @@ class _Extended(Sweeper):
         with _failures_told():
             _require_launcher(str(config.hydra.launcher._target_))
         if workers.is_pool(config.hydra.launcher):
-            stores_models = config.tracking.get("log_model") == "all"
-            start_fork_server(["boston_exp.tracking.mlflow.models"] if stores_models else [])
+            every = config.tracking.get("log_model") == "all"
+            start_fork_server(backends.import_ahead(str(config.tracking.backend)) if every else [])
         elif workers.kind_of(config.hydra.launcher) != workers.IN_PROCESS:
             self.launcher = Plugins.instance().instantiate_launcher(
                 hydra_context=self.hydra_context, task_function=task_function, config=config

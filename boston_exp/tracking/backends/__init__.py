@@ -1,7 +1,8 @@
 """Who can record: a backend is one module of this folder, named as `tracking.backend` names it, and its YAML.
 
 Each has `open_tracker(destination)`, which imports what it needs; `open_history(destination)` where it can be read
-back; `faults(destination)` where something can be known to be wrong beforehand, without heavy imports.
+back; `faults(destination)` where something can be known to be wrong beforehand, without heavy imports; and
+`STORES_MODELS`, the module that storing a model imports, where that takes long.
 """
 
 from __future__ import annotations
@@ -47,6 +48,12 @@ def open_history(destination: Destination) -> History:
         return NoHistory()
     history: History = opens(destination)
     return history
+
+
+def import_ahead(backend: str) -> list[str]:
+    """Modules that storing a model imports: worth importing while there is nothing else to do."""
+    module = import_module(f"{__name__}.{backend}") if backend in names() else None
+    return [module.STORES_MODELS] if module and hasattr(module, "STORES_MODELS") else []
 
 
 def _backend(destination: Destination) -> ModuleType:

@@ -13,6 +13,8 @@ from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.protocol import History, Tracker
 
+STORES_MODELS = "boston_exp.tracking.mlflow.models"  # imports mlflow.sklearn and skops: 0.4 s
+
 
 def open_tracker(destination: Destination) -> Tracker:
     if destination.s3 is not None and str(destination.artifact_root).startswith("s3://"):

@@ -1,12 +1,4 @@
-"""What this room takes from inside of its libraries, each with the reason; tests/tracking/test_compat.py watches them.
-
-Importing this module replaces two functions, for want of a switch (docs/decisions/0002-skops.md):
-
-- skops indents its schema, which makes Python's json fall back from C to Python code: a third of the time that a
-  forest's dump takes, and of its file. Any skops reads the compact one.
-- MLflow checks whether the environment meets the model's requirements, which were read from this environment: 0.2 s a
-  process, 0.007 s a model.
-"""
+"""What this room takes from inside of its libraries, with the reasons; tests/tracking/test_compat.py watches them."""
 
 from __future__ import annotations
 
@@ -17,11 +9,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import mlflow.utils.environment
-import skops.io
 
-skops.io._persist.json = SimpleNamespace(dumps=lambda state, **how: json.dumps(state))
-mlflow.utils.environment.warn_dependency_requirement_mismatches = lambda requirements: None
+def leave_out_slow_steps() -> None:
+    """Replace two functions, for want of a switch, before models are stored (docs/decisions/0002-skops.md).
+
+    - skops indents its schema, which makes Python's json fall back from C to Python code: a third of the time that a
+      forest's dump takes, and of its file. Any skops reads the compact one.
+    - MLflow checks whether the environment meets the model's requirements, which were read from this environment: 0.2 s
+      a process, 0.007 s a model.
+    """
+    import mlflow.utils.environment
+    import skops.io
+
+    skops.io._persist.json = SimpleNamespace(dumps=lambda state, **how: json.dumps(state))
+    mlflow.utils.environment.warn_dependency_requirement_mismatches = lambda requirements: None
 
 
 def best_runs(path: Path, experiment: str, metric: str, descending: bool, top: int) -> list[dict[str, Any]]:

@@ -20,9 +20,11 @@ from mlflow.models import Model, ModelSignature
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 
-from boston_exp.tracking.mlflow import compat  # noqa: F401 (two slow steps of the libraries are left out)
+from boston_exp.tracking.mlflow import compat
 from boston_exp.tracking.model_types import types_to_trust
 from boston_exp.tracking.protocol import Outcome
+
+compat.leave_out_slow_steps()
 
 
 def save(client: MlflowClient, experiment_id: str, run_id: str, params: dict[str, str], outcome: Outcome) -> str:

@@ -19,7 +19,6 @@ from mlflow.entities import LoggedModelOutput, Run, RunTag
 
 from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import SERVER, STATE
-from boston_exp.tracking.mlflow.models import copy_model
 from boston_exp.tracking.mlflow.runs import find_run, log_datasets, log_metrics, log_params
 
 SOURCE, COMPLETE, SOURCE_MODEL, COPY = "sync.source", "sync.complete", "sync.source_model", "sync.run_id"
@@ -152,6 +151,8 @@ class RunCopier:
         if str(model.status) == str(source.status):
             return str(model.model_id)
         with tempfile.TemporaryDirectory(prefix="boston_exp-") as name:
+            from boston_exp.tracking.mlflow.models import copy_model  # imports mlflow.sklearn and skops: 0.5 s
+
             folder = Path(name) / "model"
             copy_model(source, model, folder)
             self._upload(folder, lambda file, inside: self.target.log_model_artifact(model.model_id, file, inside))
