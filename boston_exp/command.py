@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -21,7 +22,7 @@ from boston_exp.config.invocation import Invocation
 from boston_exp.config.schema import CONF
 from boston_exp.config.settings import Typed, refuse_secrets
 from boston_exp.errors import ExpectedFailure, print_failure
-from boston_exp.signals import Terminated, terminable, was_terminated
+from boston_exp.signals import Terminated, interruptible, received, terminable
 
 Returned = TypeVar("Returned")
 
@@ -78,7 +79,7 @@ def main(name: str, command: Callable[[], Any]) -> None:
     Exit code 0, 1 where Hydra or the command says so, 2 after an expected failure, 130 after Ctrl-C, 143 after SIGTERM.
     """
     try:
-        with terminable(), _exit_codes():
+        with terminable(), interruptible(), _exit_codes():
             invocation.begin(Invocation.of(name, sys.argv[1:]))
             refuse_secrets(sys.argv[1:])
             command()
@@ -101,7 +102,7 @@ def _exit_codes() -> Iterator[None]:
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if isinstance(error, ExpectedFailure):
             print_failure(error)
-        else:
+        elif received() is None:
             sys.__excepthook__(kind, error, trace)
 
     sys.excepthook = hook
@@ -111,15 +112,22 @@ def _exit_codes() -> Iterator[None]:
         print_failure(failure)
         sys.exit(2)
     except KeyboardInterrupt as interruption:
-        word, code = ("terminated", 143) if isinstance(interruption, Terminated) else ("interrupted", 130)
-        print(word, file=sys.stderr)
-        sys.exit(code)
+        _exit_after(signal.SIGTERM if isinstance(interruption, Terminated) else signal.SIGINT)
     except Exception:
-        if was_terminated():
-            print("terminated", file=sys.stderr)
-            sys.exit(143)
-        raise
+        number = received()
+        if number is None:
+            raise
+        _exit_after(number)
     except SystemExit as stop:
+        number = received()
         if isinstance(stop.__context__, ExpectedFailure):
             sys.exit(2)
+        if number is not None and stop.code == 1:  # Hydra has reported what the signal's exception turned into
+            _exit_after(number)
         raise
+
+
+def _exit_after(number: int) -> NoReturn:
+    """Exit as a shell expects it of a program that was ended by a signal."""
+    print("terminated" if number == signal.SIGTERM else "interrupted", file=sys.stderr)
+    sys.exit(128 + number)

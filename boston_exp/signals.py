@@ -1,4 +1,4 @@
-"""SIGTERM as an exception, so that whatever is open is closed on the way out."""
+"""SIGTERM and Ctrl-C as exceptions, so that whatever is open is closed on the way out."""
 
 from __future__ import annotations
 
@@ -37,6 +37,24 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def was_terminated() -> bool:
-    """Whether SIGTERM came, whatever became of the exception: raised inside an import it may turn into another one."""
-    return bool(_received)
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """In here Ctrl-C is remembered as well as raised. Main thread only."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        _received.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def received() -> int | None:
+    """The signal that came, whatever became of its exception: raised inside an import it may turn into another one."""
+    return _received[0] if _received else None

@@ -46,7 +46,7 @@ def server(patient: Patient) -> Iterator[Finding]:
         return
     yield ok("server", f"{shown} is healthy, lets us in")
     if answers["version"].status == 200:
-        yield _version(answers["version"].text.strip(), shown)
+        yield version_of(answers["version"].text.strip(), shown)
     if '"lifecycle_stage": "deleted"' in answers["database"].text:
         name = patient.destination.experiment_name
         mend = "tracking.experiment_name=<another>   (or: mlflow experiments restore --experiment-id <its id>)"
@@ -66,7 +66,7 @@ def server(patient: Patient) -> Iterator[Finding]:
         yield ok("server's artifacts", "can be listed")
 
 
-def _version(theirs: str, shown: str) -> Finding:
+def version_of(theirs: str, shown: str) -> Finding:
     from importlib import metadata
 
     ours = metadata.version("mlflow")

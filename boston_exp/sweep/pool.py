@@ -29,28 +29,33 @@ PATIENCE = 2.5  # seconds for a worker to close its run when it is told to end
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
+# Libraries that would start a thread when they are imported: OpenBLAS its pool, pyarrow's jemalloc a background thread.
+NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+
+
 def start_fork_server(more: Iterable[str] = ()) -> None:
     """Start the server, which imports PRELOAD and `more` modules while the main process imports its own.
 
-    SIGINT is blocked in it and in its forks: Ctrl-C is the main process's to handle. OpenBLAS is given one thread,
-    because it would start the others when NumPy is imported.
+    SIGINT is blocked in it and in its forks: Ctrl-C is the main process's to handle.
     """
     if METHOD != "forkserver":
         return
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
 
     multiprocessing.set_forkserver_preload([PRELOAD, *more])
-    name, mask = "OPENBLAS_NUM_THREADS", signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    before = os.environ.get(name)
-    os.environ[name] = "1"
+    resource_tracker.ensure_running()  # which unblocks SIGINT once it has started its process
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = {name: os.environ.get(name) for name in NO_THREADS}
+    os.environ.update(NO_THREADS)
     try:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 class Pool:

@@ -59,12 +59,12 @@ class Grid:
     def begin(self, key: str, config: Config, aim: Aim, loop: Loop) -> None: ...
 
     def run(self, loop: Loop, at_once: int) -> None:
-        for _ in loop.run(list(self._points())):
+        for _ in loop.run(list(self.points())):
             pass
 
     def importances(self) -> Mapping[str, float]:
         return {}
 
-    def _points(self) -> Iterator[Point]:
+    def points(self) -> Iterator[Point]:
         for combination in itertools.product(*self._values):
             yield Point.of([*combination, *self.fixed], self.space)

@@ -8,6 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from boston_exp import process
 from boston_exp.config import checks, settings
 from boston_exp.config.parsing import parse
 from boston_exp.config.schema import CONF, Config, Range
@@ -88,9 +89,9 @@ class TestWhoDecides:
     def _project(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.env = tmp_path / ".env"
         monkeypatch.setattr(settings, "PROJECT_ROOT", tmp_path)
-        settings.dotenv.cache_clear()
+        process.reset()
         yield
-        settings.dotenv.cache_clear()
+        process.reset()
 
     def test_the_group_is_last(self, tmp_path: Path) -> None:
         decided = decide("MLFLOW_TRACKING_URI", "tracking.uri", "sqlite:///a.db", Typed())

@@ -587,9 +587,7 @@ def test_a_sweep_that_was_interrupted_is_completed_by_the_same_command(
             time.sleep(0.1)
         time.sleep(moments.random())
         process.send_signal(number)
-        begun = time.monotonic()
         _, err = process.communicate(timeout=30)
-        assert time.monotonic() - begun < 8
         if number != signal.SIGKILL:
             assert "Traceback" not in err
             assert "the same command goes on from here" in err

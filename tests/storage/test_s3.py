@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import datetime
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from boston_exp import process
 from boston_exp.config import settings
 from boston_exp.storage import credentials, s3
 from boston_exp.storage.s3 import Access
 from tests import services
 from tests.services import DATA_KEY, ENVIRONMENT, Service
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]  # boto3's defaults wait for minutes
 BUCKET = "boston-housing-data"
 OTHER = {**DATA_KEY, "AWS_ACCESS_KEY_ID": "notAKeyOfAnybody"}
 WRONG = {**DATA_KEY, "AWS_SECRET_ACCESS_KEY": "not the secret of anybody"}
@@ -32,9 +32,7 @@ def way(gateway: Service) -> Access:
 
 
 def told(way: Access, bucket: str = BUCKET) -> str:
-    begun = time.monotonic()
     fault = s3.fault(way, bucket)
-    assert time.monotonic() - begun < 5
     assert fault is not None
     assert not any(secret in fault.says + fault.mend for secret in ENVIRONMENT.values())
     return f"{fault.says} {fault.mend}"
@@ -110,7 +108,7 @@ def test_the_environment_wins_over_the_file_and_halves_are_not_mixed(
 ) -> None:
     (tmp_path / ".env").write_text("AWS_ACCESS_KEY_ID=file\nAWS_SECRET_ACCESS_KEY=of-the-file\nMLFLOW_PORT=5999\n")
     monkeypatch.setattr(settings, "PROJECT_ROOT", tmp_path)
-    settings.dotenv.cache_clear()
+    process.reset()
     try:
         assert credentials.aws() == {"AWS_ACCESS_KEY_ID": "file", "AWS_SECRET_ACCESS_KEY": "of-the-file"}
         monkeypatch.setenv("AWS_PROFILE", "mine")
@@ -121,7 +119,7 @@ def test_the_environment_wins_over_the_file_and_halves_are_not_mixed(
         assert credentials.artifacts() == found
     finally:
         monkeypatch.undo()
-        settings.dotenv.cache_clear()
+        process.reset()
 
 
 def test_a_profile_of_aws_is_found(way: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,182 @@
+"""The loop without processes: what it makes of points that are lost, hopeless, withdrawn, or done before.
+
+The workers are stand-ins, because a real one cannot be made to vanish between two given instructions; the real ones are
+killed in tests/faults/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from boston_exp.sweep import mailbox
+from boston_exp.sweep.loop import LOST, Loop, MaxFailuresError
+from boston_exp.sweep.mailbox import State
+from boston_exp.sweep.plan import Aim, Assignment, Point, Result, point_key
+from boston_exp.sweep.screen import Screen
+from boston_exp.tracking.backends.none import SweepNotRecorded
+from boston_exp.tracking.protocol import Finished
+
+Script = list[tuple[State | None, Exception | None]]  # what the worker says of a point, and what it dies of, per try
+
+
+def state(status: str, run_id: str | None = None, **metrics: float) -> State:
+    return State(status, 1, "here", run_id, metrics)
+
+
+class Scripted:
+    """Workers that do what they are told to."""
+
+    in_process = False
+    count = 2
+    threads = 1
+
+    def __init__(self, folder: Path, scripts: dict[str, Script]) -> None:
+        self._folder, self._scripts = folder, scripts
+        self.tried: list[str] = []
+        self.left = 0
+
+    def run(self, jobs: Iterable[Assignment]) -> Generator[tuple[int, Exception | None]]:
+        try:
+            for number, overrides in jobs:
+                self.tried.append(overrides[0])
+                said, error = self._scripts[overrides[0]].pop(0)
+                if said:
+                    mailbox.write_state(self._folder, number, said)
+                yield number, error
+        finally:
+            self.left += 1
+
+    def close(self) -> None: ...
+
+
+class Composing:
+    """Composes everything but `x=bad`."""
+
+    def __init__(self, folder: Path) -> None:
+        hydra: dict[str, Any] = {"sweep": {"dir": str(folder)}, "runtime": {"choices": {"model": "ridge"}}}
+        self.master = OmegaConf.create({"hydra": hydra})
+
+    def compose(self, point: Point) -> None:
+        if point.overrides == ("x=bad",):
+            raise HydraException("no such value")
+
+
+class Parent(SweepNotRecorded):
+    run_id = "parent"
+
+    def __init__(self, finished: dict[str, Finished] | None = None) -> None:
+        super().__init__()
+        self._finished = finished or {}
+        self.failed: list[str] = []
+
+    def finished(self, run_id: str) -> Finished | None:
+        return self._finished.get(run_id)
+
+    def fail(self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str) -> str:
+        self.failed.append(message)
+        return run_id or "new"
+
+
+def point(value: str) -> Point:
+    return Point((f"x={value}",), (("x", value),))
+
+
+def looped(
+    folder: Path,
+    scripts: dict[str, Script],
+    parent: Parent | None = None,
+    earlier: dict[str, Finished] | None = None,
+    max_failures: int | None = None,
+) -> tuple[Loop, Scripted]:
+    workers = Scripted(folder, {f"x={value}": script for value, script in scripts.items()})
+    screen = Screen(len(scripts), Aim(("rmse",), ("minimize",)))
+    composer: Any = Composing(folder)
+    loop = Loop("key", composer, workers, parent or Parent(), screen, earlier or {}, max_failures, asks_server=False)
+    return loop, workers
+
+
+BROKEN = BrokenProcessPool("killed")
+
+
+def only(results: Iterable[Result]) -> Result:
+    (result,) = results
+    return result
+
+
+def test_a_point_that_ends_well_is_its_own_result(tmp_path: Path) -> None:
+    loop, _ = looped(tmp_path, {"1": [(state("finished", "r1", rmse=2.0), None)]})
+    result = only(loop.run([point("1")]))
+    assert (result.status, result.run_id, result.metrics) == ("finished", "r1", {"rmse": 2.0})
+    assert loop.results == [result]
+
+
+def test_a_worker_that_is_killed_in_a_point_is_that_points_failure(tmp_path: Path) -> None:
+    parent = Parent()
+    loop, workers = looped(tmp_path, {"1": [(state("running", "r1"), BROKEN)]}, parent)
+    result = only(loop.run([point("1")]))
+    assert (result.status, result.run_id, result.message) == ("failed", "r1", LOST)
+    assert parent.failed == [LOST]
+    assert workers.tried == ["x=1"]
+
+
+def test_a_worker_that_is_killed_after_its_run_was_closed_has_done_it(tmp_path: Path) -> None:
+    parent = Parent({"r1": Finished("r1", {"rmse": 2.0})})
+    loop, _ = looped(tmp_path, {"1": [(state("running", "r1"), BROKEN)]}, parent)
+    assert only(loop.run([point("1")])).metrics == {"rmse": 2.0}
+    assert parent.failed == []
+
+
+def test_a_worker_that_is_killed_after_it_said_so_has_done_it(tmp_path: Path) -> None:
+    loop, _ = looped(tmp_path, {"1": [(state("finished", "r1", rmse=2.0), BROKEN)]})
+    assert only(loop.run([point("1")])).status == "finished"
+
+
+def test_a_worker_that_is_killed_before_it_began_costs_another_try(tmp_path: Path) -> None:
+    loop, workers = looped(tmp_path, {"1": [(None, BROKEN), (state("finished", "r1"), None)]})
+    assert only(loop.run([point("1")])).status == "finished"
+    assert workers.tried == ["x=1"] * 2
+
+
+def test_a_point_that_no_worker_begins_is_given_up(tmp_path: Path) -> None:
+    loop, workers = looped(tmp_path, {"1": [(None, BROKEN)] * 9, "2": [(state("finished", "r2"), None)]})
+    results = {result.point.name: result for result in loop.run([point("1"), point("2")])}
+    assert results["x=1"].message == "BrokenProcessPool: killed"
+    assert results["x=2"].status == "finished"
+    assert workers.tried.count("x=1") == 3
+
+
+def test_a_point_that_does_not_compose_says_why_and_is_not_tried_again(tmp_path: Path) -> None:
+    loop, workers = looped(tmp_path, {"bad": [(None, None)] * 9})
+    assert "no such value" in only(loop.run([point("bad")])).message
+    assert workers.tried == ["x=bad"]
+
+
+def test_what_an_earlier_part_has_done_is_not_run_again(tmp_path: Path) -> None:
+    earlier = {point_key("key", point("1")): Finished("old", {"rmse": 1.0})}
+    loop, workers = looped(tmp_path, {"1": [], "2": [(state("finished", "r2"), None)]}, earlier=earlier)
+    assert [result.status for result in loop.run([point("1"), point("2")])] == ["reused", "finished"]
+    assert workers.tried == ["x=2"]
+
+
+def test_max_failures_leaves_the_workers_at_once(tmp_path: Path) -> None:
+    failed: Script = [(state("failed"), None)]
+    loop, workers = looped(tmp_path, {value: list(failed) for value in "1234"}, max_failures=2)
+    with pytest.raises(MaxFailuresError, match="2 points failed"):
+        list(loop.run([point(value) for value in "1234"]))
+    assert workers.tried == ["x=1", "x=2"]
+    assert workers.left == 1  # the generator was closed, not left to the garbage collector
+
+
+def test_job_folders_of_an_earlier_part_are_not_written_to(tmp_path: Path) -> None:
+    for name in ("0", "7", "notes"):
+        (tmp_path / name).mkdir()
+    loop, _ = looped(tmp_path, {"1": [(state("finished", "r1"), None)]})
+    list(loop.run([point("1")]))
+    assert mailbox.read_state(tmp_path, 8) is not None
