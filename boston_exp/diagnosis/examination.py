@@ -70,7 +70,7 @@ def fix(findings: list[Finding]) -> None:
             try:
                 finding.fix()
                 print(f"fixed: {finding.what}", file=sys.stderr)
-            except Exception as error:  # told here, and found again by the next examination
+            except Exception as error:  # printed here; the next examination finds it again
                 said = redact(str(error)).partition("\n")[0]
                 print(f"not fixed: {finding.what}: {said}", file=sys.stderr)
 

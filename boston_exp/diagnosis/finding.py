@@ -44,6 +44,6 @@ def wrong(what: str, says: str, mend: str, fix: Callable[[], None] | None = None
     return Finding(what, "wrong", says, mend, fix)
 
 
-def told(what: str, fault: Fault, fix: Callable[[], None] | None = None) -> Finding:
-    """The very message that a run would give."""
+def from_fault(what: str, fault: Fault, fix: Callable[[], None] | None = None) -> Finding:
+    """The message that a run would give."""
     return Finding(what, "wrong", fault.says, fault.mend, fix)

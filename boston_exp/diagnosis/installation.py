@@ -14,7 +14,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from boston_exp.config.settings import PROJECT_ROOT
 from boston_exp.diagnosis import ports
-from boston_exp.diagnosis.finding import Finding, Patient, ok, told, warning, wrong
+from boston_exp.diagnosis.finding import Finding, Patient, from_fault, ok, warning, wrong
 from boston_exp.errors import InvalidData
 from boston_exp.storage.s3 import is_here
 
@@ -100,7 +100,7 @@ def data_file(patient: Patient) -> Iterator[Finding]:
     try:
         recorded, found = dvc_file.recorded_md5(path), dvc_file.md5_of(path)
     except InvalidData as refusal:
-        yield told("data", refusal.faults[0])
+        yield from_fault("data", refusal.faults[0])
         return
     except OSError as error:
         yield wrong("data", f"{path} cannot be read: {error.strerror}.", f"ls -l {path}")

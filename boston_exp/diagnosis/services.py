@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import requests  # not in a thread: what it silences while it is imported would be silenced for one thread at a time
+import requests  # here and not in a check's thread: its import filters warnings, which is not thread-safe
 
+from boston_exp.config.invocation import again
 from boston_exp.config.settings import PROJECT_ROOT
 from boston_exp.diagnosis import ports
-from boston_exp.diagnosis.finding import Finding, Patient, ok, told, warning, wrong
+from boston_exp.diagnosis.finding import Finding, Patient, from_fault, ok, warning, wrong
 from boston_exp.errors import Fault, Kind
 from boston_exp.redaction import redact
 from boston_exp.storage import credentials, s3
@@ -35,11 +36,11 @@ def server(patient: Patient) -> Iterator[Finding]:
     answers = health.answers_of(uri, patient.destination.experiment_name, version="/version", registry=registry)
     alive, artifacts = answers["server"], answers.pop("object store")
     refused = next((fault for answer in answers.values() if (fault := health.refusal(shown, answer))), None)
-    if alive.away and not refused:
-        yield wrong("server", f"{shown} {alive.away}.", s3.UP if is_here(uri) else f"curl {shown}/health")
+    if alive.error and not refused:
+        yield wrong("server", f"{shown} {alive.error}.", s3.UP if is_here(uri) else f"curl {shown}/health")
         return
     if refused:
-        yield told("server", _named(refused, uri))
+        yield from_fault("server", _named(refused, uri))
         return
     if alive.status >= 500:
         yield wrong("server", f"{shown} answers {alive.status}.", "look at the server's log")
@@ -49,12 +50,13 @@ def server(patient: Patient) -> Iterator[Finding]:
         yield version_of(answers["version"].text.strip(), shown)
     if '"lifecycle_stage": "deleted"' in answers["database"].text:
         name = patient.destination.experiment_name
-        mend = "tracking.experiment_name=<another>   (or: mlflow experiments restore --experiment-id <its id>)"
+        mend = again("tracking.experiment_name=<another>")
+        mend += "   (or: mlflow experiments restore --experiment-id <its id>)"
         yield wrong("experiment", f"The experiment {name} was deleted on {shown}.", mend)
     for part in ("database", "registry"):
         answer = answers[part]
-        if answer.away or answer.status >= 500:
-            says = f"{shown} answers, but its {part} {answer.away or f'gives {answer.status}'}."
+        if answer.error or answer.status >= 500:
+            says = f"{shown} answers, but its {part} {answer.error or f'gives {answer.status}'}."
             yield wrong(f"server's {part}", says, "look at the server's log, and at its database")
         else:
             yield ok(f"server's {part}", "answers")
@@ -116,7 +118,7 @@ def buckets(patient: Patient) -> Iterator[Finding]:
             says = f"{fault.says} Port {ports.taken(ports.port_of(access.endpoint_url))}."
             fault = Fault(says, f"{_other_port('MINIO_PORT')}; or {fault.mend}")
         create = partial(_create, access, bucket) if fault.kind is Kind.BUCKET_MISSING else None
-        yield told(what, fault, create)
+        yield from_fault(what, fault, create)
     if not told_before:
         yield from _clock(s3.access(storage, typed))
 
@@ -127,8 +129,8 @@ def _round_trip(access: Access, bucket: str, what: str) -> Finding:
         access.client.put_object(Bucket=bucket, Key=key, Body=content)
         read = access.client.get_object(Bucket=bucket, Key=key)["Body"].read()
         access.client.delete_object(Bucket=bucket, Key=key)
-    except Exception as error:  # boto3 has no one base class for what it raises
-        return told(what, s3.explained(error, access, bucket))
+    except Exception as error:  # boto3's exceptions have no common base class
+        return from_fault(what, s3.explained(error, access, bucket))
     if read != content:
         return wrong(what, f"{access.where} gives back something else than was put there.", "look at its log")
     return ok(what, f"at {access.where}: our key lists, writes, reads, deletes")
@@ -149,7 +151,7 @@ def _clock(access: Access | None) -> Iterator[Finding]:
     try:
         answer = requests.head(access.endpoint_url, timeout=(s3.CONNECT, s3.READ), verify=access.ca_bundle or True)
         theirs = email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
-    except (requests.RequestException, KeyError, ValueError):  # told by the bucket's line
+    except (requests.RequestException, KeyError, ValueError):  # the bucket's line tells it
         return
     apart = abs(time.time() - theirs)
     if apart > SKEW:
@@ -181,7 +183,7 @@ def dvc_remote(patient: Patient) -> Iterator[Finding]:
     assert access is not None
     try:
         access.client.head_object(Bucket=storage.data_bucket, Key=key)
-    except Exception as error:  # boto3 has no one base class for what it raises
+    except Exception as error:  # boto3's exceptions have no common base class
         response = getattr(error, "response", None) or {}
         if response.get("Error", {}).get("Code") == "404":
             says = f"s3://{storage.data_bucket} does not hold {name} ({md5})."

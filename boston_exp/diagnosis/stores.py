@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from boston_exp.config.invocation import again, command_line
 from boston_exp.config.settings import PROJECT_ROOT
-from boston_exp.diagnosis.finding import Finding, Patient, ok, told, warning
+from boston_exp.diagnosis.finding import Finding, Patient, from_fault, ok, warning
 from boston_exp.tracking import backends, liveness, sqlite_store
 from boston_exp.tracking import destination as destinations
 
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 def store(patient: Patient) -> Iterator[Finding]:
     """The store itself, and runs in it that nobody will end."""
     where = patient.destination
-    if where.backend != "mlflow":
-        yield ok("store", f"tracking={where.backend} needs none")
-        return
     faults = backends.faults(where)
     for fault in faults:
-        yield told("store", fault)
+        yield from_fault("store", fault)
     path = where.sqlite_path
+    if not faults and where.backend != "mlflow":
+        yield ok("store", f"tracking={where.backend} needs none")
     if faults or path is None:
         return
     if not path.exists() or path.stat().st_size == 0:
@@ -47,7 +46,7 @@ def store(patient: Patient) -> Iterator[Finding]:
         return
     yield ok("store", f"{where.shown_uri}, schema known, writable")
     yield from _dead_runs(patient, path)
-    of_workers = sorted(path.parent.glob(f"{path.stem}-*{path.suffix}"))  # of other machines
+    of_workers = sorted(path.parent.glob(f"{path.stem}-*{path.suffix}"))  # of workers on other machines
     yield from _pending([path, *of_workers])
 
 
@@ -107,7 +106,7 @@ def studies(patient: Patient) -> Iterator[Finding]:
     try:
         found = stored_studies(f"sqlite:///{path}")
         stale = [(study, trial) for study in found for trial in study.stale() if _is_of_here(trial)]
-    except Exception as error:  # whatever Optuna and SQLAlchemy make of a file that is none of theirs
+    except Exception as error:  # Optuna and SQLAlchemy raise all kinds for a file that is not theirs
         said = str(error).partition("\n")[0]
         yield warning("studies", f"{path} cannot be read: {said}", f"mv {path} {path}.broken")
         return

@@ -1,4 +1,4 @@
-"""Secrets, found at the moment of use: the environment, then .env, then whatever AWS's own tools find by themselves.
+"""Secrets, looked up at the moment of use: the environment, then .env, then AWS's own chain (profiles, roles).
 
 None of them is ever part of the configuration, so none is in .hydra/, in MLflow or in a log.
 """
@@ -21,7 +21,7 @@ SERVER_TLS = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_INSECURE_TLS"
 
 
 def aws() -> dict[str, str]:
-    """The variables that identify us to S3; empty where only AWS's own chain (a default profile, a role) can tell."""
+    """The variables of our S3 identity; empty where only AWS's own chain (a default profile, a role) has one."""
     return dict(_previous) if _previous is not None else _together(AWS)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from boston_exp.config.invocation import command_line
+from boston_exp.config.invocation import again, command_line
 from boston_exp.config.schema import Storage
 from boston_exp.config.settings import Typed, decide, setting
 from boston_exp.errors import Fault, Kind
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 UP = "make stack   (or docker compose -f compose/docker-compose.yml --env-file .env up)"
-CONNECT, READ = 2.0, 3.0  # seconds; no retries, so what is away is known in five
+CONNECT, READ = 2.0, 3.0  # seconds; without retries an outage is known in five
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Access:
     region: str | None
     ca_bundle: str | None
     identity: Mapping[str, str] = field(default_factory=dict, repr=False)
-    shown_as: str = "storage"  # what to type to doctor
+    shown_as: str = "storage"  # the override that doctor needs
 
     @cached_property
     def client(self) -> BaseClient:
@@ -114,7 +114,7 @@ def fault(access: Access, bucket: str) -> Fault | None:
         answer = access.client.list_objects_v2(Bucket=bucket, MaxKeys=1)
     except (ClientError, BotoCoreError, ValueError) as error:
         return explained(error, access, bucket)
-    return None if "Name" in answer else _another_program(access)  # a web page is a listing of nothing to boto3
+    return None if "Name" in answer else _another_program(access)  # boto3 takes a web page for an empty listing
 
 
 def explained(error: Exception, access: Access, bucket: str) -> Fault:
@@ -154,15 +154,18 @@ def explained(error: Exception, access: Access, bucket: str) -> Fault:
         )
     if kind == "SSLError":
         if "WRONG_VERSION_NUMBER" in said or "record layer" in said:
-            return Fault(f"{access.where} does not speak TLS.", "storage.endpoint_url=http://…")
+            plain = f"http://{access.where.rpartition('://')[2]}"
+            return Fault(f"{access.where} does not speak TLS.", again(f"storage.endpoint_url={plain}"))
         return Fault(
             f"{access.where} shows a certificate that is not trusted: {said}",
-            "storage.ca_bundle=<file with the certificate of its CA>   (or export AWS_CA_BUNDLE)",
+            f"{again('storage.ca_bundle=<file with the certificate of its CA>')}   (or export AWS_CA_BUNDLE)",
         )
     if kind in ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"):
         return Fault(f"{access.where} cannot be reached.", _start(access, doctor))
     if kind == "ConnectionClosedError":
-        return Fault(f"{access.where} closes the connection: does it want https?", "storage.endpoint_url=https://…")
+        secure = f"https://{access.where.rpartition('://')[2]}"
+        says = f"{access.where} closes the connection: does it want https?"
+        return Fault(says, again(f"storage.endpoint_url={secure}"))
     if kind == "ReadTimeoutError":
         return Fault(
             f"{access.where} accepts connections and does not answer within {READ:.0f} s.", _start(access, doctor)
@@ -170,15 +173,18 @@ def explained(error: Exception, access: Access, bucket: str) -> Fault:
     if code.startswith("5") or code in ("InternalError", "ServiceUnavailable", "SlowDown"):
         return Fault(f"{access.where} answers {code}.", _start(access, doctor))
     if isinstance(error, ValueError) or kind == "EndpointResolutionError":
-        return Fault(f"storage.endpoint_url={access.where} is not an address: {said}", S3_PORT)
+        return Fault(f"storage.endpoint_url={access.where} is not an address: {said}", _s3_port())
     return Fault(f"{place}: {said}", doctor)
 
 
-S3_PORT = "storage.endpoint_url=<the S3 port, 9000 for MinIO; 9001 is its console, 5000 MLflow>"
+def _s3_port() -> str:
+    return (
+        f"{again('storage.endpoint_url=http://127.0.0.1:9000')}   (MinIO's S3 port; 9001 is its console, 5000 MLflow)"
+    )
 
 
 def _another_program(access: Access) -> Fault:
-    return Fault(f"{access.where} answers, but not as S3 does: it is another program.", S3_PORT, Kind.OTHER_PROGRAM)
+    return Fault(f"{access.where} answers, but not as S3 does: it is another program.", _s3_port(), Kind.OTHER_PROGRAM)
 
 
 def _keys(variable: str, doctor: str) -> str:

@@ -359,7 +359,7 @@ def test_a_wrong_scheme_is_no_outage(command: Command, store: Path, server: Serv
     result = command(*QUICK, *to(url, name, store))
     assert result.code == 2
     assert f"{url} does not speak TLS" in result.err
-    assert f"try tracking.uri={server.url}" in result.err
+    assert f"tracking.uri={server.url}" in result.err.partition("next: ")[2]
 
 
 def test_another_program_on_the_port_is_no_outage(command: Command, store: Path, name: str, gateway: Service) -> None:

@@ -12,7 +12,7 @@ from mlflow.exceptions import InvalidUrlException, MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
-from boston_exp.config.invocation import command_line
+from boston_exp.config.invocation import again, command_line
 from boston_exp.errors import Fault, Kind, ServerRefuses
 from boston_exp.redaction import redact
 from boston_exp.storage import credentials
@@ -22,12 +22,12 @@ TIMEOUT = (1.5, 3.0)  # seconds to connect, and until an answer begins: an outag
 
 @dataclass(frozen=True)
 class Answer:
-    """The response of one path of the server: a status and a text, or in `away` why there is none."""
+    """The response of one path of the server: a status and a text, or in `error` why there is none."""
 
     path: str
     status: int = 0
     text: str = ""
-    away: str = ""
+    error: str = ""
 
 
 def outage(uri: str, experiment_name: str) -> str | None:
@@ -43,9 +43,9 @@ def outage(uri: str, experiment_name: str) -> str | None:
     if refused:
         raise ServerRefuses(refused[0])
     for part, answer in answers.items():
-        if answer.away:
-            whose = "" if part == "server" or answers["server"].away else "answers, but its database "
-            return f"{shown} {whose}{answer.away}"
+        if answer.error:
+            whose = "" if part == "server" or answers["server"].error else "answers, but its database "
+            return f"{shown} {whose}{answer.error}"
         if answer.status >= 500:
             return f"{shown} answers {answer.status}" + (f" for its {part}" if part != "server" else "")
     said = object_store_fault(objects)
@@ -56,8 +56,8 @@ def lost(uri: str, shown: str) -> str | None:
     """Why the server does not answer any more; None if it is healthy. Asked before each run, as MLflow's own time-outs
     are far longer."""
     answer = ask(uri, "/health")
-    if answer.away or answer.status >= 500:
-        return f"{shown} {answer.away or f'answers {answer.status}'}"
+    if answer.error or answer.status >= 500:
+        return f"{shown} {answer.error or f'answers {answer.status}'}"
     return None
 
 
@@ -76,8 +76,8 @@ def answers_of(uri: str, experiment_name: str, **more: str) -> dict[str, Answer]
 
 def object_store_fault(answer: Answer) -> str | None:
     """What is wrong with the object store behind the server; whoever runs the server has to mend it."""
-    if answer.away:
-        return f"its object store {answer.away}"
+    if answer.error:
+        return f"its object store {answer.error}"
     if answer.status < 400 or "serve-artifacts" in answer.text:  # 503: its clients access artifacts directly
         return None
     reason = re.search(r'"message": *"([^"]*)', answer.text)
@@ -96,10 +96,10 @@ def ask(uri: str, path: str) -> Answer:
             credentials_of_mlflow, path, "GET", timeout=TIMEOUT, max_retries=0, raise_on_status=False
         )
     except InvalidUrlException as error:
-        fault = Fault(f"{redact(uri)} is not an address.", "tracking.uri=http://<host>:<port>")
+        fault = Fault(f"{redact(uri)} is not an address.", again("tracking.uri=http://<host>:<port>"))
         raise ServerRefuses(fault) from error
     except MlflowException as error:
-        return Answer(path, away=reason(error))
+        return Answer(path, error=reason(error))
     return Answer(path, response.status_code, response.text[:2000])
 
 
@@ -130,15 +130,15 @@ def _short(text: str) -> str:
 def refusal(shown: str, answer: Answer) -> Fault | None:
     """What is wrong with the request, judged by the answer; None if there is nothing to mend on this side."""
     host = urlsplit(shown).netloc
-    if answer.away.startswith("TLS: "):
-        if "WRONG_VERSION_NUMBER" in answer.away or "record layer" in answer.away:
-            return Fault(f"{shown} does not speak TLS.", f"try tracking.uri=http://{host}")
+    if answer.error.startswith("TLS: "):
+        if "WRONG_VERSION_NUMBER" in answer.error or "record layer" in answer.error:
+            return Fault(f"{shown} does not speak TLS.", again(f"tracking.uri=http://{host}"))
         return Fault(
-            f"{shown} shows a certificate that is not trusted ({answer.away.removeprefix('TLS: ')}).",
+            f"{shown} shows a certificate that is not trusted ({answer.error.removeprefix('TLS: ')}).",
             "export MLFLOW_TRACKING_SERVER_CERT_PATH=<file with the certificate of its CA>",
         )
     if answer.status == 400 and "HTTPS" in answer.text:
-        return Fault(f"{shown} speaks TLS only.", f"try tracking.uri=https://{host}")
+        return Fault(f"{shown} speaks TLS only.", again(f"tracking.uri=https://{host}"))
     if answer.status == 401:
         return Fault(
             f"{shown} does not accept the user and password it was given.",
