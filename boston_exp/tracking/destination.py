@@ -20,8 +20,9 @@ SERVER, STATE, PENDING, PUBLISHED = "sync.server", "sync.state", "pending", "pub
 class Destination:
     """An MLflow store by its URI, sqlite paths absolute; artifact_root is None where the store has its own rules.
 
-    With a `server` the store is a local one, and its runs are published there; `why` tells who decided that. In the
-    worker of a sweep `publishes` is False: the main process publishes. `asks` is False once it knows of an outage.
+    With a `server` the store is a local one, and its runs are published there; `why` tells who decided that. In a
+    `worker` of a sweep the main process publishes, and closes what dead processes left open. `asks` says whether a
+    server may be asked for finished runs: not during an outage.
     """
 
     backend: str
@@ -31,7 +32,7 @@ class Destination:
     experiment_name: str
     server: str | None = None
     on_outage: str = "keep"
-    publishes: bool = True
+    worker: bool = False
     asks: bool = True
     s3: Access | None = field(default=None, compare=False, repr=False)  # the way to artifacts, where they are there
 
@@ -46,7 +47,7 @@ class Destination:
 
     def for_worker(self, asks: bool) -> Destination:
         """The same for a worker on this machine, which shares the store."""
-        return replace(self, publishes=False, asks=asks)
+        return replace(self, worker=True, asks=asks)
 
     def on_host(self, name: str) -> Destination:
         """The same for a worker on another machine: a store of its own beside the main one, which it publishes."""

@@ -13,6 +13,7 @@ from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow import compat
 from boston_exp.tracking.mlflow.history import MlflowHistory
+from boston_exp.tracking.mlflow.store import connect
 from boston_exp.tracking.protocol import Columns
 
 COLUMNS = Columns(params=("model.alpha", "absent"), metrics=("rmse", "mae"), tags=("dataset",))
@@ -69,6 +70,19 @@ def test_reading_does_not_close_a_run_that_a_dead_process_left_open(store: Path)
     run = history.run(run_id)
     assert run is not None
     assert run.status == "RUNNING"
+
+
+def test_a_worker_leaves_dead_runs_to_the_main_process(store: Path, tmp_path: Path) -> None:
+    """The main process marks the run of a killed worker FAILED; another worker that starts at that moment must not
+    overwrite it with KILLED."""
+    client = MlflowClient(f"sqlite:///{store}")
+    tags = {"boston_exp.process": "nowhere 1 0.00", "boston_exp.heartbeat": "0"}
+    run_id = client.create_run(client.create_experiment("ours"), tags=tags).info.run_id
+    main = Destination("mlflow", f"sqlite:///{store}", "", str(tmp_path), "another")
+    connect(main.for_worker(asks=False))
+    assert client.get_run(run_id).info.status == "RUNNING"
+    connect(main)
+    assert client.get_run(run_id).info.status == "KILLED"
 
 
 def test_the_tables_that_the_query_reads_are_as_it_expects(store: Path) -> None:

@@ -25,7 +25,7 @@ def open_tracker(destination: Destination) -> Tracker:
         return MlflowTracker(destination)
     from boston_exp.tracking.publishing.tracker import LocalFirstTracker, WorkerTracker
 
-    return LocalFirstTracker(destination) if destination.publishes else WorkerTracker(destination)
+    return WorkerTracker(destination) if destination.worker else LocalFirstTracker(destination)
 
 
 def open_history(destination: Destination) -> History:

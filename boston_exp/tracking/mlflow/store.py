@@ -25,7 +25,8 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its err
 
 @remembered()
 def connect(destination: Destination) -> tuple[MlflowClient, str]:
-    """A client and the experiment's id. Creates a local store and the experiment where there is none.
+    """A client and the experiment's id. Creates a local store and the experiment where there is none, and closes the
+    runs of dead processes.
 
     Raises StoreUnusable if the experiment was deleted, or keeps its artifacts elsewhere than is asked for.
     """
@@ -33,7 +34,8 @@ def connect(destination: Destination) -> tuple[MlflowClient, str]:
         sqlite_store.create(destination.sqlite_path, destination.artifact_root)
     client = MlflowClient(destination.uri)
     experiment_id = _experiment(client, destination)
-    close_dead_runs(client)
+    if not destination.worker:  # it would race with the main process, which marks the runs of killed workers FAILED
+        close_dead_runs(client)
     return client, experiment_id
 
 

@@ -30,7 +30,7 @@ from boston_exp.tracking.protocol import Finished, Outcome, Plan, SweepPlan
 class MlflowTracker:
     """A store and an experiment in it, ready to be written to.
 
-    Opening it creates a local store where there is none and closes the runs of processes that are gone.
+    Opening it creates a local store where there is none and, except in a worker, closes the runs of dead processes.
     """
 
     outage: str | None = None
