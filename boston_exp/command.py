@@ -22,7 +22,7 @@ from boston_exp.config.invocation import Invocation
 from boston_exp.config.schema import CONF
 from boston_exp.config.settings import Typed, refuse_secrets
 from boston_exp.errors import ExpectedFailure, print_failure
-from boston_exp.signals import Terminated, interruptible, received, terminable
+from boston_exp.signals import Terminated, raising, received, terminable
 
 Returned = TypeVar("Returned")
 
@@ -79,7 +79,7 @@ def main(name: str, command: Callable[[], Any]) -> None:
     Exit code 0, 1 where Hydra or the command says so, 2 after an expected failure, 130 after Ctrl-C, 143 after SIGTERM.
     """
     try:
-        with terminable(), interruptible(), _exit_codes():
+        with terminable(), raising(signal.SIGINT, KeyboardInterrupt, once=False), _exit_codes():
             invocation.begin(Invocation.of(name, sys.argv[1:]))
             refuse_secrets(sys.argv[1:])
             command()

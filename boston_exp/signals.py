@@ -19,40 +19,34 @@ process.on_reset(_received.clear)
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
-    """In here SIGTERM raises Terminated, once: a second one must not interrupt the closing. Main thread only."""
-    if threading.current_thread() is not threading.main_thread():
+def raising(number: int, exception: type[KeyboardInterrupt], once: bool) -> Iterator[None]:
+    """In here the signal raises the exception, and `received` remembers it. Main thread only.
+
+    With `once` the signal is ignored from then on: a second one must not interrupt the closing.
+    """
+    ignored = signal.getsignal(number) is signal.SIG_IGN
+    if threading.current_thread() is not threading.main_thread() or ignored:
         yield
         return
 
-    def terminate(number: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    def handle(number: int, frame: object) -> None:
+        if once:
+            signal.signal(number, signal.SIG_IGN)
         _received.append(number)
-        raise Terminated
+        raise exception
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = signal.signal(number, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """In here Ctrl-C is remembered as well as raised. Main thread only."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+def terminable() -> Iterator[None]:
+    """In here SIGTERM raises Terminated, once."""
+    with raising(signal.SIGTERM, Terminated, once=True):
         yield
-        return
-
-    def interrupt(number: int, frame: object) -> None:
-        _received.append(number)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def received() -> int | None:

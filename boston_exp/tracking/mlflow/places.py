@@ -10,14 +10,28 @@ from pathlib import Path
 from boston_exp.tracking.destination import Destination
 
 
-def shown_place(destination: Destination) -> str:
-    """Store, who chose it, and experiment, for the summary."""
-    why = "" if destination.server else f" ({destination.why})"
-    return f"{destination.shown_uri}{why}, experiment {destination.experiment_name}"
+class Placed:
+    """A record in a store."""
+
+    def __init__(self, destination: Destination, run_id: str) -> None:
+        self.run_id = run_id
+        self._destination = destination
+
+    @property
+    def where(self) -> str:
+        """Store, who chose it, and experiment, for the summary."""
+        place = self._destination
+        why = "" if place.server else f" ({place.why})"
+        return f"{place.shown_uri}{why}, experiment {place.experiment_name}"
+
+    @property
+    def next_command(self) -> str:
+        """Opens MLflow's pages on this store."""
+        return ui_command(self._destination)
 
 
 def ui_command(destination: Destination) -> str:
-    """Opens MLflow's pages on this store, with the program that belongs to this Python."""
+    """`mlflow ui` on a store, with the program that belongs to this Python."""
     beside = Path(sys.executable).with_name("mlflow")
     if shutil.which("mlflow") == str(beside):
         program = "mlflow"

@@ -14,7 +14,7 @@ from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.history import finished
-from boston_exp.tracking.mlflow.places import shown_place, ui_command
+from boston_exp.tracking.mlflow.places import Placed
 from boston_exp.tracking.mlflow.runs import (
     all_runs,
     close_run,
@@ -66,25 +66,16 @@ def close_children(client: MlflowClient, experiment_id: str, parent_id: str) -> 
             close_run(client, run.info.run_id, "KILLED", "the worker ended without closing its run")
 
 
-class MlflowSweepRecording:
+class MlflowSweepRecording(Placed):
     """The parent of a sweep's runs, open in the store."""
 
     def __init__(
         self, client: MlflowClient, experiment_id: str, run_id: str, destination: Destination, plan: SweepPlan
     ) -> None:
-        self.run_id = run_id
+        super().__init__(destination, run_id)
         self._client = client
         self._experiment_id = experiment_id
-        self._destination = destination
         self._plan = plan
-
-    @property
-    def where(self) -> str:
-        return shown_place(self._destination)
-
-    @property
-    def next_command(self) -> str:
-        return ui_command(self._destination)
 
     def finished_points(self) -> dict[str, Finished]:
         with raised_as(StoreUnusable, self._destination):

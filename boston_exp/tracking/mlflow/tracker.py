@@ -20,7 +20,7 @@ from boston_exp.errors import RecordingFailed, StoreUnusable
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.history import MlflowHistory
-from boston_exp.tracking.mlflow.places import shown_place, ui_command
+from boston_exp.tracking.mlflow.places import Placed
 from boston_exp.tracking.mlflow.runs import create_run, log_datasets, log_metrics, log_params, open_run
 from boston_exp.tracking.mlflow.store import connect
 from boston_exp.tracking.mlflow.sweeps import MlflowSweepRecording, close_children, open_parent
@@ -67,24 +67,15 @@ class MlflowTracker:
                     close_children(self._client, self._experiment_id, run_id)
 
 
-class MlflowRecording:
+class MlflowRecording(Placed):
     """A run that is open in the store."""
 
     def __init__(self, client: MlflowClient, info: RunInfo, destination: Destination, plan: Plan) -> None:
-        self.run_id: str = info.run_id
+        super().__init__(destination, info.run_id)
         self._client = client
         self._experiment_id = info.experiment_id
-        self._destination = destination
         self._plan = plan
         self._artifact_uri = info.artifact_uri
-
-    @property
-    def where(self) -> str:
-        return shown_place(self._destination)
-
-    @property
-    def next_command(self) -> str:
-        return ui_command(self._destination)
 
     def log_plan(self) -> None:
         log_params(self._client, self.run_id, self._plan.params)
