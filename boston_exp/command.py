@@ -21,7 +21,7 @@ from boston_exp.config import invocation
 from boston_exp.config.invocation import Invocation
 from boston_exp.config.schema import CONF
 from boston_exp.config.settings import Typed, refuse_secrets
-from boston_exp.errors import ExpectedFailure, print_failure
+from boston_exp.errors import ExpectedFailure, Fault, InvalidConfig, print_failure
 from boston_exp.signals import Terminated, raising, received, terminable
 
 Returned = TypeVar("Returned")
@@ -82,6 +82,8 @@ def main(name: str, command: Callable[[], Any]) -> None:
         with terminable(), raising(signal.SIGINT, KeyboardInterrupt, once=False), _exit_codes():
             invocation.begin(Invocation.of(name, sys.argv[1:]))
             refuse_secrets(sys.argv[1:])
+            if name != "run" and invocation.sweeps(sys.argv[1:]):
+                raise InvalidConfig(Fault(f"{name} does not sweep.", invocation.again(multirun=False)))
             command()
         if "install=bash" in sys.argv and {"-sc", "--shell-completion", "--shell_completion"} & set(sys.argv):
             print(BASH)

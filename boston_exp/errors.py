@@ -43,8 +43,7 @@ class ExpectedFailure(Exception):
     │   └── DataUnavailable  the file is missing and its DVC remote does not give it
     ├── StoreUnusable        the tracking store cannot be opened or written
     ├── ServerRefuses        an MLflow server answers, and the cause is on this side: password, scheme, address
-    ├── RecordingFailed      the fit is done but its record could not be written; the run is not FINISHED
-    └── StoppedEarly         a sweep reached max_failures; its parent run is FAILED
+    └── RecordingFailed      the fit is done but its record could not be written; the run is not FINISHED
     """
 
     def __init__(self, *faults: Fault) -> None:
@@ -74,9 +73,6 @@ class ServerRefuses(ExpectedFailure): ...
 
 
 class RecordingFailed(ExpectedFailure): ...
-
-
-class StoppedEarly(ExpectedFailure): ...
 
 
 class Pruned(Exception):

@@ -39,7 +39,21 @@ def raising(number: int, exception: type[KeyboardInterrupt], once: bool) -> Iter
     try:
         yield
     finally:
-        signal.signal(number, before)
+        if not (once and number in _received):  # else it stays ignored until the process ends
+            signal.signal(number, before)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """In here Ctrl-C is ignored: what takes seconds and must not be left half. Main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

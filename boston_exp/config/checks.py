@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from boston_exp.config.invocation import again, command_line, quoted_list
+from boston_exp.config.invocation import again, quoted_list
 from boston_exp.config.parsing import source_faults
 from boston_exp.config.schema import Config, Data, Evaluation, Range
 from boston_exp.errors import Fault, Kind, did_you_mean
@@ -84,7 +84,7 @@ def out_of_range(prefix: str, node: Any) -> Iterator[Fault]:
 def _model_faults(config: Config) -> Iterator[Fault]:
     target = config.model.get("_target_")
     if not isinstance(target, str):
-        yield Fault("model has no _target_.", command_line("run", "model=random_forest"))
+        yield Fault("model has no _target_.", again("model=random_forest", without=["model"]))
         return
     if target.startswith("sklearn."):
         for name, value in config.model.items():

@@ -38,6 +38,11 @@ class Invocation:
         return Invocation(command, tuple(flags), tuple(each for each in overrides if "=" in each or each[:1] == "~"))
 
 
+def sweeps(arguments: Sequence[str]) -> bool:
+    """Whether a multirun is asked for."""
+    return any(argument in MULTIRUN for argument in arguments)
+
+
 _current: list[Invocation] = []
 process.on_reset(_current.clear)
 
@@ -58,10 +63,26 @@ def again(*changes: str, without: Iterable[str] = (), multirun: bool | None = No
     -m.
     """
     typed = current()
-    gone = {key_of(change) for change in changes} | set(without)
-    kept = [override for override in typed.overrides if key_of(override) not in gone]
+    changed = {key_of(change) for change in changes}
+    kept = [
+        override
+        for override in typed.overrides
+        if (key := key_of(override)) not in changed
+        and not any(key == name or key.startswith(f"{name}.") for name in without)
+    ]
     flags = [flag for flag in typed.flags if multirun is None or flag not in MULTIRUN]
     return command_line(typed.command, *flags, *(["-m"] if multirun else []), *kept, *changes)
+
+
+def was_typed(key: str) -> bool:
+    """Whether the command has an override of this setting."""
+    return any(key_of(override) == key for override in current().overrides)
+
+
+def for_services(command: str, default: str, *more: str) -> str:
+    """Another command on the services that were typed, or on those of `default`: `storage=minio`."""
+    typed = [each for each in current().overrides if key_of(each).partition(".")[0] in ("env", "storage", "tracking")]
+    return command_line(command, *(typed or [default]), *more)
 
 
 def command_line(command: str, *arguments: str) -> str:
@@ -81,7 +102,7 @@ def quoted(value: str) -> str:
     """
     if PLAIN.fullmatch(value) and value.lower() not in WORDS:
         return value
-    escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), value)
+    escaped = re.sub(r'(\\*)("|\Z)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), value)
     return f'"{escaped}"'
 
 

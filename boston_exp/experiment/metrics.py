@@ -7,7 +7,7 @@ because `objective.metric` is checked before anything heavy is imported.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -102,8 +102,8 @@ def objective_faults(config: Config) -> Iterator[Fault]:
     for metric in config.objective.metrics or ["[]"]:
         if metric in produced:
             continue
-        if metric.startswith("cv_") and not config.evaluation.n_splits:
-            mend = again("evaluation=cv", f"objective.metric={metric}")
+        if metric in names(replace(config.evaluation, n_splits=5)):
+            mend = again("evaluation=cv")
         else:
             choices = f"   (or one of: {', '.join(produced)})"
             mend = again(f"objective.metric={config.evaluation.selection_metric}") + choices

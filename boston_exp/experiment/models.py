@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, clone, is_classifier, is_clusterer, is_o
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from boston_exp.config.invocation import again, command_line, current, key_of, quoted_list
+from boston_exp.config.invocation import again, quoted_list, was_typed
 from boston_exp.config.schema import Config
 from boston_exp.errors import Fault, InvalidConfig, InvalidData, did_you_mean
 from boston_exp.experiment.compat import validate_parameters
@@ -90,7 +90,7 @@ def _instantiate(group: str, node: dict[str, Any], whitelist: list[str]) -> tupl
         return None, [
             Fault(
                 f"{group}._target_={target} is not a regressor; this runner does regression.",
-                command_line("run", "model=random_forest"),
+                again("model=random_forest", without=["model"]),
             )
         ]
     return made, []
@@ -106,13 +106,9 @@ def _unknown_parameters(group: str, target: str, kind: type, node: dict[str, Any
                 f"{group}.{name}: {target} has no such parameter.{did_you_mean(name, parameters)} "
                 f"It takes: {', '.join(parameters)}.",
                 again(f"~{group}.{name}") + "   (removes one that the YAML sets)"
-                if not _was_typed(f"{group}.{name}")
+                if not was_typed(f"{group}.{name}")
                 else again(without=[f"{group}.{name}"]),
             )
-
-
-def _was_typed(key: str) -> bool:
-    return any(key_of(override) == key for override in current().overrides)
 
 
 def _pip(target: str) -> str | None:

@@ -6,6 +6,7 @@ import inspect
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
@@ -19,10 +20,10 @@ def spread(fitted: BaseEstimator, X: pd.DataFrame) -> np.ndarray | None:
     """
     model = final_step(fitted)
     given = fitted[:-1].transform(X) if isinstance(fitted, Pipeline) and len(fitted) > 1 else X
-    trees = getattr(model, "estimators_", None)
-    if isinstance(trees, list) and trees and all(hasattr(tree, "tree_") for tree in trees):
-        values = np.ascontiguousarray(np.asarray(given), dtype=np.float32)  # what trees are grown on
-        return np.std([tree.tree_.predict(values)[:, 0] for tree in trees], axis=0)
+    if "ForestRegressor" in {kind.__name__ for kind in type(model).__mro__}:
+        dense: np.ndarray = given.toarray() if issparse(given) else np.asarray(given)  # type: ignore[operator]
+        values = np.ascontiguousarray(dense, dtype=np.float32)  # what trees are grown on
+        return np.std([tree.tree_.predict(values)[:, 0] for tree in model.estimators_], axis=0)
     if "return_std" in inspect.signature(model.predict).parameters:
         return np.asarray(model.predict(given, return_std=True)[1], dtype=np.float64).reshape(len(X))
     return None

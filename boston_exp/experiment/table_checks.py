@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from boston_exp.config.invocation import again, quoted, quoted_list
+from boston_exp.config.invocation import again, quoted, quoted_list, was_typed
 from boston_exp.config.schema import Config, Data
 from boston_exp.errors import Fault, did_you_mean, nearest
 
@@ -32,12 +32,14 @@ def _column_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
             f"data.target={data.target} is not a column of {source}.{hint} Columns: {shown}.",
             again(f"data.target={quoted(nearest(data.target, columns) or columns[-1])}"),
         )
-    for key, names in (("data.drop", data.drop), ("data.slices", data.slices)):
+    slices = data.slices if was_typed("data.slices") else []  # those of another table's YAML are left out
+    for key, names in (("data.drop", data.drop), ("data.slices", slices)):
         known = [name for name in names if name in columns]
-        for name in names:
-            if name not in columns:
-                says = f"{key}: {name} is not a column of {source}.{did_you_mean(name, columns)} Columns: {shown}."
-                yield Fault(says, again(f"{key}={quoted_list(known)}"))
+        unknown = [name for name in names if name not in columns]
+        if unknown:
+            which = f"{', '.join(unknown)} {'is not a column' if len(unknown) == 1 else 'are not columns'}"
+            says = f"{key}: {which} of {source}.{did_you_mean(unknown[0], columns)} Columns: {shown}."
+            yield Fault(says, again(f"{key}={quoted_list(known)}"))
     if data.target in data.drop:
         kept = [name for name in data.drop if name != data.target]
         yield Fault(f"data.drop: {data.target} is the target.", again(f"data.drop={quoted_list(kept)}"))

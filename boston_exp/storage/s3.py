@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from boston_exp.config.invocation import again, command_line
+from boston_exp.config.invocation import again, for_services
 from boston_exp.config.schema import Storage
 from boston_exp.config.settings import Typed, decide, setting
 from boston_exp.errors import Fault, Kind
@@ -119,7 +119,7 @@ def fault(access: Access, bucket: str) -> Fault | None:
 
 def explained(error: Exception, access: Access, bucket: str) -> Fault:
     """Cause and mend of what boto3 raised."""
-    doctor = command_line("doctor", access.shown_as)
+    doctor = for_services("doctor", access.shown_as)
     place = f"s3://{bucket} at {access.where}"
     response = getattr(error, "response", None) or {}
     code = str(response.get("Error", {}).get("Code", ""))

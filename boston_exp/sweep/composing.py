@@ -43,7 +43,8 @@ class QuickLoader:
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         overrides = tuple(sweep_overrides)
-        sweep = (str(master_config.hydra.sweep.dir), *master_config.hydra.overrides.hydra)
+        typed: Any = OmegaConf.to_container(master_config.hydra.overrides.hydra, resolve=False)
+        sweep = (str(master_config.hydra.sweep.dir), *typed)
         shape = (*sweep, *(self._shape(override) for override in overrides))
         if shape not in self._composed:
             return self._from_hydra(shape, overrides, master_config)
@@ -98,6 +99,7 @@ class Composer:
     def __init__(self, context: HydraContext, master: DictConfig) -> None:
         self.master = master
         self.cwd = Path(master.hydra.runtime.cwd)
+        self.sweep_dir = self.cwd / str(master.hydra.sweep.dir)
         self._loader = context.config_loader
 
     def compose(self, point: Point) -> DictConfig:

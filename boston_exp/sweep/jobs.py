@@ -29,11 +29,11 @@ ShouldPrune = Callable[[int, dict[str, float]], bool]
 class SweepJob(Job):
     """One point: its run is a child of the sweep's, and the main process learns how it ended."""
 
-    def __init__(self, sweep_dir: Path, number: int, task: Task, should_prune: ShouldPrune) -> None:
+    def __init__(self, sweep_dir: Path, number: int, task: Task) -> None:
         self._sweep_dir = sweep_dir
         self._number = number
         self._task = task
-        self._should_prune = should_prune
+        self.should_prune: ShouldPrune = lambda fold, metrics: False
         self._run_id: str | None = None
         parent = {"mlflow.parentRunId": task.parent_run_id} if task.parent_run_id else {}
         self.tags = {"sweep.point": task.key, **parent}
@@ -57,7 +57,7 @@ class SweepJob(Job):
         self.say("running", run_id)
 
     def reached(self, fold: int, metrics: dict[str, float]) -> None:
-        if self._should_prune(fold, metrics):
+        if self.should_prune(fold, metrics):
             raise Pruned(f"pruned after fold {fold}: clearly worse than the others so far")
 
     def ended(self, trained: Trained) -> None:
@@ -75,7 +75,8 @@ class SweepJob(Job):
 @contextmanager
 def current(hydra_config: HydraConf) -> Iterator[Job]:
     """The job of this configuration: a single run's, or a point's, which tells the main process how it ended."""
-    sweep_dir, number = Path(hydra_config.sweep.dir), hydra_config.job.get("num")
+    sweep_dir = Path(hydra_config.runtime.cwd) / hydra_config.sweep.dir
+    number = hydra_config.job.get("num")
     file = mailbox.task_file(sweep_dir, number)
     if hydra_config.mode != RunMode.MULTIRUN or not file.parent.exists():
         yield Job()
@@ -83,19 +84,20 @@ def current(hydra_config: HydraConf) -> Iterator[Job]:
     if not file.exists():
         raise RuntimeError("this point was withdrawn: the main process gave up on the launcher that has it")
     task = mailbox.read_task(file)
-    job = SweepJob(sweep_dir, number, task, _pruner(hydra_config, task))
+    job = SweepJob(sweep_dir, number, task)
     with ExitStack() as stack:
         stack.enter_context(_no_screen())
         stack.enter_context(terminable())
-        if task.threads is not None:
-            stack.enter_context(limited_to(task.threads))
         job.say("running")
         try:
+            if task.threads is not None:
+                stack.enter_context(limited_to(task.threads))
+            job.should_prune = _pruner(hydra_config, task)
             yield job
         except Pruned as pruned:
             job.say("pruned", message=str(pruned))
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             job.say("failed", message=f"{type(error).__name__}: {error}")
             raise
 

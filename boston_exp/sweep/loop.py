@@ -43,6 +43,7 @@ class Loop:
         asks_server: bool,
     ) -> None:
         self.results: list[Result] = []
+        self.failed = 0  # points, in this part of the sweep
         self._key = key
         self._composer = composer
         self._workers = workers
@@ -51,12 +52,8 @@ class Loop:
         self._earlier = earlier  # what earlier parts of the sweep have done, by the key of the point
         self._max_failures = max_failures
         self._asks_server = asks_server
-        self._dir = Path(str(composer.master.hydra.sweep.dir))
+        self._dir = composer.sweep_dir
         self._number = _first_free_number(self._dir)
-
-    @property
-    def failed(self) -> int:
-        return sum(result.status == "failed" for result in self.results)
 
     def remember(self, point: Point, status: str, scores: dict[str, float], run_id: str | None, message: str) -> None:
         """Take the result of an earlier part of a search, which is not asked for again."""
@@ -100,6 +97,7 @@ class Loop:
                         left.append(point)
                     else:
                         yield self._take(result)
+                        self._stop_if_hopeless()
 
     def _task(self, point: Point, trial_of: tuple[str, str] | None) -> Task:
         trial = None
@@ -113,11 +111,12 @@ class Loop:
         key = point_key(self._key, point)
         if state is not None and state.status in ENDED:
             return Result(point, key, state.status, state.run_id, state.metrics, state.message)
-        if state is not None and isinstance(error, BrokenProcessPool | WorkerLostError):
+        if state is not None:  # it had begun
             done = self._parent.finished(state.run_id) if state.run_id else None
             if done:  # killed after its run was closed, before it could say so
                 return Result(point, key, "finished", done.run_id, done.metrics)
-            return Result(point, key, "failed", state.run_id, {}, LOST)
+            lost = isinstance(error, BrokenProcessPool | WorkerLostError)
+            return Result(point, key, "failed", state.run_id, {}, LOST if lost else str(error or "it was interrupted"))
         try:
             self._composer.compose(point)
         except (HydraException, OmegaConfBaseException) as refused:
@@ -130,6 +129,7 @@ class Loop:
 
     def _take(self, result: Result) -> Result:
         if result.status == "failed":
+            self.failed += 1
             name = f"{self._composer.master.hydra.runtime.choices.get('model', '')} {result.point.name}".strip()
             tags = {"sweep.point": result.key}
             run_id = self._parent.fail(result.run_id, name, dict(result.point.swept), tags, result.message)
@@ -138,12 +138,16 @@ class Loop:
             self._parent.point_ended(result.run_id)
         self.results.append(result)
         self._screen.update(result)
-        if result.status == "failed" and self._max_failures is not None and self.failed >= self._max_failures:
-            raise MaxFailuresError(f"{self.failed} points failed, and max_failures={self._max_failures}")
         return result
+
+    def _stop_if_hopeless(self) -> None:
+        """After the result was taken by whoever asked for it."""
+        if self._max_failures is not None and self.failed >= self._max_failures:
+            raise MaxFailuresError(f"{self.failed} points failed, and max_failures={self._max_failures}")
 
 
 def _first_free_number(folder: Path) -> int:
     """Job folders are numbered; those of an earlier part are never written to again."""
-    taken = [int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()] if folder.is_dir() else []
-    return max(taken, default=-1) + 1
+    jobs = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    tasks = [file.stem for file in (folder / mailbox.FOLDER).glob("*.task")]
+    return max((int(name) for name in [*jobs, *tasks] if name.isdigit()), default=-1) + 1

@@ -53,6 +53,8 @@ class State:
 
 
 def write_task(sweep_dir: Path, number: int, task: Task) -> None:
+    """Tell a job what it is; a state that another sweep has left under its number is removed."""
+    _state_file(sweep_dir, number).unlink(missing_ok=True)
     _write(task_file(sweep_dir, number), asdict(task))
 
 
@@ -69,14 +71,18 @@ def task_file(sweep_dir: Path, number: int) -> Path:
     return sweep_dir / FOLDER / f"{number}.task"
 
 
+def _state_file(sweep_dir: Path, number: int) -> Path:
+    return sweep_dir / FOLDER / f"{number}.state"
+
+
 def write_state(sweep_dir: Path, number: int, state: State) -> None:
-    _write(sweep_dir / FOLDER / f"{number}.state", asdict(state))
+    _write(_state_file(sweep_dir, number), asdict(state))
 
 
 def read_state(sweep_dir: Path, number: int) -> State | None:
     """The latest that the job said, or None if it has not begun."""
     try:
-        return State(**json.loads((sweep_dir / FOLDER / f"{number}.state").read_text()))
+        return State(**json.loads(_state_file(sweep_dir, number).read_text()))
     except FileNotFoundError:
         return None
 

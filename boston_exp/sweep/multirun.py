@@ -26,7 +26,7 @@ from boston_exp.sweep.loop import Loop, MaxFailuresError
 from boston_exp.sweep.plan import Aim, Point, Report, name_of, sweep_key
 from boston_exp.sweep.screen import Screen
 from boston_exp.sweep.search import Search
-from boston_exp.sweep.workers import Workers, kind_of
+from boston_exp.sweep.workers import Workers, kind_of, n_jobs_fault
 from boston_exp.tracking import backends
 from boston_exp.tracking import destination as destinations
 from boston_exp.tracking.destination import Destination
@@ -128,6 +128,9 @@ def _launcher_faults(settings: DictConfig, destination: Destination) -> Iterator
 
     With a server they keep a store of their own and publish what is in it.
     """
+    fault = n_jobs_fault(settings)
+    if fault:
+        yield fault
     path = destination.sqlite_path
     if path is None or destination.server:
         return

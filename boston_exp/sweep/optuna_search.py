@@ -155,7 +155,9 @@ def _faults(settings: Settings, space: Space) -> Iterator[Fault]:
         yield Fault("There is nothing to search: no parameter has a range.", mend)
     target = str(settings.sampler.get("_target_"))
     if target.endswith("GridSampler"):
-        yield Fault("Optuna's grid sampler is not used here.", again("hydra/sweeper=basic", multirun=True))
+        optunas = ["hydra/sweeper/sampler", "hydra.sweeper"]
+        mend = again("hydra/sweeper=basic", without=optunas, multirun=True)
+        yield Fault("Optuna's grid sampler is not used here.", mend)
     for name, module in (("GPSampler", "torch"), ("CmaEsSampler", "cmaes")):
         if target.endswith(name) and find_spec(module) is None:
             yield Fault(f"{name} needs {module}, which is not installed.", f"python -m pip install {module}")

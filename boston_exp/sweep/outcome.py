@@ -86,11 +86,15 @@ def show(report: Report, parent: SweepRecording) -> None:
     if report.results:
         _show_top(report, console)
     if best:
-        scores = ", ".join(f"{metric.name} {best.metrics[metric.name]:.4f}" for metric in METRICS)
-        told = "best, on the held-out rows"
+        known = [metric.name for metric in METRICS if metric.name in best.metrics]
+        scores = ", ".join(f"{name} {best.metrics[name]:.4f}" for name in known)
+        heading = "best, on the held-out rows"
         if aim.on_held_out_rows:
-            told += f", which it was selected on by {aim.metrics[0]} (optimistic; evaluation=cv selects by folds)"
-        console.print(f"{told}: {scores}")
+            metric = aim.on_held_out_rows[0]
+            instead = f"objective.metric=cv_{metric}" if f"cv_{metric}" in best.metrics else "evaluation=cv"
+            heading += f", which it was selected on by {metric} (optimistic; {instead} selects by folds)"
+        if scores:  # a study may know of a point that this store does not
+            console.print(f"{heading}: {scores}")
     console.print(f"recorded in {parent.where}", markup=False)
     if parent.run_id:
         console.print(f"run id      {parent.run_id}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from boston_exp.config.invocation import again, command_line
+from boston_exp.config.invocation import MULTIRUN, again, command_line, current
 from boston_exp.errors import Fault, InvalidConfig
 
 Space = Mapping[str, Override]  # swept overrides by their keys as they were typed, `+model.ccp_alpha` included
@@ -40,7 +40,8 @@ class Point:
     @property
     def command(self) -> str:
         """Trains this point again, alone."""
-        return command_line("run", *self.overrides)
+        flags = [flag for flag in current().flags if flag not in MULTIRUN]
+        return command_line("run", *flags, *self.overrides)
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,11 @@ class Aim:
         return min(done, key=lambda result: sign * result.metrics[metric], default=None)
 
     @property
-    def on_held_out_rows(self) -> bool:
-        """Whether points are selected by the rows that are held out: their scores are optimistic then."""
-        return not self.metrics[0].startswith(("cv_", "train_")) and not self.metrics[0].endswith("_seconds")
+    def on_held_out_rows(self) -> list[str]:
+        """The metrics of held-out rows that points are selected by: those scores are optimistic then."""
+        return [
+            name for name in self.metrics if not name.startswith(("cv_", "train_")) and not name.endswith("_seconds")
+        ]
 
 
 @dataclass(frozen=True)

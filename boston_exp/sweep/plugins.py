@@ -28,7 +28,7 @@ EXTRAS = {
     "hydra_ray_launcher": "ray",
     "hydra_submitit_launcher": "slurm",
 }  # packages of launchers, and what brings them
-SELECTING = ("evaluation", "evaluation.n_splits", "evaluation.selection_metric")
+SELECTING = ("evaluation", "evaluation.selection_metric")  # settings that say what a sweep selects by
 
 
 class _Extended(Sweeper):
@@ -65,7 +65,8 @@ class _Extended(Sweeper):
         space = {key: override for key, override in latest.items() if override.is_sweep_override()}
         fixed = [str(override.input_line) for key, override in latest.items() if key not in space]
         chosen = self.config.hydra.runtime.choices.get("evaluation") if self.config else None
-        if chosen == "holdout" and not any(key.lstrip("+") in SELECTING for key in latest):
+        given = any(key.lstrip("+") in SELECTING for key in latest) or "evaluation.n_splits=0" in fixed
+        if chosen == "holdout" and not given:
             fixed.append("evaluation=cv")
         return space, fixed
 

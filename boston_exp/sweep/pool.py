@@ -21,6 +21,7 @@ from multiprocessing.process import BaseProcess
 
 import cloudpickle
 
+from boston_exp.signals import undisturbed
 from boston_exp.sweep.plan import Assignment
 from boston_exp.sweep.runner import PointRunner
 
@@ -69,7 +70,8 @@ class Pool:
         self._context = multiprocessing.get_context(METHOD)
         self._runner = cloudpickle.dumps(runner)
         self._before = set(multiprocessing.active_children())
-        self._idle = [self._executor() for _ in range(count)]
+        self._idle: list[ProcessPoolExecutor] = []
+        self._unused = count  # executors that no point has needed yet
 
     def run(self, jobs: Iterable[Assignment]) -> Generator[tuple[int, Exception | None]]:
         """Run the points; yields each number as it ends, with what its worker died of, if it did.
@@ -80,8 +82,8 @@ class Pool:
         running: dict[Future[None], tuple[int, ProcessPoolExecutor]] = {}
         try:
             while True:
-                while self._idle and (job := next(left, None)):
-                    future, executor = self._submitted(self._idle.pop(), job)
+                while (self._idle or self._unused) and (job := next(left, None)):
+                    future, executor = self._submitted(self._free_executor(), job)
                     running[future] = (job[0], executor)
                 if not running:
                     return
@@ -99,6 +101,12 @@ class Pool:
         """End the workers, which have nothing to do any more."""
         self._end([])
 
+    def _free_executor(self) -> ProcessPoolExecutor:
+        if self._idle:
+            return self._idle.pop()
+        self._unused -= 1
+        return self._executor()
+
     def _executor(self) -> ProcessPoolExecutor:
         given = (self._runner, dict(os.environ))
         return ProcessPoolExecutor(1, mp_context=self._context, initializer=_start_worker, initargs=given)
@@ -114,16 +122,17 @@ class Pool:
     def _end(self, busy: list[ProcessPoolExecutor]) -> None:
         """Let idle workers go, terminate all of them if some have a point, kill what is left after PATIENCE."""
         mine = [child for child in multiprocessing.active_children() if child not in self._before]
-        for executor in [*busy, *self._idle]:
-            executor.shutdown(wait=False, cancel_futures=True)
-        self._idle = []
-        for worker in mine if busy else []:
-            worker.terminate()
-        _join(mine)
-        for worker in mine:
-            if worker.is_alive():
-                worker.kill()
-        _join(mine)
+        with undisturbed():
+            for executor in [*busy, *self._idle]:
+                executor.shutdown(wait=False, cancel_futures=True)
+            self._idle = []
+            for worker in mine if busy else []:
+                worker.terminate()
+            _join(mine)
+            for worker in mine:
+                if worker.is_alive():
+                    worker.kill()
+            _join(mine)
 
 
 def _join(workers: list[BaseProcess]) -> None:

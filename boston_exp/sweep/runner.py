@@ -27,7 +27,10 @@ class PointRunner:
         return PointRunner(context, master, task_function.__module__, task_function.__qualname__)
 
     def run(self, number: int, overrides: list[str]) -> None:
-        """Run it; how it ended is in the mailbox. A point that does not compose is left to the main process to tell."""
+        """Run it; how it ended is in the mailbox. A point that does not compose is left to the main process to tell.
+
+        Raises RuntimeError, which can be pickled, with what the task raised: it may not have come to say so itself.
+        """
         setup_globals()
         try:
             config = self.context.config_loader.load_sweep_config(self.master, overrides)
@@ -37,4 +40,8 @@ class PointRunner:
             config.hydra.job.id = f"{config.hydra.job.name}_{number}"
             config.hydra.job.num = number
         task: TaskFunction = inspect.unwrap(getattr(import_module(self.module), self.function))
-        run_job(task, config, "hydra.sweep.dir", "hydra.sweep.subdir", self.context)
+        done = run_job(task, config, "hydra.sweep.dir", "hydra.sweep.subdir", self.context)
+        try:
+            done.return_value  # noqa: B018 (raises what the task raised)
+        except Exception as error:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from None

@@ -11,6 +11,8 @@ from hydra.core.utils import configure_log
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
+from boston_exp.config.invocation import again
+from boston_exp.errors import Fault, Kind
 from boston_exp.sweep.launched import Launched
 from boston_exp.sweep.plan import Assignment
 from boston_exp.sweep.pool import Pool
@@ -54,11 +56,14 @@ class InProcess:
         hydra: Any = self._runner.master.hydra
         whitelist = self._runner.context.execution_whitelist
         for number, overrides in jobs:
+            raised: Exception | None = None
             try:
                 self._runner.run(number, overrides)
+            except Exception as error:
+                raised = error
             finally:  # the point's own log file is not that of the next one, nor of the sweep
                 configure_log(hydra.hydra_logging, hydra.verbose, execution_whitelist=whitelist)
-            yield number, None
+            yield number, raised
 
     def close(self) -> None: ...
 
@@ -76,11 +81,25 @@ def is_pool(settings: DictConfig) -> bool:
 def workers_for(settings: DictConfig, launcher: Launcher | None, runner: PointRunner) -> Workers:
     """The workers that a launcher's settings ask for; `launcher` is Hydra's own, for a cluster."""
     if launcher is not None:
-        return Launched(launcher, Path(runner.master.hydra.sweep.dir), count(settings), cores())
+        return Launched(launcher, sweep_dir_of(runner.master), count(settings), cores())
     if not is_pool(settings):
         return InProcess(runner)
     share = settings.get("inner_max_num_threads") or max(1, cores() // count(settings))
     return Pool(runner, count(settings), share)
+
+
+def sweep_dir_of(master: DictConfig) -> Path:
+    """The sweep's folder, wherever a job may have changed to."""
+    return Path(master.hydra.runtime.cwd) / str(master.hydra.sweep.dir)
+
+
+def n_jobs_fault(settings: DictConfig) -> Fault | None:
+    """What is wrong with `hydra.launcher.n_jobs`, where points run in a pool."""
+    value = settings.get("n_jobs", -1)
+    if not is_pool(settings) or (isinstance(value, int) and not isinstance(value, bool) and value != 0):
+        return None
+    says = f"hydra.launcher.n_jobs={value} is not possible: it has to be a whole number, -1 for one worker a core."
+    return Fault(says, again("hydra.launcher.n_jobs=-1", multirun=True), Kind.VALUE)
 
 
 def count(settings: DictConfig) -> int:

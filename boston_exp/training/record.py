@@ -100,9 +100,10 @@ def outcome(
         if evaluated.folds:
             evaluated.folds.table.to_csv(files / "folds.csv", index=False)
             evaluated.folds.out_of_fold.to_csv(files / "out_of_fold.csv", index=False)
-        if config.data.slices:
-            told = slices(dataset, config.data.slices, rows, evaluated.test_predicted)
-            told.to_csv(files / "slices.csv", index=False)
+        sliced = [column for column in config.data.slices if column in dataset.table]
+        if sliced:
+            errors = slices(dataset, sliced, rows, evaluated.test_predicted)
+            errors.to_csv(files / "slices.csv", index=False)
         patch = provenance.code().patch
         if patch:
             (files / "git").mkdir()

@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from sklearn.base import BaseEstimator
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import AdaBoostRegressor, BaggingRegressor, RandomForestRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import BayesianRidge, Ridge
 from sklearn.metrics import root_mean_squared_error
@@ -166,6 +166,12 @@ def test_the_spread_of_a_forest_is_that_of_its_trees() -> None:
 def test_the_spread_of_a_model_that_knows_its_own_is_what_it_says(model: BaseEstimator) -> None:
     fitted = make_pipeline(StandardScaler(), model).fit(X, Y)
     assert spread(fitted, X) == pytest.approx(fitted.predict(X, return_std=True)[1])
+
+
+@pytest.mark.parametrize("model", [BaggingRegressor(max_features=0.5), AdaBoostRegressor()])
+def test_an_ensemble_that_is_no_forest_has_no_spread(model: BaseEstimator) -> None:
+    """The trees of bagging see their own columns, those of boosting are weighted: their spread would be another's."""
+    assert spread(model.fit(X, Y), X) is None
 
 
 def test_a_model_that_cannot_say_has_no_spread() -> None:

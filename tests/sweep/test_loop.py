@@ -61,6 +61,7 @@ class Composing:
 
     def __init__(self, folder: Path) -> None:
         hydra: dict[str, Any] = {"sweep": {"dir": str(folder)}, "runtime": {"choices": {"model": "ridge"}}}
+        self.sweep_dir = folder
         self.master = OmegaConf.create({"hydra": hydra})
 
     def compose(self, point: Point) -> None:
@@ -172,6 +173,33 @@ def test_max_failures_leaves_the_workers_at_once(tmp_path: Path) -> None:
         list(loop.run([point(value) for value in "1234"]))
     assert workers.tried == ["x=1", "x=2"]
     assert workers.left == 1  # the generator was closed, not left to the garbage collector
+
+
+def test_a_result_is_taken_before_max_failures_ends_the_sweep(tmp_path: Path) -> None:
+    """A search that has not been told of it would give the trial back, and ask for it again, for ever."""
+    loop, _ = looped(tmp_path, {"1": [(state("failed"), None)], "2": []}, max_failures=1)
+    running = loop.run([point("1"), point("2")])
+    assert next(running).status == "failed"
+    with pytest.raises(MaxFailuresError):
+        next(running)
+
+
+def test_failures_that_a_search_remembers_do_not_count(tmp_path: Path) -> None:
+    loop, _ = looped(tmp_path, {})
+    loop.remember(point("1"), "failed", {}, None, "of an earlier part")
+    assert loop.failed == 0
+
+
+def test_a_state_that_another_sweep_has_left_is_not_this_points(tmp_path: Path) -> None:
+    mailbox.write_state(tmp_path, 0, state("finished", "old", rmse=0.0))
+    loop, _ = looped(tmp_path, {"bad": [(None, None)]})
+    assert only(loop.run([point("bad")])).status == "failed"
+
+
+def test_a_point_that_began_and_was_interrupted_is_not_tried_again(tmp_path: Path) -> None:
+    loop, workers = looped(tmp_path, {"1": [(state("running", "r1"), None)] * 3})
+    assert only(loop.run([point("1")])).message == "it was interrupted"
+    assert workers.tried == ["x=1"]
 
 
 def test_job_folders_of_an_earlier_part_are_not_written_to(tmp_path: Path) -> None:

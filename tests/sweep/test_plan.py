@@ -83,4 +83,4 @@ def test_the_best_is_the_best_of_those_that_ended_well(direction: str, best: str
     ("metric", "held_out"), [("cv_rmse", False), ("rmse", True), ("train_mae", False), ("fit_seconds", False)]
 )
 def test_selecting_on_held_out_rows_is_known(metric: str, held_out: bool) -> None:
-    assert Aim((metric,), ("minimize",)).on_held_out_rows == held_out
+    assert Aim((metric,), ("minimize",)).on_held_out_rows == ([metric] if held_out else [])

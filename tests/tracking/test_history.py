@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from boston_exp.errors import StoreUnusable
 from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow import compat
 from boston_exp.tracking.mlflow.history import MlflowHistory
 from boston_exp.tracking.mlflow.store import connect
 from boston_exp.tracking.protocol import Columns
+from boston_exp.tracking.publishing.copy import copy_run
 
 COLUMNS = Columns(params=("model.alpha", "absent"), metrics=("rmse", "mae"), tags=("dataset",))
 
@@ -83,6 +85,47 @@ def test_a_worker_leaves_dead_runs_to_the_main_process(store: Path, tmp_path: Pa
     assert client.get_run(run_id).info.status == "RUNNING"
     connect(main)
     assert client.get_run(run_id).info.status == "KILLED"
+
+
+def test_a_metric_that_is_not_a_number_comes_back_as_one_that_is_not(destination: Destination) -> None:
+    client = MlflowClient(destination.uri)
+    runs = client.search_runs([client.get_experiment_by_name("ours").experiment_id], "attributes.run_name = 'run 6'")
+    client.log_metric(runs[0].info.run_id, "cv_r2_score", math.nan)
+    (best,) = MlflowHistory(destination).best("rmse", "minimize", 1, Columns(metrics=("cv_r2_score",)))
+    assert math.isnan(best.metrics["cv_r2_score"])
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no database, but a text of some length " * 40])
+def test_reading_a_file_that_is_no_store_changes_nothing_and_says_so(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "other.db"
+    file.write_bytes(content)
+    where = Destination("mlflow", f"sqlite:///{file}", "", None, "ours")
+    if content:
+        with pytest.raises(StoreUnusable, match="is not an intact sqlite database"):
+            MlflowHistory(where)
+    else:
+        assert MlflowHistory(where).best("rmse", "minimize", 5, COLUMNS) == []
+    assert file.read_bytes() == content
+
+
+def test_one_run_is_copied_whole_and_once(store: Path, tmp_path: Path) -> None:
+    """`copy_run` between two stores: what the queue does in the background, and `sync` will."""
+    source = MlflowClient(f"sqlite:///{store}")
+    experiment = source.create_experiment("ours", artifact_location=f"{tmp_path}/artifacts")
+    run_id = source.create_run(experiment, run_name="a run").info.run_id
+    source.log_param(run_id, "model.alpha", 1)
+    source.log_metric(run_id, "rmse", 2.0)
+    source.log_text(run_id, "hello", "notes/a.txt")
+    source.set_terminated(run_id)
+    other = tmp_path / "other.db"
+    sqlite_store.create(other, f"{tmp_path}/others")
+    target = MlflowClient(f"sqlite:///{other}")
+    for _ in range(2):
+        copy_run(source.get_run(run_id), source, target, str(other))
+    (copy,) = target.search_runs([target.get_experiment_by_name("ours").experiment_id])
+    assert (copy.data.params, copy.data.metrics) == ({"model.alpha": "1"}, {"rmse": 2.0})
+    assert (copy.info.status, copy.info.run_name) == ("FINISHED", "a run")
+    assert [item.path for item in target.list_artifacts(copy.info.run_id, "notes")] == ["notes/a.txt"]
 
 
 def test_the_tables_that_the_query_reads_are_as_it_expects(store: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,14 +50,15 @@ def values(path: Path, table: str, run_ids: list[str], keys: Iterable[str]) -> d
     found: dict[str, dict[str, Any]] = {run_id: {} for run_id in run_ids}
     if keys and run_ids:
         marks = ",".join("?" * len(keys)), ",".join("?" * len(run_ids))
+        value = "CASE WHEN is_nan THEN NULL ELSE value END AS value" if table == "latest_metrics" else "value"
         rows = _query(
             path,
-            f"SELECT run_uuid, key, value FROM {table}"  # noqa: S608
+            f"SELECT run_uuid, key, {value} FROM {table}"  # noqa: S608
             f" WHERE key IN ({marks[0]}) AND run_uuid IN ({marks[1]})",
             (*keys, *run_ids),
         )
         for row in rows:
-            found[row["run_uuid"]][row["key"]] = row["value"]
+            found[row["run_uuid"]][row["key"]] = math.nan if row["value"] is None else row["value"]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ def raised_as(kind: type[ExpectedFailure], destination: Destination) -> Iterator
     """Raise what goes wrong with the store in here as an expected failure of this kind."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
         text = redact(str(error))
         place, mend = destination.shown_uri, again("tracking.uri=sqlite:///other.db")
         if isinstance(error, OSError) and error.filename:

@@ -6,6 +6,7 @@ On a local sqlite store the ranking is one SQL query (compat.py); elsewhere, and
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from boston_exp.errors import StoreUnusable
+from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow import compat
 from boston_exp.tracking.mlflow.failures import raised_as
@@ -24,16 +26,22 @@ class MlflowHistory:
     """Of one experiment in a sqlite file, a database or on a server; empty where there is no such experiment."""
 
     def __init__(self, destination: Destination, on_server: bool = False) -> None:
+        if on_server:
+            destination = replace(destination, uri=str(destination.server))
         self._destination = destination
-        self._path = None if on_server else destination.sqlite_path
-        self._absent = self._path is not None and not self._path.exists()  # MLflow would create it
-        uri = destination.server if on_server else destination.uri
-        self._client = None if self._absent else MlflowClient(uri)
+        self._path = path = destination.sqlite_path
+        self._client: MlflowClient | None = None
+        if path is None or (path.exists() and path.stat().st_size > 0):  # MLflow would create what is not there
+            faults = sqlite_store.faults(path) if path is not None else []
+            if faults:
+                raise StoreUnusable(*faults)
+            with raised_as(StoreUnusable, destination):
+                self._client = MlflowClient(destination.uri)
         self._experiments: list[str] | None = None
 
     def best(self, metric: str, direction: str, top: int, columns: Columns) -> list[RecordedRun]:
         with raised_as(StoreUnusable, self._destination):
-            if self._absent:
+            if self._client is None:
                 return []
             if self._path is not None:
                 return self._best_in_sqlite(self._path, metric, direction, top, columns)

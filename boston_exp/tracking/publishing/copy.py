@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,22 @@ from mlflow.entities import LoggedModelOutput, Run, RunTag
 from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import SERVER, STATE
 from boston_exp.tracking.mlflow.runs import find_run, log_datasets, log_metrics, log_params
+from boston_exp.tracking.mlflow.store import experiment_named
 
 SOURCE, COMPLETE, SOURCE_MODEL, COPY = "sync.source", "sync.complete", "sync.source_model", "sync.run_id"
 OWN = (SERVER, STATE, COPY, liveness.PROCESS, liveness.HEARTBEAT)  # tags of the source alone
 POINTS_AT_RUNS = ("mlflow.parentRunId", "best.run_id", "best.model_of")
 UPLOADS = 8  # at once; each is a request of its own
+
+
+def copy_run(run: Run, source: MlflowClient, target: MlflowClient, shown_target: str) -> None:
+    """Copy one run, and the parent or best child that it points at. Idempotent; raises what the stores do."""
+
+    def experiment(name: str) -> str:
+        return str(experiment_named(target, name, shown_target).experiment_id)
+
+    with closing(RunCopier(source, target, experiment)) as copier:
+        copier.copy(run)
 
 
 class RunCopier:
@@ -39,7 +50,7 @@ class RunCopier:
         source: MlflowClient,
         target: MlflowClient,
         experiment: Callable[[str], str],
-        copied: Callable[[Run, Run], None],
+        copied: Callable[[Run, Run], None] = lambda run, copy: None,
     ) -> None:
         self._source = source
         self.target = target
