@@ -120,6 +120,7 @@ def test_one_run_is_copied_whole_and_once(store: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     sqlite_store.create(other, f"{tmp_path}/others")
     target = MlflowClient(f"sqlite:///{other}")
+    target.create_experiment("ours", artifact_location=f"{tmp_path}/others")  # MLflow's default is ./mlruns
     for _ in range(2):
         copy_run(source.get_run(run_id), source, target, str(other))
     (copy,) = target.search_runs([target.get_experiment_by_name("ours").experiment_id])
