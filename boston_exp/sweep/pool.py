@@ -27,6 +27,7 @@ from boston_exp.sweep.runner import PointRunner
 
 PRELOAD = "boston_exp.sweep.preload"
 PATIENCE = 2.5  # seconds for a worker to close its run when it is told to end
+TRIES = 5  # to start a worker, before what keeps it from starting is raised
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
@@ -112,12 +113,17 @@ class Pool:
         return ProcessPoolExecutor(1, mp_context=self._context, initializer=_start_worker, initargs=given)
 
     def _submitted(self, executor: ProcessPoolExecutor, job: Assignment) -> tuple[Future[None], ProcessPoolExecutor]:
-        """The future of a job, and the executor that has it: a new one if its worker was killed while it was idle."""
-        try:
-            return executor.submit(_run_point, *job), executor
-        except BrokenProcessPool:
-            fresh = self._executor()
-            return fresh.submit(_run_point, *job), fresh
+        """The future of a job, and the executor that has it.
+
+        A new executor if the worker was killed while it was idle (BrokenProcessPool), or while it was sent what it
+        needs to start (a broken pipe).
+        """
+        for _ in range(TRIES):
+            with suppress(BrokenProcessPool, ConnectionError, EOFError):
+                return executor.submit(_run_point, *job), executor
+            executor.shutdown(wait=False, cancel_futures=True)
+            executor = self._executor()
+        return executor.submit(_run_point, *job), executor
 
     def _end(self, busy: list[ProcessPoolExecutor]) -> None:
         """Let idle workers go, terminate all of them if some have a point, kill what is left after PATIENCE."""

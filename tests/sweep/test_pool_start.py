@@ -1,0 +1,46 @@
+"""A worker that is killed while it is sent what it needs to start is started again; no real kill hits that moment often
+enough, so a pipe that breaks stands in for it (tests/faults/ has found it in one of 26 sweeps)."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from boston_exp.sweep.pool import Pool
+
+
+class Said:
+    """In place of Hydra's part: writes the number of its job."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def run(self, number: int, overrides: list[str]) -> None:
+        (self._folder / str(number)).write_text(" ".join(overrides))
+
+
+@pytest.mark.parametrize("broken", [1, 3])
+def test_a_pipe_that_breaks_at_the_start_costs_no_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int
+) -> None:
+    kind: Any = multiprocessing.get_context("forkserver").Process
+    start, left = kind.start, [broken]
+
+    def breaks(process: Any) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise BrokenPipeError("killed")
+        start(process)
+
+    monkeypatch.setattr(kind, "start", breaks)
+    runner: Any = Said(tmp_path)
+    pool = Pool(runner, count=1, threads=1)
+    try:
+        ended = list(pool.run([(0, ["x=1"]), (1, ["x=2"])]))
+    finally:
+        pool.close()
+    assert ended == [(0, None), (1, None)]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["0", "1"]
