@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from boston_exp.config.parsing import parse
 from boston_exp.config.schema import Config
 from boston_exp.config.settings import Typed
+from boston_exp.sweep.mailbox import sweep_dir_of
 from boston_exp.sweep.plan import Point
 
 PLAIN = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*)=[^\[{$]*")
@@ -99,7 +100,7 @@ class Composer:
     def __init__(self, context: HydraContext, master: DictConfig) -> None:
         self.master = master
         self.cwd = Path(master.hydra.runtime.cwd)
-        self.sweep_dir = self.cwd / str(master.hydra.sweep.dir)
+        self.sweep_dir = sweep_dir_of(master.hydra)
         self._loader = context.config_loader
 
     def compose(self, point: Point) -> DictConfig:

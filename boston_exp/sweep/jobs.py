@@ -75,7 +75,7 @@ class SweepJob(Job):
 @contextmanager
 def current(hydra_config: HydraConf) -> Iterator[Job]:
     """The job of this configuration: a single run's, or a point's, which tells the main process how it ended."""
-    sweep_dir = Path(hydra_config.runtime.cwd) / hydra_config.sweep.dir
+    sweep_dir = mailbox.sweep_dir_of(hydra_config)
     number = hydra_config.job.get("num")
     file = mailbox.task_file(sweep_dir, number)
     if hydra_config.mode != RunMode.MULTIRUN or not file.parent.exists():

@@ -52,6 +52,11 @@ class State:
             return True
 
 
+def sweep_dir_of(hydra: Any) -> Path:
+    """The sweep's folder, by Hydra's own part of a configuration; wherever a job may have changed to."""
+    return Path(hydra.runtime.cwd) / str(hydra.sweep.dir)
+
+
 def write_task(sweep_dir: Path, number: int, task: Task) -> None:
     """Tell a job what it is; a state that another sweep has left under its number is removed."""
     _state_file(sweep_dir, number).unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable
-from pathlib import Path
 from typing import Any, Protocol
 
 from hydra.core.utils import configure_log
@@ -14,6 +13,7 @@ from omegaconf import DictConfig
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, Kind
 from boston_exp.sweep.launched import Launched
+from boston_exp.sweep.mailbox import sweep_dir_of
 from boston_exp.sweep.plan import Assignment
 from boston_exp.sweep.pool import Pool
 from boston_exp.sweep.runner import PointRunner
@@ -81,16 +81,11 @@ def is_pool(settings: DictConfig) -> bool:
 def workers_for(settings: DictConfig, launcher: Launcher | None, runner: PointRunner) -> Workers:
     """The workers that a launcher's settings ask for; `launcher` is Hydra's own, for a cluster."""
     if launcher is not None:
-        return Launched(launcher, sweep_dir_of(runner.master), count(settings), cores())
+        return Launched(launcher, sweep_dir_of(runner.master.hydra), count(settings), cores())
     if not is_pool(settings):
         return InProcess(runner)
     share = settings.get("inner_max_num_threads") or max(1, cores() // count(settings))
     return Pool(runner, count(settings), share)
-
-
-def sweep_dir_of(master: DictConfig) -> Path:
-    """The sweep's folder, wherever a job may have changed to."""
-    return Path(master.hydra.runtime.cwd) / str(master.hydra.sweep.dir)
 
 
 def n_jobs_fault(settings: DictConfig) -> Fault | None:
