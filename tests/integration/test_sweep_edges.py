@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -80,13 +79,8 @@ def test_a_number_of_workers_that_is_none_is_refused(command: Command, store: Pa
 
 @pytest.mark.slow
 def test_more_workers_than_points_cost_nothing(tmp_path: Path, store: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-    try:
-        joblib = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=200", "hydra.launcher.inner_max_num_threads=1")
-        code, _, err = ran(tmp_path, store, *QUICK, "model.max_depth=2,3", *joblib)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    joblib = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=200", "hydra.launcher.inner_max_num_threads=1")
+    code, _, err = ran(tmp_path, store, *QUICK, "model.max_depth=2,3", *joblib, open_files=256)
     assert code == 0, err
 
 

@@ -86,10 +86,11 @@ def sweep(folder: Path, store: Path, *overrides: str) -> list[str]:
     ]  # fmt: skip
 
 
-def started(folder: Path, store: Path, *overrides: str) -> subprocess.Popen[str]:
+def started(folder: Path, store: Path, *overrides: str, open_files: int | None = None) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}"}
+    limited = ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh"] if open_files else []
     return subprocess.Popen(
-        sweep(folder, store, *overrides),
+        [*limited, *sweep(folder, store, *overrides)],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -98,8 +99,8 @@ def started(folder: Path, store: Path, *overrides: str) -> subprocess.Popen[str]
     )
 
 
-def ran(folder: Path, store: Path, *overrides: str) -> tuple[int, str, str]:
-    process = started(folder, store, *overrides)
+def ran(folder: Path, store: Path, *overrides: str, open_files: int | None = None) -> tuple[int, str, str]:
+    process = started(folder, store, *overrides, open_files=open_files)
     out, err = process.communicate(timeout=240)
     return process.returncode, out, err
 
