@@ -16,12 +16,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from boston_exp import process
+from boston_exp import process, redaction
 from boston_exp.config import invocation
 from boston_exp.config.invocation import Invocation
 from boston_exp.config.schema import CONF
-from boston_exp.config.settings import Typed, refuse_secrets
-from boston_exp.errors import ExpectedFailure, Fault, InvalidConfig, print_failure
+from boston_exp.config.secrecy import refuse_hydras, refuse_typed, remove_composed
+from boston_exp.config.settings import Typed
+from boston_exp.errors import ExpectedFailure, Fault, InvalidConfig, Kind, print_failure
 from boston_exp.signals import Terminated, raising, received, terminable
 
 Returned = TypeVar("Returned")
@@ -54,8 +55,11 @@ def task(config_name: str) -> Callable[[Callable[[DictConfig], Returned]], Calla
         @functools.wraps(function)
         def guarded(cfg: DictConfig) -> Returned:
             try:
+                refuse_hydras(HydraConfig.get())
                 return function(cfg)
             except ExpectedFailure as failure:
+                if any(fault.kind is Kind.SECRET for fault in failure.faults):
+                    remove_composed(HydraConfig.get())
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise
                 print_failure(failure)
@@ -79,9 +83,10 @@ def main(name: str, command: Callable[[], Any]) -> None:
     Exit code 0, 1 where Hydra or the command says so, 2 after an expected failure, 130 after Ctrl-C, 143 after SIGTERM.
     """
     try:
-        with terminable(), raising(signal.SIGINT, KeyboardInterrupt, once=False), _exit_codes():
+        with redaction.streams(), terminable(), raising(signal.SIGINT, KeyboardInterrupt, once=False), _exit_codes():
+            redaction.log_records()
             invocation.begin(Invocation.of(name, sys.argv[1:]))
-            refuse_secrets(sys.argv[1:])
+            refuse_typed(sys.argv[1:])
             if name != "run" and invocation.sweeps(sys.argv[1:]):
                 raise InvalidConfig(Fault(f"{name} does not sweep.", invocation.again(multirun=False)))
             command()

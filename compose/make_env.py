@@ -33,7 +33,8 @@ def main() -> None:
     if text and lines:
         text = text.rstrip("\n") + "\n"
     unfinished = env.with_name(".env.new")
-    unfinished.touch(mode=0o600)
+    unfinished.unlink(missing_ok=True)  # one that is there may be readable by everybody, and opened by somebody
+    unfinished.touch(mode=0o600, exist_ok=False)
     unfinished.write_text(text + "".join(f"{line}\n" for line in lines))
     unfinished.replace(env)
     print(f"{env} has a value for every password and key", file=sys.stderr)

@@ -7,7 +7,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from boston_exp.config.invocation import again, quoted_list
+from boston_exp.config import targets
+from boston_exp.config.invocation import again
 from boston_exp.config.parsing import source_faults
 from boston_exp.config.schema import Config, Data, Evaluation, Range
 from boston_exp.errors import Fault, Kind, did_you_mean
@@ -51,7 +52,7 @@ def faults(config: Config) -> list[Fault]:
     return [
         *out_of_range("", config),
         *_model_faults(config),
-        *_untrusted_targets(config),
+        *targets.faults(config),
         *source_faults(config.data),
         *_file_faults(config.data),
     ]
@@ -108,41 +109,3 @@ def _file_faults(data: Data) -> Iterator[Fault]:
             f"data.path={path} does not exist.{did_you_mean(path.name, nearby)}",
             f"ls {folder}   (then give data.path=<file>)",
         )
-
-
-EXAMPLES = {
-    "model": "sklearn.linear_model.Ridge",
-    "preprocess": "sklearn.preprocessing.StandardScaler",
-    "data.loader": "sklearn.datasets.load_diabetes",
-}
-
-
-def _untrusted_targets(config: Config) -> Iterator[Fault]:
-    loader = {"_target_": config.data.loader} if config.data.loader else {}
-    for key, node in (("model", config.model), ("preprocess", config.preprocess), ("data.loader", loader)):
-        for target in _targets(node):
-            package, dot, _ = str(target).partition(".")
-            if not dot:
-                yield Fault(
-                    f"{key}: {target!r} is not the full, dotted name of a class.",
-                    again(f"{key if key == 'data.loader' else key + '._target_'}={EXAMPLES[key]}"),
-                )
-            elif package not in config.trusted_packages:
-                trusted = quoted_list([*config.trusted_packages, package])
-                yield Fault(
-                    f"{key}: {target!r} is outside of trusted_packages {config.trusted_packages}, "
-                    "so it is not imported.",
-                    again(f"trusted_packages={trusted}") + "   (only if you trust that code)",
-                )
-
-
-def _targets(node: Any) -> Iterator[object]:
-    """Every `_target_` in a nested configuration."""
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield node["_target_"]
-        for child in node.values():
-            yield from _targets(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from _targets(child)

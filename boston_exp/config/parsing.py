@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from boston_exp.config.invocation import again
 from boston_exp.config.schema import Config, Data, Doctor
+from boston_exp.config.secrecy import refuse_composed
 from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig, did_you_mean
 
@@ -21,9 +22,10 @@ Composed = TypeVar("Composed", Config, Doctor)
 def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Composed:  # type: ignore[assignment]
     """The composed configuration as plain objects, the data's path absolute.
 
-    Raises InvalidConfig where a value that only the user can give is missing, where a key was added that nobody reads,
-    and where an interpolation cannot be resolved.
+    Raises InvalidConfig where it holds a secret, where a value that only the user can give is missing, where a key was
+    added that nobody reads, and where an interpolation cannot be resolved.
     """
+    refuse_composed(cfg)
     missing = [Fault(f"{key} has no value.", again(f"{key}=<value>")) for key in sorted(OmegaConf.missing_keys(cfg))]
     if missing:
         raise InvalidConfig(*missing, *source_faults(cfg.data))

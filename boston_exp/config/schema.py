@@ -93,6 +93,7 @@ class Tracking:
     uri: str | None = None
     local_uri: str = "sqlite:///mlflow.db"
     artifact_root: str | None = None
+    allow_http: bool = False  # send a user and password over plain http to another machine
     on_outage: str = field(default="keep", metadata={"choices": ("keep", "fail")})  # of the server
     experiment_name: str = "boston-housing"
     log_model: str | None = field(default=None, metadata={"choices": (None, "all", "best", "none")})

@@ -1,4 +1,4 @@
-"""What the environment, .env and the command line say, which of them wins, and what must not be typed at all.
+"""What the environment, .env and the command line say, and which of them wins.
 
 Imports the standard library alone, until there is a .env to read.
 """
@@ -6,13 +6,10 @@ Imports the standard library alone, until there is a .env to read.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.process import remembered
-from boston_exp.redaction import has_password, hide
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -115,29 +112,3 @@ SECRETS = (
     "MINIO_ROOT_PASSWORD",
     "POSTGRES_PASSWORD",
 )
-
-
-SECRET = re.compile(r"(password|passwd|secret|token|access_?key|credential)", re.IGNORECASE)
-
-
-def refuse_secrets(arguments: list[str]) -> None:
-    """Raise InvalidConfig for a password or key that was typed, before Hydra writes what was typed into .hydra/."""
-    known = {name: value for name in SECRETS if (value := setting(name))}
-    hide(*known.values())
-    faults = []
-    for argument in arguments:
-        key, given, value = argument.partition("=")
-        named = SECRET.search(key) or re.search(rf"{SECRET.pattern}\w*['\"]?\s*:", value, re.IGNORECASE)
-        if given and has_password(value):
-            mend = f"export URI='<all of it>' and type '{key}=${{oc.env:URI}}'"
-            mend += "   (tracking.uri: export MLFLOW_TRACKING_URI)"
-            faults.append(Fault(f"{key} was given with a password, which would end up in files and logs.", mend))
-        elif given and value and named:
-            mend = "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…   (or in .env: see .env.example for every name)"
-            faults.append(Fault(f"{key} is a secret, and what is typed ends up in files and logs.", mend))
-        else:
-            for name in [name for name, secret in known.items() if len(secret) > 7 and secret in argument]:
-                mend = f"type it without; {name} is found in the environment or .env when it is needed"
-                faults.append(Fault(f"{key} was given with the value of {name}, a secret.", mend))
-    if faults:
-        raise InvalidConfig(*faults)

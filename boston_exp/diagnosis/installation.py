@@ -76,7 +76,8 @@ def git(patient: Patient) -> Iterator[Finding]:
         mend = f"git -C {PROJECT_ROOT} init && git -C {PROJECT_ROOT} add . && git -C {PROJECT_ROOT} commit -m start"
         yield warning("git", "the project is in no repository: runs are recorded without a commit.", mend)
     else:
-        changed = ", with changes: runs keep them as git/diff.patch" if code.dirty else ""
+        kept = "too many to keep: commit them" if code.too_large else "runs keep them as git/diff.patch"
+        changed = f", with changes: {kept}" if code.dirty else ""
         yield ok("git", f"commit {code.commit[:12]}{changed}")
 
 

@@ -17,9 +17,9 @@ from boston_exp.config.settings import PROJECT_ROOT
 from boston_exp.diagnosis import ports
 from boston_exp.diagnosis.finding import Finding, Patient, from_fault, ok, warning, wrong
 from boston_exp.errors import Fault, Kind
-from boston_exp.redaction import redact
 from boston_exp.storage import credentials, s3
 from boston_exp.storage.s3 import Access, is_here
+from boston_exp.tracking.destination import without_user
 
 SKEW = 60.0  # seconds that clocks may differ before a warning is due; S3 refuses at 900
 
@@ -31,11 +31,13 @@ def server(patient: Patient) -> Iterator[Finding]:
         return
     from boston_exp.tracking.publishing import health  # imports MLflow
 
-    shown = redact(uri)
+    shown = without_user(uri)
     registry = "/api/2.0/mlflow/registered-models/search?max_results=1"
-    answers = health.answers_of(uri, patient.destination.experiment_name, version="/version", registry=registry)
+    answers = health.answers_of(patient.destination, version="/version", registry=registry)
     alive, artifacts = answers["server"], answers.pop("object store")
-    refused = next((fault for answer in answers.values() if (fault := health.refusal(shown, answer))), None)
+    refused = next(
+        (fault for answer in answers.values() if (fault := health.refusal(patient.destination, answer))), None
+    )
     if alive.error and not refused:
         yield wrong("server", f"{shown} {alive.error}.", s3.UP if is_here(uri) else f"curl {shown}/health")
         return

@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from typing import Any
 
 from hydra.errors import HydraException
-from hydra.utils import instantiate
 from sklearn.base import BaseEstimator, clone, is_classifier, is_clusterer, is_outlier_detector
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -20,6 +19,7 @@ from boston_exp.config.schema import Config
 from boston_exp.errors import Fault, InvalidConfig, InvalidData, did_you_mean
 from boston_exp.experiment.compat import validate_parameters
 from boston_exp.experiment.dataset import Dataset
+from boston_exp.experiment.targets import instantiated, named
 
 
 def build(config: Config) -> BaseEstimator:
@@ -70,7 +70,7 @@ def _instantiate(group: str, node: dict[str, Any], whitelist: list[str]) -> tupl
     target = str(node.get("_target_"))
     show = f"{again(multirun=False)} --cfg job --package {group}   (shows what {target} is given)"
     try:
-        kind = instantiate({"_target_": target, "_partial_": True}, _execution_whitelist_=whitelist).func
+        kind = named(target, whitelist)
     except (HydraException, ImportError, ValueError) as error:
         mend = _pip(target) or show
         return None, [Fault(f"{group}._target_={target} cannot be used: {_cause(error)}", mend)]
@@ -78,7 +78,7 @@ def _instantiate(group: str, node: dict[str, Any], whitelist: list[str]) -> tupl
     if unknown:
         return None, unknown
     try:
-        made = instantiate(node, _execution_whitelist_=whitelist, _convert_="all")
+        made = instantiated(node, whitelist)
         for part in (made, *_parts(made)):
             validate_parameters(part)
     except (HydraException, TypeError, ValueError) as error:
@@ -96,7 +96,9 @@ def _instantiate(group: str, node: dict[str, Any], whitelist: list[str]) -> tupl
     return made, []
 
 
-def _unknown_parameters(group: str, target: str, kind: type, node: dict[str, Any]) -> Iterator[Fault]:
+def _unknown_parameters(group: str, target: str, kind: object, node: dict[str, Any]) -> Iterator[Fault]:
+    if not isinstance(kind, type):
+        return
     parameters = inspect.signature(kind).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return

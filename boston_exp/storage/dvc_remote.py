@@ -11,6 +11,7 @@ from boston_exp.config.settings import Typed
 from boston_exp.errors import DataUnavailable, Fault
 from boston_exp.redaction import redact
 from boston_exp.storage import s3
+from boston_exp.storage.dvc_file import recorded_md5
 
 log = logging.getLogger(__name__)
 
@@ -18,10 +19,12 @@ log = logging.getLogger(__name__)
 def fetch_if_missing(path: Path, storage: Storage, typed: Typed) -> None:
     """Pull `path` from the storage group's DVC remote, unless it is there; safe for several processes at once.
 
-    Raises DataUnavailable if the remote cannot be reached, does not take our keys or does not hold the file.
+    Raises InvalidData for a .dvc file of something else, DataUnavailable if the remote cannot be reached, does not take
+    our keys or does not hold the file.
     """
     if path.exists():
         return
+    recorded_md5(path)  # refuses a .dvc file that would have DVC write elsewhere
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from filelock import FileLock

@@ -101,7 +101,11 @@ def access(storage: Storage, typed: Typed, for_artifacts: bool = False) -> Acces
 
 def is_here(address: str) -> bool:
     """Whether an address is one of this machine."""
-    return urlsplit(address).hostname in ("localhost", "127.0.0.1", "::1")
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:
+        return False
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def fault(access: Access, bucket: str) -> Fault | None:

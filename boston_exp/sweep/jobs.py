@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from hydra.conf import HydraConf
 from hydra.types import RunMode
 
-from boston_exp.errors import Fault, Pruned
+from boston_exp import redaction
+from boston_exp.config import secrecy
+from boston_exp.errors import ExpectedFailure, Fault, Kind, Pruned
 from boston_exp.process import remembered
 from boston_exp.signals import terminable
 from boston_exp.sweep import mailbox
@@ -86,6 +88,9 @@ def current(hydra_config: HydraConf) -> Iterator[Job]:
     task = mailbox.read_task(file)
     job = SweepJob(sweep_dir, number, task)
     with ExitStack() as stack:
+        secrecy.known()
+        redaction.log_records()
+        stack.enter_context(redaction.streams())
         stack.enter_context(_no_screen())
         stack.enter_context(terminable())
         job.say("running")
@@ -98,6 +103,8 @@ def current(hydra_config: HydraConf) -> Iterator[Job]:
             job.say("pruned", message=str(pruned))
             raise
         except (Exception, SystemExit) as error:
+            if isinstance(error, ExpectedFailure) and any(fault.kind is Kind.SECRET for fault in error.faults):
+                secrecy.remove_composed(hydra_config)
             job.say("failed", message=f"{type(error).__name__}: {error}")
             raise
 

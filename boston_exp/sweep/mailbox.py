@@ -10,11 +10,13 @@ import json
 import os
 import socket
 from collections.abc import Container, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from boston_exp.redaction import redact
 
 FOLDER = ".points"
 
@@ -81,7 +83,7 @@ def _state_file(sweep_dir: Path, number: int) -> Path:
 
 
 def write_state(sweep_dir: Path, number: int, state: State) -> None:
-    _write(_state_file(sweep_dir, number), asdict(state))
+    _write(_state_file(sweep_dir, number), asdict(replace(state, message=redact(state.message))))
 
 
 def read_state(sweep_dir: Path, number: int) -> State | None:

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from boston_exp.config.invocation import again
 from boston_exp.config.schema import Config
 from boston_exp.errors import Fault, InvalidConfig
+from boston_exp.redaction import redact
 from boston_exp.sweep.compat import distribution_of
 from boston_exp.sweep.loop import Loop
 from boston_exp.sweep.plan import Aim, Point, Result, Space, values
@@ -107,7 +108,7 @@ class OptunaSearch:
         elif result.status == "pruned":
             self._study.study.tell(trial, state=TrialState.PRUNED)
         else:
-            trial.set_user_attr(ERROR, result.message[:2000])
+            trial.set_user_attr(ERROR, redact(result.message)[:2000])
             self._study.study.tell(trial, state=TrialState.FAIL)
 
     def _point(self, params: dict[str, Any], trial: int | None = None) -> Point:

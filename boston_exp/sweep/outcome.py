@@ -13,6 +13,7 @@ from rich.table import Table
 
 from boston_exp.config.schema import Figures
 from boston_exp.experiment.metrics import METRICS
+from boston_exp.redaction import redact
 from boston_exp.sweep.plan import Report
 from boston_exp.tracking.protocol import SweepRecording
 
@@ -52,7 +53,7 @@ def results(report: Report) -> pd.DataFrame:
             **result.metrics,
             "run_id": result.run_id,
             "key": result.key,
-            "message": result.message,
+            "message": redact(result.message),
         }
         for result in report.results
     ]

@@ -35,6 +35,7 @@ class _Extended(Sweeper):
     """What both have in common: setting up, parsing what was typed, running."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from boston_exp.config.secrecy import refuse_hydras
         from boston_exp.sweep import composing, workers
         from boston_exp.sweep.pool import start_fork_server
         from boston_exp.tracking import backends
@@ -44,6 +45,7 @@ class _Extended(Sweeper):
         self.hydra_context = composing.with_quick_loader(hydra_context)
         self.launcher = None
         with _failures_told():
+            refuse_hydras(config.hydra)
             _require_launcher(str(config.hydra.launcher._target_))
         if workers.is_pool(config.hydra.launcher):
             every = config.tracking.get("log_model") == "all"

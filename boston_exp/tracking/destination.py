@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from boston_exp.config.schema import Config, Doctor
 from boston_exp.config.settings import Typed, decide
 from boston_exp.redaction import redact
 from boston_exp.storage import s3
+from boston_exp.storage.credentials import Login, login_for
 from boston_exp.storage.s3 import Access
 
 SQLITE = "sqlite:///"
@@ -34,6 +35,8 @@ class Destination:
     on_outage: str = "keep"
     worker: bool = False
     asks: bool = True
+    allow_http: bool = False
+    login: Login = field(default=Login(""), compare=False, repr=False)
     s3: Access | None = field(default=None, compare=False, repr=False)  # the way to artifacts, where they are there
 
     @property
@@ -67,7 +70,11 @@ class Destination:
 
 def without_user(uri: str) -> str:
     """The address alone: who one is to it may be said in the URI today and in the environment tomorrow."""
-    return re.sub(r"//[^/@]*@", "//", uri)
+    try:
+        netloc = urlsplit(uri).netloc
+    except ValueError:  # no address
+        return redact(uri)
+    return uri.replace(netloc, netloc.rpartition("@")[2], 1) if netloc else uri
 
 
 def resolve(config: Config | Doctor, typed: Typed) -> Destination:
@@ -102,5 +109,7 @@ def resolve(config: Config | Doctor, typed: Typed) -> Destination:
         experiment.value,
         server,
         tracking.on_outage,
+        allow_http=tracking.allow_http,
+        login=login_for(server, from_conf=uri.why.startswith("from conf")) if server else Login(""),
         s3=s3.access(config.storage, typed, for_artifacts=True),
     )

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from boston_exp.redaction import redact
 
 if TYPE_CHECKING:  # this module is imported before anything heavy is
     import pandas as pd
     from sklearn.base import BaseEstimator
 
 
+class _Redacted:
+    """A record's texts, without secrets from the moment they exist."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            if isinstance(value, str):
+                object.__setattr__(self, item.name, redact(value))
+            elif isinstance(value, dict):
+                object.__setattr__(self, item.name, {name: redact(text) for name, text in value.items()})
+
+
 @dataclass(frozen=True)
-class Plan:
+class Plan(_Redacted):
     """What is known of a run before the fit, recorded at once so that a crash leaves a useful record."""
 
     name: str
@@ -50,7 +64,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class SweepPlan:
+class SweepPlan(_Redacted):
     """What is known of a sweep before its first point; the same key means the same sweep, continued."""
 
     key: str

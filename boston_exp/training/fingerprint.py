@@ -6,7 +6,8 @@ import hashlib
 import json
 import platform
 from dataclasses import asdict
-from importlib import import_module, metadata
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,18 @@ from boston_exp.process import remembered
 # Libraries that can change the outcome of a fit, besides the package of the estimator itself.
 NUMERIC_LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 # Modules of experiment/ whose code decides a result. What checks, describes, draws or prints one is not among them.
-DECIDING = ("table", "dataset", "split", "metrics", "models", "evaluation", "intervals", "importance", "spread")
+DECIDING = (
+    "table",
+    "dataset",
+    "split",
+    "metrics",
+    "models",
+    "targets",
+    "evaluation",
+    "intervals",
+    "importance",
+    "spread",
+)
 # Settings of `data` that name or describe the table: they change no number.
 DESCRIBING = ("name", "path", "target_label", "target_unit", "allow_changed", "slices")
 
@@ -89,7 +101,10 @@ def _package_state(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        file = Path(str(import_module(package).__file__))
+        spec = find_spec(package)  # finds it without importing it: it may be named and not used
+        if spec is None or spec.origin is None:
+            return "not installed"
+        file = Path(spec.origin)
         return source_digest(file.parent if file.name == "__init__.py" else file)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,28 +16,43 @@ from typing import Any
 
 from boston_exp.config.settings import PROJECT_ROOT
 from boston_exp.process import remembered
+from boston_exp.redaction import redact
 
 CODE = ("boston_exp", "conf")  # where a new file that nobody has added to git can change a result
+PROJECT = (".", ":(exclude)data")
+LIMIT = 1_000_000  # bytes of a patch that a run keeps
+WHOLE, SCRUBBED = "whole", "without secrets that were in it: it does not apply as it is"
+TOO_LARGE = "left out, over 1 MB: git/changed_files.csv lists the files; the run cannot be reproduced from it"
 PLAIN = ("--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/")  # whatever the user's own settings are
 
 
 @dataclass(frozen=True)
 class Code:
-    """The state of the project's git repository; commit is None where there is none."""
+    """The state of the project in its git repository; commit is None where there is none.
+
+    `patch` turns the commit into what ran: empty when the tree is clean, and when `too_large` names the changed files
+    instead. `says` is what the tag git.patch tells of it.
+    """
 
     commit: str | None
     dirty: bool
-    patch: bytes  # turns the commit into what ran; empty when the tree is clean
+    patch: bytes
+    says: str = WHOLE
+    too_large: str = ""  # as CSV: path, sha256, bytes
 
 
 @remembered()
 def code() -> Code:
-    """Commit and uncommitted changes, new files of conf/ and boston_exp/ included, read once per process."""
+    """Commit and uncommitted changes, new files of conf/ and boston_exp/ included, read once per process.
+
+    Of the project's folder alone, which may be one of many in a repository, and without data/: what a run has read is
+    recorded by its md5.
+    """
     commit = _git("rev-parse", "HEAD").decode().strip()
     if not commit:
         return Code(None, False, b"")
     new = _git("ls-files", "--others", "--exclude-standard", "--", *CODE)
-    if not new and not _git("status", "--porcelain", "--untracked-files=no"):
+    if not new and not _git("status", "--porcelain", "--untracked-files=no", "--", *PROJECT):
         return Code(commit, False, b"")
     index = Path(_git("rev-parse", "--path-format=absolute", "--git-path", "index").decode().strip())
     with tempfile.TemporaryDirectory() as folder:  # a copy of the index, so that the user's own stays as it is
@@ -44,22 +61,40 @@ def code() -> Code:
             shutil.copy(index, copy)
         environment = {"GIT_INDEX_FILE": str(copy)}
         _git("add", "--intent-to-add", "--", *CODE, environment=environment)
-        patch = _git("diff", *PLAIN, "--binary", "HEAD", environment=environment)
-    return Code(commit, True, patch)
+        patch = _git("diff", *PLAIN, "--binary", "HEAD", "--", *PROJECT, environment=environment, limit=LIMIT)
+        if len(patch) > LIMIT:
+            changed = _git("diff", "--name-only", "--relative", "-z", "HEAD", "--", *PROJECT, environment=environment)
+            return Code(commit, True, b"", TOO_LARGE, _digests(filter(None, changed.decode().split("\0"))))
+    text = patch.decode("utf-8", "surrogateescape")
+    clean = redact(text)
+    return Code(commit, True, clean.encode("utf-8", "surrogateescape"), WHOLE if clean == text else SCRUBBED)
 
 
-def _git(*arguments: str, environment: dict[str, str] | None = None) -> bytes:
-    """What git prints, or nothing where git or the repository is missing."""
+def _digests(names: Iterable[str]) -> str:
+    lines = ["path,sha256,bytes"]
+    for name in names:
+        file = PROJECT_ROOT / name
+        content = file.read_bytes() if file.is_file() and not file.is_symlink() else None
+        told = ("deleted", 0) if content is None else (hashlib.sha256(content).hexdigest(), len(content))
+        lines.append(f'"{name}",{told[0]},{told[1]}')
+    return "\n".join(lines) + "\n"
+
+
+def _git(*arguments: str, environment: dict[str, str] | None = None, limit: int = -1) -> bytes:
+    """What git prints, or nothing where git or the repository is missing; a little more than `limit` bytes at most."""
+    command, told = ["git", *arguments], os.environ | (environment or {})
     try:
-        return subprocess.run(
-            ["git", *arguments],
-            cwd=PROJECT_ROOT,
-            env=os.environ | (environment or {}),
-            capture_output=True,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
+        with subprocess.Popen(
+            command, cwd=PROJECT_ROOT, env=told, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as git:
+            assert git.stdout is not None
+            said = git.stdout.read(limit + 1 if limit >= 0 else -1)
+            if len(said) > limit >= 0:
+                git.kill()
+                return said
+    except OSError:
         return b""
+    return b"" if git.returncode else said
 
 
 @remembered()

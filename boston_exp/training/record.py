@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +32,7 @@ from boston_exp.tracking.protocol import Outcome, Plan
 from boston_exp.training import provenance
 from boston_exp.training.fingerprint import NUMERIC_LIBRARIES, config_digest, fingerprint
 
+log = logging.getLogger(__name__)
 VERSION = "2"  # of the record: what a reader may expect. Version 1 has no `record.version`, no folds, no digests.
 HOW_RECORDED = ("tracking", "storage", "figures", "skip_finished", "max_failures")  # not what the experiment is
 
@@ -58,12 +61,16 @@ def plan(
         "config.digest": config_digest(config),
         "fingerprint": fingerprint(config, dataset.md5),
         "git.dirty": str(code.dirty).lower(),
-        "mlflow.user": getpass.getuser(),
+        "mlflow.user": _user(),
         "mlflow.source.name": "boston_exp.run",
         "mlflow.source.type": "LOCAL",
     }
     if code.commit:
         own["mlflow.source.git.commit"] = code.commit
+    if code.dirty:
+        own["git.patch"] = code.says
+    if code.too_large:
+        log.warning("uncommitted changes are %s", code.says)
     return Plan(
         name=name,
         params=flat(decides) | {key: str(count) for key, count in counts.items()},
@@ -90,8 +97,8 @@ def outcome(
     """Metrics, model and a temporary folder with every artifact."""
     with tempfile.TemporaryDirectory(prefix="boston_exp-") as folder:
         files = Path(folder)
-        _write(files / "config" / "config.yaml", redact(OmegaConf.to_yaml(cfg, resolve=True)))
-        _write(files / "config" / "overrides.yaml", redact(OmegaConf.to_yaml(list(typed.overrides))))
+        _write(files / "config" / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+        _write(files / "config" / "overrides.yaml", OmegaConf.to_yaml(list(typed.overrides)))
         _write(files / "environment" / "requirements.txt", provenance.environment())
         _write(files / "environment" / "platform.json", json.dumps(provenance.machine(), indent=1))
         _write(files / "profile.json", json.dumps(profile(dataset, rows), indent=1))
@@ -104,10 +111,12 @@ def outcome(
         if sliced:
             errors = slices(dataset, sliced, rows, evaluated.test_predicted)
             errors.to_csv(files / "slices.csv", index=False)
-        patch = provenance.code().patch
-        if patch:
+        code = provenance.code()
+        if code.patch:
             (files / "git").mkdir()
-            (files / "git" / "diff.patch").write_bytes(patch)
+            (files / "git" / "diff.patch").write_bytes(code.patch)
+        if code.too_large:
+            _write(files / "git" / "changed_files.csv", code.too_large)
         if config.figures.draw:
             from boston_exp.reporting import figures  # matplotlib costs 0.45 s to import
 
@@ -143,7 +152,7 @@ def _note(title: str, dataset: Dataset, rows: Split, evaluated: Evaluated) -> st
     if evaluated.folds:
         text += f" RMSE over {rows.n_splits} folds of the training rows: "
         text += f"{metrics['cv_rmse']:.4g} ± {metrics['cv_rmse_std']:.4g} {dataset.unit}".rstrip() + "."
-    return redact(text)
+    return text
 
 
 @remembered()
@@ -156,6 +165,13 @@ def _requirements(trusted_packages: tuple[str, ...]) -> tuple[str, ...]:
         except metadata.PackageNotFoundError:  # sklearn is scikit-learn, and a package on the path has no version
             continue
     return tuple(pinned)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid that no passwd file knows, as in `docker run --user 12345`
+        return f"uid {os.getuid()}"
 
 
 def _package(model: BaseEstimator) -> str:
@@ -175,4 +191,4 @@ def flat(node: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
+    file.write_text(redact(text))

@@ -129,8 +129,9 @@ def test_a_typed_path_starts_where_the_user_stands_and_one_of_conf_at_the_projec
     assert destination.resolve(composed(), Typed(cwd=tmp_path)).uri == f"sqlite:///{settings.PROJECT_ROOT}/mlflow.db"
 
 
-def test_a_password_in_a_uri_is_never_shown() -> None:
-    made = composed("tracking.uri=postgresql+psycopg://me:hush@127.0.0.1/mlflow")
+def test_a_password_in_a_uri_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORE", "postgresql+psycopg://me:hush@127.0.0.1/mlflow")
+    made = composed("tracking.uri=${oc.env:STORE}")
     where = destination.resolve(made, Typed(("tracking.uri=x",)))
     assert where.shown_uri == "postgresql+psycopg://***@127.0.0.1/mlflow"
 

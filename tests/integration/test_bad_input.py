@@ -103,14 +103,14 @@ def test_what_the_configuration_shows_is_refused_before_heavy_imports(
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["data=diabetes", "data.loader=sklearn.datasets.make_regression"], "gives no table"),
+        (["data=diabetes", "data.loader=sklearn.datasets.load_nothing"], "gives no table"),
         (["+preprocess.a=1"], "preprocess._target_=None cannot be used"),
         (["+model.max_dept=3"], "has no such parameter. Did you mean 'max_depth'?"),
         (["+model.criterion=nonsense"], "The 'criterion' parameter of RandomForestRegressor must be"),
         (["model._target_=sklearn.ensemble.RandomForrest"], "sklearn.ensemble.RandomForrest cannot be used"),
         (["model._target_=sklearn.ensemble.RandomForestClassifier"], "is not a regressor"),
         (["model=dummy", "model._target_=sklearn.cluster.KMeans", "~model.strategy"], "is not a regressor"),
-        (["model._target_=sklearn.metrics.r2_score"], "has no such parameter"),
+        (["model._target_=sklearn.metrics.r2_score"], "is not an estimator, a transformer, a kernel"),
         (["model=dummy", "model._target_=sklearn.preprocessing.StandardScaler", "~model.strategy"], "has no fit and"),
         (["preprocess=standard", "+preprocess.with_mea=false"], "Did you mean 'with_mean'?"),
         (["data.target=MEDW"], "data.target=MEDW is not a column of"),

@@ -57,9 +57,10 @@ def test_secrets_given_each_way_work_and_are_nowhere(
     keys = {**DATA_KEY, **{name: ENVIRONMENT[name] for name in ENVIRONMENT if name.startswith("MLFLOW_S3_")}}
     environment, meant = {}, []
     if way == "environment":
-        environment = {**keys, **login}
+        environment = {**keys, **login, "MLFLOW_TRACKING_URI": guarded.url}
     elif way == "file":
-        (clone / ".env").write_text("".join(f"{name}={value}\n" for name, value in (keys | login).items()))
+        given = keys | login | {"MLFLOW_TRACKING_URI": guarded.url}
+        (clone / ".env").write_text("".join(f"{name}={value}\n" for name, value in given.items()))
         meant = [clone / ".env"]
     else:
         key, secret = DATA_KEY.values()

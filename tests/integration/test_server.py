@@ -306,8 +306,8 @@ def test_a_wrong_password_is_no_outage(
         assert refused.code == 2
         assert f"{server.url} does not accept the user and password it was given" in refused.err
         assert "export MLFLOW_TRACKING_USERNAME=" in refused.err
-        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "boss")
-        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", services.PASSWORD)
+        for variable, value in {**login, "MLFLOW_TRACKING_URI": server.url}.items():
+            monkeypatch.setenv(variable, value)
         accepted = command(*QUICK, *to(server.url, name, store))
         assert f"published to {server.url}" in accepted.out, accepted.err
         assert [run.info.status for run in runs(server.url, name)] == ["FINISHED"]

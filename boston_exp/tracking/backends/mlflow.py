@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from boston_exp import process
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, StoreUnusable
 from boston_exp.storage import credentials, s3
-from boston_exp.storage.s3 import Access
+from boston_exp.storage.s3 import Access, is_here
 from boston_exp.tracking import sqlite_store
-from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.destination import Destination, without_user
 from boston_exp.tracking.protocol import History, Tracker
 
 STORES_MODELS = "boston_exp.tracking.mlflow.models"  # imports mlflow.sklearn and skops: 0.4 s
@@ -33,11 +34,25 @@ def open_history(destination: Destination) -> History:
     from boston_exp.tracking.mlflow.history import MlflowHistory
 
     if destination.server:
-        credentials.into_environment(credentials.for_server())
+        destination.login.into_environment()
     return MlflowHistory(destination, on_server=destination.server is not None)
 
 
 def faults(destination: Destination) -> list[Fault]:
+    return [*_login_faults(destination), *_store_faults(destination)]
+
+
+def _login_faults(destination: Destination) -> Iterator[Fault]:
+    server = destination.server
+    if not server or not server.startswith("http:") or is_here(server) or destination.allow_http:
+        return
+    if destination.login.sends_password:
+        says = f"A user and password would go over plain http to {without_user(server)}, for everybody to read."
+        secure = again(f"tracking.uri={without_user(server).replace('http:', 'https:', 1)}")
+        yield Fault(says, f"{secure}   (or, on a network that you trust: {again('tracking.allow_http=true')})")
+
+
+def _store_faults(destination: Destination) -> list[Fault]:
     path = destination.sqlite_path
     if path is not None:
         return sqlite_store.faults(path)

@@ -26,13 +26,14 @@ MAX_TAG = 8000
 
 def create_run(client: MlflowClient, experiment_id: str, name: str, tags: dict[str, str]) -> RunInfo:
     """Open a run that carries the process it belongs to."""
-    info: RunInfo = client.create_run(experiment_id, run_name=name, tags={**tags, **liveness.tags()}).info
+    clean = {tag.key: tag.value for tag in tags_of({**tags, **liveness.tags()})}
+    info: RunInfo = client.create_run(experiment_id, run_name=redact(name), tags=clean).info
     return info
 
 
 def log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> None:
     """Any number of them: MLflow takes 100 at a time."""
-    entities = [Param(name, value[:MAX_PARAM]) for name, value in params.items()]
+    entities = [Param(name, redact(value)[:MAX_PARAM]) for name, value in params.items()]
     for first in range(0, len(entities), 100):
         client.log_batch(run_id, params=entities[first : first + 100])
 
@@ -52,8 +53,8 @@ def log_metrics(
 
 
 def tags_of(tags: dict[str, str]) -> list[RunTag]:
-    """As entities, cut to the length that MLflow takes."""
-    return [RunTag(name, value[:MAX_TAG]) for name, value in tags.items()]
+    """As entities, without secrets, cut to the length that MLflow takes."""
+    return [RunTag(name, redact(value)[:MAX_TAG]) for name, value in tags.items()]
 
 
 def log_datasets(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) -> None:
@@ -94,7 +95,7 @@ def close_run(
     end_time: int | None = None,
 ) -> None:
     """End a run that did not finish, and the model that it may have been writing."""
-    client.log_batch(run_id, tags=tags_of({"error": redact(message), **(tags or {})}))
+    client.log_batch(run_id, tags=tags_of({"error": message, **(tags or {})}))
     outputs = client.get_run(run_id).outputs
     for output in outputs.model_outputs if outputs else []:
         model = find_model(client, output.model_id)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -52,10 +54,18 @@ def close_dead_runs(client: MlflowClient) -> None:
 
 def _experiment(client: MlflowClient, destination: Destination) -> str:
     name, root = destination.experiment_name, destination.artifact_root
-    location = root and (root if "://" in root else Path(root).as_uri()) + f"/{quote(name, safe='')}"
+    location = root and (root if "://" in root else Path(root).as_uri()) + f"/{_folder_of(name)}"
     experiment = experiment_named(client, name, destination.shown_uri, location)
     _check_place(experiment, destination)
     return str(experiment.experiment_id)
+
+
+def _folder_of(name: str) -> str:
+    """A folder for an experiment of any name, beside the others': `../x` and `team/x` would be elsewhere."""
+    if re.fullmatch(r"[^\W_][^/\\\0]*", name) and ".." not in name:
+        return quote(name, safe="")
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')[:40]}-{digest}"
 
 
 def experiment_named(client: MlflowClient, name: str, shown_uri: str, location: str | None = None) -> Experiment:

@@ -15,7 +15,7 @@ from mlflow.utils.rest_utils import http_request
 from boston_exp.config.invocation import again, command_line
 from boston_exp.errors import Fault, Kind, ServerRefuses
 from boston_exp.redaction import redact
-from boston_exp.storage import credentials
+from boston_exp.tracking.destination import Destination, without_user
 
 TIMEOUT = (1.5, 3.0)  # seconds to connect, and until an answer begins: an outage is known in five
 
@@ -30,16 +30,16 @@ class Answer:
     error: str = ""
 
 
-def outage(uri: str, experiment_name: str) -> str | None:
+def outage(destination: Destination) -> str | None:
     """Why runs cannot be published there at this moment, in one line; None if all of it answers.
 
     Requests its health, the experiment (which needs its database) and its artifacts (which needs its object store), in
     parallel. Raises ServerRefuses for what waiting does not mend: a password, a scheme, another program.
     """
-    answers = answers_of(uri, experiment_name)
-    shown = redact(uri)
+    answers = answers_of(destination)
+    shown = without_user(str(destination.server))
     objects = answers.pop("object store")
-    refused = [fault for answer in answers.values() if (fault := refusal(shown, answer))]
+    refused = [fault for answer in answers.values() if (fault := refusal(destination, answer))]
     if refused:
         raise ServerRefuses(refused[0])
     for part, answer in answers.items():
@@ -61,12 +61,13 @@ def lost(uri: str, shown: str) -> str | None:
     return None
 
 
-def answers_of(uri: str, experiment_name: str, **more: str) -> dict[str, Answer]:
+def answers_of(destination: Destination, **more: str) -> dict[str, Answer]:
     """The answers of the server, its database, its object store and `more` paths, requested in parallel."""
-    credentials.into_environment(credentials.for_server())
+    destination.login.into_environment()
+    uri = str(destination.server)
     paths = {
         "server": "/health",
-        "database": f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(experiment_name)}",
+        "database": f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(destination.experiment_name)}",
         "object store": "/api/2.0/mlflow-artifacts/artifacts?path=boston_exp-probe",
         **more,
     }
@@ -127,8 +128,9 @@ def _short(text: str) -> str:
     return redact(inner.removesuffix(")").partition("\n")[0])[:200]
 
 
-def refusal(shown: str, answer: Answer) -> Fault | None:
+def refusal(destination: Destination, answer: Answer) -> Fault | None:
     """What is wrong with the request, judged by the answer; None if there is nothing to mend on this side."""
+    shown = without_user(str(destination.server))
     host = urlsplit(shown).netloc
     if answer.error.startswith("TLS: "):
         if "WRONG_VERSION_NUMBER" in answer.error or "record layer" in answer.error:
@@ -139,6 +141,12 @@ def refusal(shown: str, answer: Answer) -> Fault | None:
         )
     if answer.status == 400 and "HTTPS" in answer.text:
         return Fault(f"{shown} speaks TLS only.", again(f"tracking.uri=https://{host}"))
+    withheld = destination.login.withheld
+    if answer.status == 401 and withheld:
+        says = f"{shown} asks for a login; the one in {withheld} was set for another server and was not sent."
+        beside = f"MLFLOW_TRACKING_URI={shown}"
+        mend = f"put {beside} beside it in .env" if withheld == ".env" else f"export {beside}"
+        return Fault(says, f"{mend}   (if it is meant for this server)")
     if answer.status == 401:
         return Fault(
             f"{shown} does not accept the user and password it was given.",

@@ -34,7 +34,7 @@ def queue_for(destination: Destination) -> PublishingQueue:
     Raises ServerRefuses if it is there and does not accept us, StoreUnusable if it is away and on_outage is `fail`.
     """
     assert destination.server is not None
-    outage = health.outage(destination.server, destination.experiment_name)
+    outage = health.outage(destination)
     if outage and destination.on_outage == "fail":
         mend = command_line("doctor", f"tracking.uri={destination.server}")
         raise StoreUnusable(Fault(f"{outage}, and tracking.on_outage is fail.", mend))
@@ -139,8 +139,7 @@ class PublishingQueue:
         except Exception as error:
             self._trouble = redact(f"{type(error).__name__}: {error}").partition("\n")[0][:200]
             try:
-                uri, name = str(self._destination.server), self._destination.experiment_name
-                self.outage = self.outage or health.outage(uri, name)  # else it concerns this run alone
+                self.outage = self.outage or health.outage(self._destination)  # else it concerns this run alone
             except ServerRefuses as refused:
                 self.outage = refused.faults[0].says
 

@@ -10,7 +10,6 @@ import requests
 from mlflow.exceptions import MlflowException
 
 from boston_exp.errors import StoreUnusable
-from boston_exp.storage import credentials
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow.history import MlflowHistory
 from boston_exp.tracking.mlflow.sweeps import MlflowSweepRecording
@@ -22,7 +21,7 @@ from boston_exp.tracking.publishing.queue import PublishingQueue, queue_for
 def find_on_server(destination: Destination, fingerprint: str, with_model: bool) -> Finished | None:
     """A finished run that somebody published; None, too, where the server does not answer: training again loses
     nothing."""
-    credentials.into_environment(credentials.for_server())
+    destination.login.into_environment()
     try:
         return MlflowHistory(destination, on_server=True).finished(fingerprint, with_model)
     except (MlflowException, requests.RequestException, StoreUnusable):

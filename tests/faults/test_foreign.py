@@ -1,0 +1,144 @@
+"""Code and paths from elsewhere are data: one test for each way in that a hostile review found (docs/security.md)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.datasets
+
+from boston_exp.config.schema import Config, Data, Storage
+from boston_exp.config.settings import Typed
+from boston_exp.errors import InvalidConfig, InvalidData
+from boston_exp.experiment import models
+from boston_exp.storage import dvc_remote
+from boston_exp.training.fingerprint import fingerprint
+from tests.conftest import Command
+
+MD5 = "3612cdb00d81977bf402e334f47be860"
+
+
+def built(node: dict, trusted: list[str] | None = None) -> object:
+    return models.build(Config(model=node, data=Data(name="x", target="y"), trusted_packages=trusted or ["sklearn"]))
+
+
+# -- 5: targets
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "sklearn.utils._testing.assert_run_python_script_without_output",
+        "sklearn.datasets.clear_data_home",
+        "sklearn.datasets.fetch_openml",
+        "sklearn.utils.Bunch",
+        "sklearn.pipeline.make_pipeline",
+        "numpy.load",
+    ],
+)
+def test_what_is_no_estimator_is_not_called(
+    target: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    for name in ("clear_data_home", "fetch_openml"):
+        monkeypatch.setattr(sklearn.datasets, name, lambda *a, **k: called.append("called"))
+    result = command("model=ridge", f"++model.random_state={{_target_: {target}, data_home: {tmp_path}}}")
+    assert result.code == 2
+    assert called == []
+    assert "Traceback" not in result.err
+
+
+def test_every_part_of_an_estimator_can_be_given() -> None:
+    """Estimators, transformers, kernels, splitters, selectors, and a ufunc of the list."""
+    kernel = {"_target_": "sklearn.gaussian_process.kernels.RBF", "length_scale": 2.0}
+    gp = built({"_target_": "sklearn.gaussian_process.GaussianProcessRegressor", "kernel": kernel})
+    assert gp.kernel.length_scale == 2.0  # type: ignore[attr-defined]
+    folds = {"_target_": "sklearn.model_selection.RepeatedKFold", "n_splits": 3}
+    assert built({"_target_": "sklearn.linear_model.RidgeCV", "cv": folds}).cv.get_n_splits() == 30  # type: ignore[attr-defined]
+    logged = {
+        "_target_": "sklearn.compose.TransformedTargetRegressor",
+        "regressor": {"_target_": "sklearn.linear_model.Ridge"},
+        "func": {"_target_": "numpy.log1p"},
+        "inverse_func": {"_target_": "numpy.expm1", "_partial_": True},
+    }
+    assert built(logged).func is np.log1p  # type: ignore[attr-defined]
+
+
+def test_a_target_of_a_logged_scale_is_trained_and_stored(command: Command, store: Path) -> None:
+    logged = (
+        "+model={_target_: sklearn.compose.TransformedTargetRegressor, "
+        "regressor: {_target_: sklearn.linear_model.Ridge},"
+        " func: {_target_: numpy.log1p}, inverse_func: {_target_: numpy.expm1}}"
+    )
+    result = command("~model", logged, "figures=none")
+    assert result.code == 0, result.err
+
+
+def test_a_loader_is_one_of_load_unless_its_package_is_trusted(command: Command) -> None:
+    result = command("data=diabetes", "data.loader=sklearn.datasets.fetch_california_housing")
+    assert result.code == 2
+    assert "is not one of sklearn.datasets.load_*" in result.err
+
+
+def test_a_folder_of_pickles_is_not_read(command: Command, tmp_path: Path) -> None:
+    result = command("preprocess=tabular", f"+preprocess.transformers.0.1.memory={tmp_path}")
+    assert result.code == 2
+    assert "would load pickles from that folder" in result.err
+
+
+def test_a_package_that_is_named_and_not_used_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "never_used.py").write_text("raise SystemExit('imported')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = Config(
+        model={"_target_": "sklearn.linear_model.Ridge"},
+        data=Data(name="x", target="y"),
+        trusted_packages=["sklearn", "never_used"],
+    )
+    fingerprint(config, "md5")
+    models.build(config)
+    assert "never_used" not in sys.modules
+
+
+# -- 6: paths
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"outs:\n- md5: {MD5}\n  path: ../../conf/config.yaml\n",
+        f"wdir: ../../conf\nouts:\n- md5: {MD5}\n  path: own.csv\n",
+        f"outs:\n- {{md5: {MD5}, path: own.csv}}\n- {{md5: {MD5}, path: b}}\n",
+        "outs:\n- {md5: ../../x, path: own.csv}\n",
+        f"deps:\n- {{path: a, repo: {{url: https://example.org/x}}}}\nouts:\n- {{md5: {MD5}, path: own.csv}}\n",
+    ],
+)
+def test_a_dvc_file_writes_the_file_beside_it_and_nothing_else(text: str, clone: Path) -> None:
+    pointer = clone / "data" / "raw" / "own.csv.dvc"
+    pointer.write_text(text)
+    before = (clone / "conf" / "config.yaml").read_bytes()
+    with pytest.raises(InvalidData, match=r"own\.csv\.dvc is not"):
+        dvc_remote.fetch_if_missing(clone / "data" / "raw" / "own.csv", Storage("embedded"), Typed())
+    assert (clone / "conf" / "config.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "team/x", "..", ".hidden", "a b", "größe"])
+def test_an_experiment_of_any_name_keeps_its_artifacts_beside_the_others(
+    name: str, command: Command, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        result = command("model=ridge", "figures=none", f"tracking.experiment_name='{name}'")
+        assert result.code == 0, result.err
+    (folder,) = (tmp_path / "mlartifacts").iterdir()
+    assert len([entry for entry in folder.iterdir() if entry.name != "models"]) == 2
+    assert not list(tmp_path.parent.glob("escaped*"))
+
+
+def test_a_foreign_class_is_refused_in_a_package_that_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs.py").write_text("class Writer:\n    def __init__(self): raise SystemExit('made')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InvalidConfig, match="not an estimator"):
+        built({"_target_": "sklearn.linear_model.Ridge", "alpha": {"_target_": "theirs.Writer"}}, ["sklearn", "theirs"])
