@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
+Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
 _resets: list[Callable[[], object]] = []
 
@@ -37,6 +40,29 @@ def abandon_threads() -> None:
     _abandoned.append(True)
 
 
+def in_thread(call: Callable[[], Result]) -> Future[Result]:
+    """The future of a call in a thread that nobody has to wait for."""
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="in-thread", daemon=True).start()
+    return future
+
+
+def within(seconds: float, call: Callable[[], Result]) -> Result:
+    """The result of a call that may hang in a library whose time-outs are between bytes; raises TimeoutError."""
+    try:
+        return in_thread(call).result(seconds)
+    except TimeoutError:
+        abandon_threads()
+        raise
+
+
 def leave(code: int) -> None:
     """End at once, without waiting for threads, if some were abandoned; else return."""
     if _abandoned:
@@ -45,7 +71,16 @@ def leave(code: int) -> None:
         os._exit(code)
 
 
+_once: list[Callable[[], object]] = []
+
+
+def on_next_reset(forget: Callable[[], object]) -> None:
+    """Have `forget` called by the next `reset` alone."""
+    _once.append(forget)
+
+
 def reset() -> None:
     """Forget everything: caches, secrets to hide, who was typed."""
-    for forget in _resets:
+    for forget in [*_resets, *_once]:
         forget()
+    _once.clear()

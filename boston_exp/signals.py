@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from boston_exp import process
+
+DEADLINE = 4.5  # seconds from SIGTERM to the end; what is left open then is closed by the next command
 
 
 class Terminated(KeyboardInterrupt):
@@ -33,6 +36,8 @@ def raising(number: int, exception: type[KeyboardInterrupt], once: bool) -> Iter
         if once:
             signal.signal(number, signal.SIG_IGN)
         _received.append(number)
+        if once:
+            _end_in_time()
         raise exception
 
     before = signal.signal(number, handle)
@@ -41,6 +46,14 @@ def raising(number: int, exception: type[KeyboardInterrupt], once: bool) -> Iter
     finally:
         if not (once and number in _received):  # else it stays ignored until the process ends
             signal.signal(number, before)
+
+
+def _end_in_time() -> None:
+    """End the process DEADLINE seconds from now, whatever it waits for by then: an answer, a lock, a thread."""
+    timer = threading.Timer(DEADLINE, os._exit, (128 + signal.SIGTERM,))
+    timer.daemon = True
+    timer.start()
+    process.on_next_reset(timer.cancel)
 
 
 @contextmanager

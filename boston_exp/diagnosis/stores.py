@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -123,4 +122,4 @@ def studies(patient: Patient) -> Iterator[Finding]:
 
 
 def _is_of_here(trial: FrozenTrial) -> bool:
-    return str(trial.user_attrs.get(liveness.PROCESS, "")).startswith(f"{socket.gethostname()} ")
+    return liveness.is_of_here(str(trial.user_attrs.get(liveness.PROCESS, "")))

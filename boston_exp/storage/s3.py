@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from boston_exp import process
 from boston_exp.config.invocation import again, for_services
 from boston_exp.config.schema import Storage
 from boston_exp.config.settings import Typed, decide, setting
@@ -115,7 +116,10 @@ def fault(access: Access, bucket: str) -> Fault | None:
     if access.ca_bundle and not Path(access.ca_bundle).is_file():
         return Fault(f"storage.ca_bundle={access.ca_bundle} does not exist.", f"ls {Path(access.ca_bundle).parent}")
     try:
-        answer = access.client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+        answer = process.within(CONNECT + READ, lambda: access.client.list_objects_v2(Bucket=bucket, MaxKeys=1))
+    except TimeoutError:
+        says = f"{access.where} does not end its answer within {CONNECT + READ:.0f} s."
+        return Fault(says, _start(access, for_services("doctor", access.shown_as)))
     except (ClientError, BotoCoreError, ValueError) as error:
         return explained(error, access, bucket)
     return None if "Name" in answer else _another_program(access)  # boto3 takes a web page for an empty listing

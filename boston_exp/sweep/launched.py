@@ -17,9 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from boston_exp import process
 from boston_exp.sweep import mailbox
+from boston_exp.sweep.mailbox import State
 from boston_exp.sweep.plan import ENDED, Assignment
 
 POLL = 0.05  # seconds between looks at the mailbox
+LOOK = 1.0  # seconds between looks for processes that are gone
 PATIENCE = 2.5  # seconds for a worker to close its run when it is told to end
 
 
@@ -64,24 +66,29 @@ class Launched:
                 process.abandon_threads()
         for number in sorted(waiting):
             mailbox.withdraw_task(self._sweep_dir, number)
-            lost = mailbox.lost_state(self._sweep_dir, number)
+            last = mailbox.read_state(self._sweep_dir, number)
+            lost = last is not None and mailbox.is_lost(self._sweep_dir, number, last)
             yield number, raised[0] if raised else WorkerLostError() if lost else None
 
     def _ended(self, waiting: set[int], launching: threading.Thread) -> Iterator[int]:
         """Numbers of points as they end, until the launcher is back, or has nothing running and begins nothing new."""
-        seen: dict[int, int] = {}
-        lost_at: float | None = None
+        running: dict[int, State] = {}  # points that have begun, and what they said
+        lost: set[int] = set()
+        looked, lost_at = 0.0, None
         while waiting:
             alive = launching.is_alive()
-            for number, state in list(mailbox.new_states(self._sweep_dir, waiting, seen)):
+            for number, state in mailbox.new_states(self._sweep_dir, waiting):
+                running[number] = state
                 if state.status in ENDED:
+                    del running[number]
                     yield number
                 lost_at = lost_at and time.monotonic()
-            lost = {number for number in waiting if number in seen and mailbox.lost_state(self._sweep_dir, number)}
-            if lost and lost_at is None:
-                lost_at = time.monotonic()
-            running = [number for number in waiting if number in seen and number not in lost]
-            if not alive or (lost_at and not running and time.monotonic() - lost_at > 4 * PATIENCE):
+            if time.monotonic() - looked > LOOK:
+                looked = time.monotonic()
+                lost = {number for number, state in running.items() if mailbox.is_lost(self._sweep_dir, number, state)}
+                if lost and lost_at is None:
+                    lost_at = looked
+            if not alive or (lost_at and running.keys() <= lost and time.monotonic() - lost_at > 4 * PATIENCE):
                 return
             time.sleep(POLL)
         launching.join(PATIENCE)

@@ -134,8 +134,7 @@ class Loop:
             tags = {"sweep.point": result.key}
             run_id = self._parent.fail(result.run_id, name, dict(result.point.swept), tags, result.message)
             result = Result(result.point, result.key, "failed", run_id, result.metrics, result.message)
-        if result.status != "reused":
-            self._parent.point_ended(result.run_id)
+        self._parent.point_ended(result.run_id)
         self.results.append(result)
         self._screen.update(result)
         return result

@@ -19,6 +19,7 @@ import psutil
 from boston_exp.redaction import redact
 
 FOLDER = ".points"
+NEWS = "news"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,11 @@ def _state_file(sweep_dir: Path, number: int) -> Path:
 
 
 def write_state(sweep_dir: Path, number: int, state: State) -> None:
+    """Say how a point is doing; an empty file in `news` tells the main process which state to read."""
     _write(_state_file(sweep_dir, number), asdict(replace(state, message=redact(state.message))))
+    news = sweep_dir / FOLDER / NEWS / str(number)
+    news.parent.mkdir(exist_ok=True)
+    news.touch()
 
 
 def read_state(sweep_dir: Path, number: int) -> State | None:
@@ -94,27 +99,24 @@ def read_state(sweep_dir: Path, number: int) -> State | None:
         return None
 
 
-def new_states(sweep_dir: Path, numbers: Container[int], seen: dict[int, int]) -> Iterator[tuple[int, State]]:
-    """States written since the last look; `seen` remembers when each was."""
-    folder = sweep_dir / FOLDER
+def new_states(sweep_dir: Path, numbers: Container[int]) -> Iterator[tuple[int, State]]:
+    """States written since the last look; costs what is new, however many points there are."""
+    folder = sweep_dir / FOLDER / NEWS
     for entry in list(os.scandir(folder)) if folder.is_dir() else []:
-        if not entry.name.endswith(".state"):
-            continue
-        number, changed = int(entry.name.partition(".")[0]), entry.stat().st_mtime_ns
-        if number in numbers and seen.get(number) != changed:
-            seen[number] = changed
+        number = int(entry.name)
+        if number in numbers:
+            Path(entry.path).unlink(missing_ok=True)  # first: what is said from now on is news again
             state = read_state(sweep_dir, number)
             if state:
                 yield number, state
 
 
-def lost_state(sweep_dir: Path, number: int) -> State | None:
-    """The last state of a point whose process was killed before it could say how the point ended."""
-    last = read_state(sweep_dir, number)
-    if last is None or last.status != "running" or not last.is_gone():
-        return None
-    last = read_state(sweep_dir, number)  # it may have ended well between the look at its file and at its process
-    return last if last is not None and last.status == "running" else None
+def is_lost(sweep_dir: Path, number: int, last: State) -> bool:
+    """Whether a point's process was killed before it could say how the point ended; `last` is what it said."""
+    if last.status != "running" or not last.is_gone():
+        return False
+    now = read_state(sweep_dir, number)  # it may have ended well between the look at its file and at its process
+    return now is not None and now.status == "running"
 
 
 def host() -> str:

@@ -176,6 +176,7 @@ def _plan(checked: Checked, search: Search) -> SweepPlan:
             "objective": str(checked.aim),
         },
         tags={"dataset": checked.config.data.name, "mlflow.source.name": "boston_exp.run"},
+        metrics=checked.aim.metrics,
     )
 
 

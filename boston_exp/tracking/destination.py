@@ -15,6 +15,7 @@ from boston_exp.storage.s3 import Access
 
 SQLITE = "sqlite:///"
 SERVER, STATE, PENDING, PUBLISHED = "sync.server", "sync.state", "pending", "published"
+CLOUD = ("s3", "gs", "wasbs", "abfss")  # where a server may have its clients write artifacts, with keys of their own
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,22 @@ class Destination:
         if path is not None and path.parent == Path.cwd():
             return SQLITE + path.name
         return redact(self.uri)
+
+
+def foreign_place(location: str, server: str) -> str | None:
+    """What is wrong with a place for artifacts that a server gives; None if they may be written there.
+
+    A server chooses where its clients write: a folder on another machine's disk would be one on this disk.
+    """
+    if not server.startswith("http"):
+        return None
+    parts = urlsplit(location)
+    if parts.scheme == "mlflow-artifacts":
+        if parts.netloc in ("", urlsplit(server).netloc.rpartition("@")[2]):
+            return None
+    elif parts.scheme in CLOUD or (parts.scheme in ("", "file") and s3.is_here(server)):
+        return None
+    return f"it has artifacts written to {location}, which is not on that server"
 
 
 def without_user(uri: str) -> str:

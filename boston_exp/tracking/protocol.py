@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -71,6 +71,7 @@ class SweepPlan(_Redacted):
     name: str
     params: dict[str, str]
     tags: dict[str, str]
+    metrics: tuple[str, ...] = ()  # that a point has to have, to count as done
 
 
 class Recording(Protocol):
@@ -118,7 +119,8 @@ class SweepRecording(Protocol):
         """Record a point as FAILED: its own run where it had opened one, else a new one. Returns the run's id."""
 
     def point_ended(self, run_id: str | None) -> None:
-        """The run of a point is closed, by whatever process: where there is a server, publish it in the background."""
+        """The run of a point is closed, by whatever process, or taken from before: where there is a server, publish it
+        in the background, unless it is there."""
 
     def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:
         """Counts, what is known of the best point, and files; an earlier part's are replaced."""
@@ -138,8 +140,11 @@ class Tracker(Protocol):
     def start(self, plan: Plan) -> AbstractContextManager[Recording]:
         """Open a run; raises StoreUnusable before anything was trained if that is impossible."""
 
-    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
-        """The newest FINISHED run of this experiment with that fingerprint, with a stored model where one is wanted."""
+    def find_finished(self, fingerprint: str, with_model: bool, metrics: Sequence[str]) -> Finished | None:
+        """The newest FINISHED run of this experiment with that fingerprint, with a stored model where one is wanted.
+
+        A whole one: with all of these metrics, and completely published where it is on a server alone.
+        """
 
     def sweep(self, plan: SweepPlan) -> AbstractContextManager[SweepRecording]:
         """Open the parent of a sweep, the same one again if it was interrupted.

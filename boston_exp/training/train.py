@@ -12,7 +12,7 @@ from boston_exp.config.schema import Config
 from boston_exp.config.settings import Typed
 from boston_exp.errors import InvalidData, Together
 from boston_exp.experiment import dataset as datasets
-from boston_exp.experiment import models
+from boston_exp.experiment import metrics, models
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.evaluation import evaluate
 from boston_exp.experiment.split import Split, split_rows
@@ -54,7 +54,7 @@ def train(experiment: Experiment, job: Job) -> Trained:
     plan = record.plan(experiment.name, config, dataset, rows, estimator, job.tags)
     tracker = backends.open_tracker(destination)
     if job.skips_finished(config.skip_finished):
-        done = tracker.find_finished(plan.tags["fingerprint"], with_model=store_model)
+        done = tracker.find_finished(plan.tags["fingerprint"], store_model, metrics.names(config.evaluation))
         if done:
             return Trained(done.metrics, done.run_id, partial(_show_reused, experiment.name, done), reused=True)
     with tracker.start(plan) as recording:

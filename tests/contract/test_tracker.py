@@ -132,14 +132,15 @@ def remembers(destination: Destination) -> bool:
 def test_a_finished_run_is_found_again_by_its_fingerprint(
     tracker: Tracker, destination: Destination, tmp_path: Path, with_model: bool
 ) -> None:
-    assert tracker.find_finished("f00", with_model) is None
+    assert tracker.find_finished("f00", with_model, ["rmse"]) is None
     with tracker.start(PLAN) as recording:
         recording.log(replace(outcome(tmp_path), store_model=with_model))
     expected = Finished(str(recording.run_id), {"rmse": 1.5}) if remembers(destination) else None
-    assert tracker.find_finished("f00", with_model) == expected
-    assert tracker.find_finished("f01", with_model) is None
+    assert tracker.find_finished("f00", with_model, ["rmse"]) == expected
+    assert tracker.find_finished("f01", with_model, ["rmse"]) is None
     if not with_model:
-        assert tracker.find_finished("f00", with_model=True) is None
+        assert tracker.find_finished("f00", True, ["rmse"]) is None
+    assert tracker.find_finished("f00", with_model, ["rmse", "mae"]) is None  # not a whole record
 
 
 SWEEP = SweepPlan("key", "a sweep", {"model.alpha": "1,2"}, {"dataset": "table"})

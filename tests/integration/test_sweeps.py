@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus, Run
 from omegaconf import OmegaConf
 
+from boston_exp.tracking import liveness
 from tests.conftest import ROOT, Command, python
 
 GRID = ("model.n_estimators=5,10", "model.max_depth=2,null", "figures=none", "evaluation=holdout")  # no folds: quick
@@ -180,7 +180,8 @@ def test_all_of_the_models_twice_and_what_was_deleted_is_made_again(
     for run in [history.parent, *history.children]:
         for output in run.outputs.model_outputs:
             history.client.delete_logged_model(output.model_id)
-    history.client.set_tag(history.parent.info.run_id, "boston_exp.process", f"{socket.gethostname()} 99999999 0")
+    host, _, started, world = liveness.tags()[liveness.PROCESS].split(" ")
+    history.client.set_tag(history.parent.info.run_id, liveness.PROCESS, f"{host} 99999999 {started} {world}")
     history.client.update_run(history.parent.info.run_id, status="RUNNING")  # as after a kill -9
     code, out, err = ran(tmp_path, store, "model.n_estimators=5,10,15", "figures=none")
     assert code == 0, err

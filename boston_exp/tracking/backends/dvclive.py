@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,7 +57,7 @@ class DvcliveTracker:
             return PROJECT_ROOT / "dvclive"
         return Path(HydraConfig.get().runtime.output_dir) / "dvclive"
 
-    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+    def find_finished(self, fingerprint: str, with_model: bool, metrics: Sequence[str]) -> Finished | None:
         return None
 
     @contextmanager

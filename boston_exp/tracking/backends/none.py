@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,7 +49,7 @@ class NoTracker:
     def start(self, plan: Plan) -> Iterator[NotRecorded]:
         yield NotRecorded()
 
-    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+    def find_finished(self, fingerprint: str, with_model: bool, metrics: Sequence[str]) -> Finished | None:
         return None
 
     @contextmanager

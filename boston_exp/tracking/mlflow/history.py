@@ -6,19 +6,21 @@ On a local sqlite store the ranking is one SQL query (compat.py); elsewhere, and
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from boston_exp.errors import StoreUnusable
 from boston_exp.tracking import sqlite_store
-from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.destination import Destination, foreign_place
 from boston_exp.tracking.mlflow import compat
 from boston_exp.tracking.mlflow.failures import raised_as
-from boston_exp.tracking.mlflow.runs import all_runs, find_run, stored_model, stored_models
+from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs, find_run, stored_model, stored_models
 from boston_exp.tracking.protocol import Columns, Finished, RecordedRun
 
 
@@ -28,6 +30,7 @@ class MlflowHistory:
     def __init__(self, destination: Destination, on_server: bool = False) -> None:
         if on_server:
             destination = replace(destination, uri=str(destination.server))
+        self._on_server = on_server
         self._destination = destination
         self._path = path = destination.sqlite_path
         self._client: MlflowClient | None = None
@@ -89,16 +92,21 @@ class MlflowHistory:
         with raised_as(StoreUnusable, self._destination):
             if self._client is None:
                 return None
+            server = self._destination.server if self._on_server else None
+            wrong = server and foreign_place(self._client.get_run(run_id).info.artifact_uri, server)
+            if wrong:
+                raise MlflowException(f"the run {run_id} cannot be read from there: {wrong}")
             beside = path.rpartition("/")[0] or None
             if not any(item.path == path for item in self._client.list_artifacts(run_id, beside)):
                 return None
             return Path(self._client.download_artifacts(run_id, path, str(folder)))
 
-    def finished(self, fingerprint: str, with_model: bool) -> Finished | None:
-        """The newest FINISHED run with that fingerprint, with a stored model where one is wanted."""
+    def finished(self, fingerprint: str, with_model: bool, metrics: Sequence[str]) -> Finished | None:
+        """The newest whole run with that fingerprint, as Tracker.find_finished says."""
         condition = f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'"
-        for run in self._search(condition, top=20 if with_model else 1):
-            if not with_model or stored_model(self._client, run):
+        for run in self._search(condition, top=20):
+            published = COMPLETE in run.data.tags or not self._on_server
+            if published and is_whole(run, metrics) and (not with_model or stored_model(self._client, run)):
                 return finished(run)
         return None
 
@@ -113,6 +121,11 @@ class MlflowHistory:
         if top is None:
             return list(all_runs(self._client, self._experiments, condition, order_by))
         return list(self._client.search_runs(self._experiments, condition, max_results=top, order_by=order_by))
+
+
+def is_whole(run: Run, metrics: Sequence[str]) -> bool:
+    """Whether it has all of these metrics: what anybody wrote by hand is no result."""
+    return set(metrics) <= run.data.metrics.keys()
 
 
 def finished(run: Run) -> Finished:

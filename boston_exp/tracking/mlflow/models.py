@@ -59,7 +59,7 @@ def new_model(
 
 def copy_model(source: LoggedModel, copy: LoggedModel, folder: Path) -> None:
     """A model's stored bytes as they are; only MLmodel, which names model, run and place, is rewritten."""
-    shutil.copytree(download_artifacts(artifact_uri=source.artifact_location), folder)
+    shutil.copytree(download_artifacts(artifact_uri=source.artifact_location), folder, symlinks=True)
     described = folder / "MLmodel"
     text = described.read_text(encoding="utf-8")
     for old, new in (

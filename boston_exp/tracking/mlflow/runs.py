@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 Entity = TypeVar("Entity")
 MAX_PARAM = 6000  # characters; MLflow refuses more
 MAX_TAG = 8000
+COMPLETE = "sync.complete"  # tag that a copy on a server gets last: when the run that it is of ended
 
 
 def create_run(client: MlflowClient, experiment_id: str, name: str, tags: dict[str, str]) -> RunInfo:

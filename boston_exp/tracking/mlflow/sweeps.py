@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -13,7 +14,7 @@ from boston_exp.errors import Fault, RecordingFailed, StoreUnusable
 from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow.failures import raised_as
-from boston_exp.tracking.mlflow.history import finished
+from boston_exp.tracking.mlflow.history import finished, is_whole
 from boston_exp.tracking.mlflow.places import Placed
 from boston_exp.tracking.mlflow.runs import (
     all_runs,
@@ -27,14 +28,23 @@ from boston_exp.tracking.mlflow.runs import (
 from boston_exp.tracking.protocol import Finished, Refit, SweepPlan
 
 MODEL_OF = "best.model_of"  # tag: the run whose model the parent holds
+LOCK_TIMEOUT = 10.0  # seconds; it is held for a few requests to a local store
 RESULTS = "results.csv"  # artifact of the parent: also remembers which points were reused
 
 
 def open_parent(client: MlflowClient, experiment_id: str, plan: SweepPlan, destination: Destination) -> str:
     """The id of the sweep's parent run: a new one, or that of an earlier part, RUNNING again.
 
-    Raises StoreUnusable if another process is running this very sweep.
+    Raises StoreUnusable if another process is running this very sweep. Two that begin at once do not make two parents:
+    a lock beside a local store is held from the look to the creation.
     """
+    path = destination.sqlite_path
+    lock = FileLock(path.with_name(f".{path.name}.sweep.lock"), timeout=LOCK_TIMEOUT) if path else nullcontext()
+    with lock:
+        return _opened(client, experiment_id, plan, destination)
+
+
+def _opened(client: MlflowClient, experiment_id: str, plan: SweepPlan, destination: Destination) -> str:
     key = f"tags.`sweep.key` = '{plan.key}'"
     found = client.search_runs([experiment_id], key, max_results=1, order_by=["start_time ASC"])
     if not found:
@@ -82,7 +92,8 @@ class MlflowSweepRecording(Placed):
             done: dict[str, Finished] = {}
             children = f"tags.mlflow.parentRunId = '{self.run_id}' and attributes.status = 'FINISHED'"
             for run in all_runs(self._client, [self._experiment_id], children):  # the newest first
-                done.setdefault(run.data.tags.get("sweep.point", ""), finished(run))
+                if is_whole(run, self._plan.metrics):
+                    done.setdefault(run.data.tags.get("sweep.point", ""), finished(run))
             return self._reused_before() | done
 
     def _reused_before(self) -> dict[str, Finished]:
@@ -94,7 +105,8 @@ class MlflowSweepRecording(Placed):
         for key, run_id in table.loc[table["status"] == "reused", ["key", "run_id"]].itertuples(index=False):
             with suppress(MlflowException):
                 run = self._client.get_run(run_id)
-                if run.info.status == "FINISHED" and run.info.lifecycle_stage == "active":
+                usable = run.info.status == "FINISHED" and run.info.lifecycle_stage == "active"
+                if usable and is_whole(run, self._plan.metrics):
                     found[str(key)] = finished(run)
         return found
 

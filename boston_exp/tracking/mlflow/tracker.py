@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -51,9 +51,9 @@ class MlflowTracker:
                 recording.log_plan()
             yield recording
 
-    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
+    def find_finished(self, fingerprint: str, with_model: bool, metrics: Sequence[str]) -> Finished | None:
         with raised_as(StoreUnusable, self._destination):
-            return self._history.finished(fingerprint, with_model)
+            return self._history.finished(fingerprint, with_model, metrics)
 
     @contextmanager
     def sweep(self, plan: SweepPlan) -> Iterator[MlflowSweepRecording]:

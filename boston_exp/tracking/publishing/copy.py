@@ -2,30 +2,46 @@
 
 The copy carries the source run's id from its first moment, `sync.complete` from its last; whatever is written in
 between may be written twice. So a run in the target is whole, or visibly not finished and finished by the next call.
+
+A request that creates something and is not answered in time may still arrive: it is not sent again by this process, and
+whoever finds two copies of one source keeps the same one and deletes the other.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput, Run, RunTag
+from mlflow.entities import LoggedModelOutput, Run
+from mlflow.exceptions import MlflowException
 
 from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import SERVER, STATE
-from boston_exp.tracking.mlflow.runs import find_run, log_datasets, log_metrics, log_params
+from boston_exp.tracking.mlflow.runs import (
+    COMPLETE,
+    find_run,
+    log_datasets,
+    log_metrics,
+    log_params,
+    tags_of,
+)
 from boston_exp.tracking.mlflow.store import experiment_named
+from boston_exp.tracking.publishing.files import own_files, time_for
+from boston_exp.tracking.publishing.once import SOURCE, SOURCE_MODEL, Once
 
-SOURCE, COMPLETE, SOURCE_MODEL, COPY = "sync.source", "sync.complete", "sync.source_model", "sync.run_id"
-OWN = (SERVER, STATE, COPY, liveness.PROCESS, liveness.HEARTBEAT)  # tags of the source alone
+COPY, SERVER_ID = "sync.run_id", "sync.server_id"
+IN_DOUBT = "sync.in_doubt"  # when a request that creates its copy was last left without an answer, in seconds
+OWN = (SERVER, SERVER_ID, STATE, COPY, IN_DOUBT, liveness.PROCESS, liveness.HEARTBEAT)  # tags of the source alone
 POINTS_AT_RUNS = ("mlflow.parentRunId", "best.run_id", "best.model_of")
 UPLOADS = 8  # at once; each is a request of its own
+STEP = 20.0  # seconds that a few small requests may take together; a time-out of MLflow's is between bytes
+SLOWEST = 100_000  # bytes a second of an upload that is waited for
 
 
 def copy_run(run: Run, source: MlflowClient, target: MlflowClient, shown_target: str) -> None:
@@ -42,7 +58,8 @@ class RunCopier:
     """Copies runs from `source` to `target`, and remembers which copy is whose.
 
     `experiment` gives the id in the target of an experiment by its name, `copied` is told of each run and its whole
-    copy.
+    copy, `known` gives the id of a run's copy where that is known to be whole there, `in_doubt` is told of a run whose
+    copy may or may not have been created. `deadline`, on the monotonic clock, is when the present step has to end.
     """
 
     def __init__(
@@ -51,11 +68,16 @@ class RunCopier:
         target: MlflowClient,
         experiment: Callable[[str], str],
         copied: Callable[[Run, Run], None] = lambda run, copy: None,
+        known: Callable[[Run], str | None] = lambda run: None,
+        in_doubt: Callable[[str], None] = lambda run_id: None,
     ) -> None:
         self._source = source
         self.target = target
         self._experiment = experiment
         self._copied = copied
+        self._known = known
+        self._once = Once(target, in_doubt)
+        self.deadline = float("inf")
         self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
         self._experiments: dict[str, str] = {}  # ids in the target by ids in the source
         self._copies: dict[str, str] = {}  # likewise, of runs
@@ -66,31 +88,48 @@ class RunCopier:
 
     def copy(self, run: Run) -> None:
         """Make the run's copy whole: params, inputs, artifacts, models, metrics, tags, status and times."""
-        copy = self._copy_of(run)
-        whole = copy.data.tags.get(COMPLETE) == str(run.info.end_time) and copy.info.status == run.info.status
-        if not whole:
-            self._write(run, copy)
-        self._copied(run, copy)
+        try:
+            copy = self._copy_of(run)
+            whole = copy.data.tags.get(COMPLETE) == str(run.info.end_time) and copy.info.status == run.info.status
+            if not whole:
+                self._write(run, copy)
+            elif IN_DOUBT in run.data.tags:
+                for output in run.outputs.model_outputs if run.outputs else []:
+                    self._once.model(copy.info.experiment_id, output.model_id)
+            self._copied(run, copy)
+        finally:
+            self.deadline = float("inf")
 
     def open(self, run: Run) -> None:
         """Make the copy of a run that goes on, such as the parent of others, with its params alone."""
-        self._write_params(run, self._copy_of(run))
+        try:
+            self._write_params(run, self._copy_of(run))
+        finally:
+            self.deadline = float("inf")
+
+    def _step(self, seconds: float = STEP) -> None:
+        self.deadline = time.monotonic() + seconds
 
     def _copy_of(self, run: Run) -> Run:
         """The run's copy, created if there is none: found by the source's id, a tag of `create_run` itself."""
         source_id = run.info.run_id
+        self._step()
         experiment_id = self._experiment_of(run)
         if source_id not in self._copies:
             # Recursive: copying the parent copies its best child, possibly this run. Check the cache again afterwards.
             tags = {**self._tags(run, "mlflow.parentRunId"), SOURCE: source_id}
         if source_id in self._copies:
             return self.target.get_run(self._copies[source_id])
-        found = self.target.search_runs([experiment_id], f"tags.`{SOURCE}` = '{source_id}'", max_results=1)
-        if found:
-            (copy,) = found
-        else:
+        copy = self._once.run(experiment_id, source_id)
+        if copy is None:
+            self._once.refuse_again(source_id)
             name, start = run.info.run_name, run.info.start_time
-            copy = self.target.create_run(experiment_id, start_time=start, tags=tags, run_name=name)
+            with self._once.creating(source_id, source_id):
+                self.target.create_run(experiment_id, start_time=start, tags=tags, run_name=name)
+            copy = self._once.run(experiment_id, source_id)
+            if copy is None:
+                raise MlflowException(f"the copy of run {source_id} was created and cannot be found")
+        self._once.check_place(copy.info.artifact_uri)
         self._copies[source_id] = copy.info.run_id
         return copy
 
@@ -107,8 +146,12 @@ class RunCopier:
         if source_id not in self._copies:
             pointed_at = find_run(self._source, source_id)
             if pointed_at:
-                if STATE not in pointed_at.data.tags and pointed_at.info.status != "RUNNING":
-                    self.copy(pointed_at)  # recorded before there was a server, reused now
+                known = self._known(pointed_at)
+                if known:
+                    self._copies[source_id] = known
+                    return known
+                if pointed_at.info.status != "RUNNING":
+                    self.copy(pointed_at)  # recorded without this server, reused now
                 return str(self._copy_of(pointed_at).info.run_id)
             # in another machine's store, or already the id of a copy
             experiments = list(self._experiments.values())
@@ -122,6 +165,7 @@ class RunCopier:
 
     def _write(self, run: Run, copy: Run) -> None:
         copy_id, info = copy.info.run_id, run.info
+        self._step()
         self._write_params(run, copy)
         inputs = run.inputs.dataset_inputs if run.inputs else []
         if inputs:
@@ -133,29 +177,35 @@ class RunCopier:
             )
         outputs = run.outputs.model_outputs if run.outputs else []
         model_ids = [self._copy_model(output.model_id, copy) for output in outputs]
+        self._step()
         origin: dict[str, Any] = {"model_id": model_ids[-1] if model_ids else None}
         if inputs:
             origin |= {"dataset_name": inputs[0].dataset.name, "dataset_digest": inputs[0].dataset.digest}
         log_metrics(self.target, copy_id, run.data.metrics, at=info.end_time, **origin)
         tags = {**self._tags(run, *POINTS_AT_RUNS), COMPLETE: str(info.end_time)}
-        self.target.log_batch(copy_id, tags=[RunTag(name, value) for name, value in tags.items()])
+        self._step()
+        self.target.log_batch(copy_id, tags=tags_of(tags))
         self.target.set_terminated(copy_id, info.status, info.end_time)
 
     def _copy_model(self, model_id: str, copy: Run) -> str:
+        self._step()
         source = self._source.get_logged_model(model_id)
-        condition = f"tags.`{SOURCE_MODEL}` = '{model_id}'"
-        there = self.target.search_logged_models([copy.info.experiment_id], condition, max_results=1)
-        if there:
-            model = there[0]
-        else:
-            model = self.target.create_logged_model(
-                copy.info.experiment_id,
-                name=source.name,
-                source_run_id=copy.info.run_id,
-                tags={**source.tags, SOURCE_MODEL: model_id},
-                params=source.params,
-                model_type=source.model_type,
-            )
+        model = self._once.model(copy.info.experiment_id, model_id)
+        if model is None:
+            self._once.refuse_again(model_id)
+            with self._once.creating(copy.data.tags[SOURCE], model_id):
+                self.target.create_logged_model(
+                    copy.info.experiment_id,
+                    name=source.name,
+                    source_run_id=copy.info.run_id,
+                    tags={**source.tags, SOURCE_MODEL: model_id},
+                    params=source.params,
+                    model_type=source.model_type,
+                )
+            model = self._once.model(copy.info.experiment_id, model_id)
+            if model is None:
+                raise MlflowException(f"the copy of model {model_id} was created and cannot be found")
+        self._once.check_place(model.artifact_location)
         known = [output.model_id for output in copy.outputs.model_outputs] if copy.outputs else []
         if model.model_id not in known:
             self.target.log_outputs(copy.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
@@ -171,10 +221,12 @@ class RunCopier:
         return str(model.model_id)
 
     def _upload(self, root: Path, put: Callable[[str, str | None], None]) -> None:
-        files = [file for file in root.rglob("*") if file.is_file()]
+        files = own_files(root)
         inside = [file.parent.relative_to(root).as_posix() for file in files]
         places = [(str(file), None if folder == "." else folder) for file, folder in zip(files, inside, strict=True)]
-        with _time_for(max((file.stat().st_size for file in files), default=0)):
+        sizes = [file.stat().st_size for file in files]
+        self._step(STEP + sum(sizes) / SLOWEST)
+        with time_for(max(sizes, default=0)):
             for first in places[:1]:  # alone: MLflow looks up, once, where this run's files belong
                 put(*first)
             list(self._uploads.map(lambda place: put(*place), places[1:]))
@@ -184,15 +236,3 @@ class RunCopier:
         if source_id not in self._experiments:
             self._experiments[source_id] = self._experiment(self._source.get_experiment(source_id).name)
         return self._experiments[source_id]
-
-
-@contextmanager
-def _time_for(size: int) -> Iterator[None]:
-    """Extend MLflow's time-out by a second a megabyte: a server answers once the file is in its object store."""
-    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
-    before = os.environ[name]  # always set: see tracking/mlflow/__init__.py
-    os.environ[name] = str(int(before) + size // 1_000_000)
-    try:
-        yield
-    finally:
-        os.environ[name] = before

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -12,12 +14,14 @@ from mlflow.exceptions import InvalidUrlException, MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
+from boston_exp import process
 from boston_exp.config.invocation import again, command_line
 from boston_exp.errors import Fault, Kind, ServerRefuses
 from boston_exp.redaction import redact
 from boston_exp.tracking.destination import Destination, without_user
 
-TIMEOUT = (1.5, 3.0)  # seconds to connect, and until an answer begins: an outage is known in five
+TIMEOUT = (1.5, 3.0)  # seconds to connect, and until an answer begins
+DEADLINE = 5.0  # seconds for a whole answer, which a time-out between bytes does not bound: an outage is known in five
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,9 @@ def answers_of(destination: Destination, **more: str) -> dict[str, Answer]:
         "object store": "/api/2.0/mlflow-artifacts/artifacts?path=boston_exp-probe",
         **more,
     }
-    with ThreadPoolExecutor(len(paths)) as pool:
-        return dict(zip(paths, pool.map(lambda path: ask(uri, path), paths.values()), strict=True))
+    until = time.monotonic() + DEADLINE
+    asked = {name: process.in_thread(partial(_ask, uri, path)) for name, path in paths.items()}
+    return {name: _in_time(future, paths[name], until - time.monotonic()) for name, future in asked.items()}
 
 
 def object_store_fault(answer: Answer) -> str | None:
@@ -86,7 +91,19 @@ def object_store_fault(answer: Answer) -> str | None:
 
 
 def ask(uri: str, path: str) -> Answer:
-    """One GET, with MLflow's own credentials and certificates, without its retries."""
+    """One GET, with MLflow's own credentials and certificates, without its retries, answered within DEADLINE."""
+    return _in_time(process.in_thread(partial(_ask, uri, path)), path, DEADLINE)
+
+
+def _in_time(answer: Future[Answer], path: str, seconds: float) -> Answer:
+    try:
+        return answer.result(max(0.0, seconds))
+    except TimeoutError:
+        process.abandon_threads()
+        return Answer(path, error=f"does not end its answer within {DEADLINE:.0f} s")
+
+
+def _ask(uri: str, path: str) -> Answer:
     try:
         credentials_of_mlflow = get_default_host_creds(uri)
     except MlflowException as error:
@@ -110,6 +127,8 @@ def reason(error: Exception) -> str:
     text = str(cause)
     if isinstance(cause, requests.exceptions.SSLError):
         return f"TLS: {_short(text)}"
+    if isinstance(cause, TimeoutError):
+        return "takes too long to answer"
     if isinstance(cause, requests.exceptions.Timeout) or "timed out" in text:
         return f"does not answer within {TIMEOUT[1]:.0f} s"
     for said, means in (

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 
+from boston_exp import process
 from boston_exp.config.invocation import command_line
 from boston_exp.errors import Fault, ServerRefuses, StoreUnusable
 from boston_exp.process import remembered
 from boston_exp.redaction import redact
 from boston_exp.storage import credentials
-from boston_exp.tracking.destination import PENDING, PUBLISHED, SERVER, STATE, Destination, without_user
-from boston_exp.tracking.mlflow.runs import all_runs, find_run
+from boston_exp.tracking.destination import PUBLISHED, SERVER, STATE, Destination, foreign_place, without_user
+from boston_exp.tracking.mlflow import compat
+from boston_exp.tracking.mlflow.runs import find_run
 from boston_exp.tracking.mlflow.store import connect, experiment_named
 from boston_exp.tracking.publishing import health
-from boston_exp.tracking.publishing.copy import COPY, RunCopier
+from boston_exp.tracking.publishing.copy import COPY, IN_DOUBT, SERVER_ID, RunCopier
+from boston_exp.tracking.publishing.lock import HeldError, PublishLock
+from boston_exp.tracking.publishing.once import SERVES
 
 log = logging.getLogger(__name__)
-LOCK_TIMEOUT = 60.0  # seconds to wait for another process to finish the run that it is publishing
+BACKLOG = 25  # runs that a command publishes of those that earlier ones could not, the oldest first
+DOUBT = 600.0  # seconds for which a request that was not answered may still be carried out
+OPENING = 10.0  # seconds for the experiment on the server
 
 
 @remembered()
@@ -44,29 +50,35 @@ def queue_for(destination: Destination) -> PublishingQueue:
 class PublishingQueue:
     """A thread that copies ended runs of the local store to the server, one at a time, and their state.
 
-    `outage` says why the server does not answer; once it is set, nothing more is tried by this process.
+    `outage` says why nothing more is tried by this process: the server does not answer, or another process publishes.
+    A server is known by `server_id`, a tag of its experiment: where that is another, its database is another.
     """
 
     def __init__(self, destination: Destination, outage: str | None) -> None:
         assert destination.sqlite_path is not None
         self.outage = outage
+        self._path = destination.sqlite_path
         self._destination = destination
         self._local = connect(destination)[0]
         self._server = MlflowClient(destination.server)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="publish")
-        self.copier = RunCopier(self._local, self._server, self._experiment_on_server, self._mark_published)
-        self._submitted: list[Future[None]] = []
+        self.copier = RunCopier(
+            self._local, self._server, self._experiment_on_server, self._mark_published, self._copy_there, self._doubt
+        )
+        self._submitted: list[tuple[str, Future[None]]] = []
+        self._there: set[str] = set()  # ids of the runs that this process has published, or found published
         self._urls: dict[str, str] = {}  # by the copy's id
-        self._trouble = "another process is publishing"
+        self._trouble = "it was interrupted"
         self._stopped = False
         self._backlog = 0
+        self._ids: dict[str, str] = {}  # server_id by the name of an experiment
+        self._names: dict[str, str] = {}  # of experiments by their local ids
+        self._lock = PublishLock(self._path)
         if not outage:
             try:
-                self._experiment_on_server(destination.experiment_name)
-            except MlflowException as error:  # it answered a moment ago
+                process.within(OPENING, lambda: self._experiment_on_server(destination.experiment_name))
+            except (MlflowException, TimeoutError) as error:  # it answered a moment ago
                 self.outage = f"{self.shown} {health.reason(error)}"
-        path = destination.sqlite_path
-        self._lock = FileLock(path.with_name(f".{path.name}.publish.lock"), timeout=LOCK_TIMEOUT)
 
     @property
     def shown(self) -> str:
@@ -76,66 +88,74 @@ class PublishingQueue:
     def submit(self, run_id: str | None) -> None:
         """Publish an ended run, in the background."""
         if run_id is not None and not self.outage and not self._stopped:
-            self._submitted.append(self._thread.submit(self.publish, run_id))
+            self._submitted.append((run_id, self._thread.submit(self.publish, run_id)))
 
     def submit_backlog(self) -> None:
-        """Publish, in the background, what earlier commands could not."""
+        """Publish, in the background, a share of what earlier commands could not."""
         if not self.outage:
-            waiting = self.pending()
+            waiting, count = self._waiting(BACKLOG)
             self._backlog = len(waiting)
-            if len(waiting) > 1:
-                log.info("publishing %d runs that were pending for %s", len(waiting), self.shown)
-            for run in waiting:
-                self.submit(run.info.run_id)
+            if count > 1:
+                log.info("publishing %d of %d runs that were pending for %s", len(waiting), count, self.shown)
+            for run_id in waiting:
+                self.submit(run_id)
 
     def drain(self) -> None:
         """Wait for all that was submitted, and retry once what a single broken connection has left pending."""
         try:
-            self._wait()
-            for run in [] if self.outage else self.pending():
-                self.submit(run.info.run_id)
+            tried = self._wait()
+            for run_id in [] if self.outage else [run_id for run_id in tried if run_id not in self._there]:
+                self.submit(run_id)
             self._wait()
         except BaseException:  # Ctrl-C, while we wait
             self.stop()
             raise
 
-    def _wait(self) -> None:
+    def _wait(self) -> list[str]:
+        tried = []
         while self._submitted:
-            self._submitted.pop(0).result()
+            run_id, future = self._submitted.pop(0)
+            self._finish(future)
+            tried.append(run_id)
+        return tried
 
-    def pending(self) -> list[Run]:
-        """Ended runs of the local store that are not on this server, the oldest first."""
-        everywhere = [experiment.experiment_id for experiment in self._local.search_experiments()]
-        condition = (
-            f"tags.`{STATE}` = '{PENDING}' and tags.`{SERVER}` = '{self.shown}' and attributes.status != 'RUNNING'"
-        )
-        return list(all_runs(self._local, everywhere, condition, order_by=["start_time ASC"]))
+    def _finish(self, future: Future[None]) -> None:
+        """Wait for what the thread does, as long as its steps end in time."""
+        while not self._stopped and not wait([future], timeout=0.2).done:
+            if time.monotonic() > self.copier.deadline:
+                self.outage = f"{self.shown} takes too long to answer"
+                self.stop()
+
+    def _waiting(self, top: int) -> tuple[list[str], int]:
+        """Ended runs of the local store that are not on this server, the oldest first, and how many there are."""
+        name = self._destination.experiment_name
+        return compat.to_publish(self._path, self.shown, self._ids.get(name, ""), name, top)
 
     def publish(self, run_id: str) -> None:
         """Publish an ended run now; one that cannot be stays pending, and `says` tells why."""
-        with self._failures_noted():
-            run = find_run(self._local, run_id)
-            if run and not self.outage:  # None: in another machine's store, which that machine publishes
-                self.copier.copy(run)
+        run = find_run(self._local, run_id)  # None: in another machine's store, which that machine publishes
+        if run and self._copy_there(run):
+            self._there.add(run_id)
+        elif run:
+            self._locked(lambda: self.copier.copy(run))
 
     def open_copy(self, run_id: str) -> None:
         """Show a run that goes on, the parent of others, on the server from now on; its children point at it."""
-        if not self.outage:
-            self._thread.submit(self._open_now, run_id).result()
+        if not self.outage and not self._stopped:
+            opened = self._thread.submit(self._locked, lambda: self.copier.open(self._local.get_run(run_id)))
+            self._finish(opened)
 
-    def _open_now(self, run_id: str) -> None:
-        with self._failures_noted():
-            if not self.outage:
-                self.copier.open(self._local.get_run(run_id))
-
-    @contextmanager
-    def _failures_noted(self) -> Iterator[None]:
-        """Whatever goes wrong in here, the run is whole in the local store, and stays pending."""
+    def _locked(self, act: Callable[[], None]) -> None:
+        """Act as the only process that publishes. Whatever goes wrong, the run is whole here, and stays pending."""
+        if self.outage or self._stopped:
+            return
         try:
-            with self._lock:
+            with self._lock.held():
+                self.outage = health.lost(str(self._destination.server), self.shown)
                 if not self.outage:
-                    self.outage = health.lost(str(self._destination.server), self.shown)
-                yield
+                    act()
+        except HeldError as held:
+            self.outage = str(held)
         except Exception as error:
             self._trouble = redact(f"{type(error).__name__}: {error}").partition("\n")[0][:200]
             try:
@@ -145,39 +165,73 @@ class PublishingQueue:
 
     def published_id(self, run_id: str) -> str | None:
         """The id on the server of a run that is whole there."""
-        tags = self._local.get_run(run_id).data.tags
-        return tags[COPY] if tags.get(STATE) == PUBLISHED else None
+        return self._copy_there(self._local.get_run(run_id), doubted=True)
 
     def url(self, copy_id: str) -> str:
         """The page of a copy that this process has published, else the server's."""
         return self._urls.get(copy_id, self.shown)
 
     def says(self, copy_id: str | None) -> str:
-        """One line for the summary: the run is there, or what keeps it here."""
+        """One line for the summary: the run is there, or what keeps it, or others, here."""
         why = self._destination.why
-        backlog = f", with {self._backlog} that had been pending" if self._backlog else ""
-        if copy_id:
+        waiting = self._waiting(1)[1]
+        left = f"{waiting} run{'s' * (waiting != 1)} pending for {self.shown} ({why})"
+        if copy_id and not waiting:
+            backlog = f", with {self._backlog} that had been pending" if self._backlog else ""
             return f"published to {self.shown} ({why}){backlog}"
-        waiting = len(self.pending())
-        what = f"{waiting} run{'s' * (waiting != 1)} pending for {self.shown} ({why})"
-        return f"{what}: {self.outage or self._trouble}; the next command with this server publishes"
+        if copy_id:
+            reason = self.outage or "each command publishes some"
+            return f"published to {self.shown} ({why}); {left}: {reason}"
+        return f"{left}: {self.outage or self._trouble}; the next command with this server publishes"
 
     def stop(self) -> None:
-        """Leave what has not begun for the next command."""
+        """Leave what has not begun for the next command, and do not wait for what hangs."""
         self._stopped = True
         self._thread.shutdown(wait=False, cancel_futures=True)
         self.copier.close()
+        process.abandon_threads()
+
+    def _copy_there(self, run: Run, doubted: bool = False) -> str | None:
+        """The id of a run's copy, where it is known to be whole on this server; `doubted`: also if there may be two."""
+        tags = run.data.tags
+        name = self._name_of(run)
+        here = tags.get(STATE) == PUBLISHED and tags.get(SERVER_ID, "") == self._ids.get(name, "-")
+        return tags.get(COPY) if here and (doubted or IN_DOUBT not in tags) else None
+
+    def _name_of(self, run: Run) -> str:
+        """Of the run's experiment."""
+        key = run.info.experiment_id
+        if key not in self._names:
+            self._names[key] = str(self._local.get_experiment(key).name)
+        return self._names[key]
+
+    def _doubt(self, run_id: str) -> None:
+        self._local.set_tag(run_id, IN_DOUBT, f"{time.time():.0f}")
 
     def _mark_published(self, run: Run, copy: Run) -> None:
         place = f"#/experiments/{copy.info.experiment_id}/runs/{copy.info.run_id}"
         self._urls[copy.info.run_id] = f"{self.shown}/{place}"
-        tags = {COPY: copy.info.run_id, STATE: PUBLISHED, SERVER: self.shown}
-        self._local.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+        tags = {COPY: copy.info.run_id, STATE: PUBLISHED, SERVER: self.shown, SERVER_ID: self._ids[self._name_of(run)]}
+        self._local.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        doubted = run.data.tags.get(IN_DOUBT)
+        if doubted and time.time() - float(doubted) > DOUBT:
+            self._local.delete_tag(run.info.run_id, IN_DOUBT)
+        self._there.add(run.info.run_id)
 
     def _experiment_on_server(self, name: str) -> str:
+        """The id of the experiment there; raises ServerRefuses if its artifacts would be written on this machine."""
         experiment = experiment_named(self._server, name, self.shown)
+        wrong = foreign_place(experiment.artifact_location, str(self._destination.server))
+        if wrong:
+            raise ServerRefuses(Fault(f"Nothing is published to {self.shown}: {wrong}.", SERVES))
         if (
             experiment.artifact_location.startswith("s3://") and self._destination.s3
         ):  # clients write artifacts directly
             credentials.into_environment(self._destination.s3.variables())
+        self._ids[name] = experiment.tags.get(SERVER_ID) or self._named(experiment.experiment_id)
         return str(experiment.experiment_id)
+
+    def _named(self, experiment_id: str) -> str:
+        """Give the experiment an identity; another client may do so at the same time, and the last one stays."""
+        self._server.set_experiment_tag(experiment_id, SERVER_ID, uuid.uuid4().hex)
+        return str(self._server.get_experiment(experiment_id).tags[SERVER_ID])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import requests
 from mlflow.exceptions import MlflowException
 
+from boston_exp import process
 from boston_exp.errors import StoreUnusable
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow.history import MlflowHistory
@@ -17,14 +18,19 @@ from boston_exp.tracking.mlflow.tracker import MlflowRecording, MlflowTracker
 from boston_exp.tracking.protocol import Finished, Outcome, Plan, Refit, SweepPlan
 from boston_exp.tracking.publishing.queue import PublishingQueue, queue_for
 
+LOOK = 10.0  # seconds for a finished run on the server
 
-def find_on_server(destination: Destination, fingerprint: str, with_model: bool) -> Finished | None:
+
+def find_on_server(
+    destination: Destination, fingerprint: str, with_model: bool, metrics: Sequence[str]
+) -> Finished | None:
     """A finished run that somebody published; None, too, where the server does not answer: training again loses
     nothing."""
     destination.login.into_environment()
     try:
-        return MlflowHistory(destination, on_server=True).finished(fingerprint, with_model)
-    except (MlflowException, requests.RequestException, StoreUnusable):
+        history = MlflowHistory(destination, on_server=True)
+        return process.within(LOOK, lambda: history.finished(fingerprint, with_model, metrics))
+    except (MlflowException, requests.RequestException, StoreUnusable, TimeoutError):
         return None
 
 
@@ -47,11 +53,14 @@ class LocalFirstTracker:
             opened(recording)
             yield recording
 
-    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
-        done = self._local.find_finished(fingerprint, with_model)
+    def find_finished(self, fingerprint: str, with_model: bool, metrics: Sequence[str]) -> Finished | None:
+        done = self._local.find_finished(fingerprint, with_model, metrics)
+        if done:  # it may have been recorded without this server
+            self._queue.submit(done.run_id)
+            self._queue.drain()
         if done or self._queue.outage:
             return done
-        return find_on_server(self._destination, fingerprint, with_model)
+        return find_on_server(self._destination, fingerprint, with_model, metrics)
 
     @contextmanager
     def sweep(self, plan: SweepPlan) -> Iterator[PublishedSweepRecording]:
@@ -65,11 +74,11 @@ class LocalFirstTracker:
 class WorkerTracker(MlflowTracker):
     """Of a worker in a sweep: the main process publishes, but a finished run may be on the server alone."""
 
-    def find_finished(self, fingerprint: str, with_model: bool) -> Finished | None:
-        done = super().find_finished(fingerprint, with_model)
+    def find_finished(self, fingerprint: str, with_model: bool, metrics: Sequence[str]) -> Finished | None:
+        done = super().find_finished(fingerprint, with_model, metrics)
         if done or not self._destination.asks:
             return done
-        return find_on_server(self._destination, fingerprint, with_model)
+        return find_on_server(self._destination, fingerprint, with_model, metrics)
 
 
 class _Published:
