@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from boston_exp.config import invocation
 from boston_exp.config.invocation import Invocation
 from boston_exp.config.schema import CONF
 from boston_exp.config.secrecy import refuse_hydras, refuse_typed, remove_composed
-from boston_exp.config.settings import Typed
+from boston_exp.config.settings import PROJECT_ROOT, ROOT_VARIABLE, Typed
 from boston_exp.errors import ExpectedFailure, Fault, InvalidConfig, Kind, print_failure
 from boston_exp.signals import Terminated, raising, received, terminable
 
@@ -85,6 +86,7 @@ def main(name: str, command: Callable[[], Any]) -> None:
     try:
         with redaction.streams(), terminable(), raising(signal.SIGINT, KeyboardInterrupt, once=False), _exit_codes():
             redaction.log_records()
+            _require_project()
             invocation.begin(Invocation.of(name, sys.argv[1:]))
             refuse_typed(sys.argv[1:])
             if name != "run" and invocation.sweeps(sys.argv[1:]):
@@ -96,6 +98,16 @@ def main(name: str, command: Callable[[], Any]) -> None:
         process.leave(stop.code if isinstance(stop.code, int) else 1)
         raise
     process.leave(0)
+
+
+def _require_project() -> None:
+    """Raise InvalidConfig where the package is installed alone; tell workers where the project is."""
+    if not (CONF / "config.yaml").is_file():
+        says = (
+            f"boston_exp is installed in {PROJECT_ROOT}, without conf/, and {Path.cwd()} is not inside of the project."
+        )
+        raise InvalidConfig(Fault(says, "cd <the project's folder>   (or, there: python -m pip install -e .)"))
+    os.environ[ROOT_VARIABLE] = str(PROJECT_ROOT)
 
 
 @contextmanager
@@ -136,5 +148,6 @@ def _exit_codes() -> Iterator[None]:
 
 def _exit_after(number: int) -> NoReturn:
     """Exit as a shell expects it of a program that was ended by a signal."""
+    process.abandon_threads()  # nor does Python kill itself, for an interruption that passed through its `exec`
     print("terminated" if number == signal.SIGTERM else "interrupted", file=sys.stderr)
     sys.exit(128 + number)

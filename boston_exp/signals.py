@@ -76,6 +76,12 @@ def terminable() -> Iterator[None]:
         yield
 
 
+def obey() -> None:
+    """Raise once more what a signal that came has raised: an import or a callback may have swallowed it."""
+    if _received:
+        raise Terminated if _received[0] == signal.SIGTERM else KeyboardInterrupt
+
+
 def received() -> int | None:
     """The signal that came, whatever became of its exception: raised inside an import it may turn into another one."""
     return _received[0] if _received else None

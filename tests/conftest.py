@@ -38,7 +38,7 @@ Command = Callable[..., Result]
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("MLFLOW_", "AWS_", "MINIO_", "DVC_", "HYDRA_")):
+        if name.startswith(("MLFLOW_", "AWS_", "MINIO_", "DVC_", "HYDRA_", "BOSTON_EXP_")):
             monkeypatch.delenv(name)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)

@@ -11,7 +11,21 @@ from pathlib import Path
 
 from boston_exp.process import remembered
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
+ROOT_VARIABLE = "BOSTON_EXP_ROOT"  # the project's folder, told to workers, which may stand elsewhere
+
+
+def _project_root() -> Path:
+    """The folder with conf/: that of the package, else, where it is installed without, the one that we stand in."""
+    beside = Path(__file__).resolve().parents[2]
+    told = os.environ.get(ROOT_VARIABLE)
+    here = Path.cwd()
+    for place in (beside, *([Path(told)] if told else []), here, *here.parents):
+        if (place / "conf" / "config.yaml").is_file() and (place / "conf" / "doctor.yaml").is_file():
+            return place
+    return beside
+
+
+PROJECT_ROOT = _project_root()
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,10 @@ def store(patient: Patient) -> Iterator[Finding]:
         )
         return
     yield ok("store", f"{where.shown_uri}, schema known, writable")
+    kind = sqlite_store.network_file_system(path)
+    if kind:
+        says = f"{path} lies on a network file system ({kind}), where sqlite's locks do not hold."
+        yield warning("store", says, again("tracking.uri=sqlite:////<a local disk>/mlflow.db") + "   (or a server's)")
     yield from _dead_runs(patient, path)
     of_workers = sorted(path.parent.glob(f"{path.stem}-*{path.suffix}"))  # of workers on other machines
     yield from _pending([path, *of_workers])

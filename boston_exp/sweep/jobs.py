@@ -25,6 +25,7 @@ from boston_exp.training.job import Job, Trained
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
+log = logging.getLogger(__name__)
 ShouldPrune = Callable[[int, dict[str, float]], bool]
 
 
@@ -110,7 +111,10 @@ def current(hydra_config: HydraConf) -> Iterator[Job]:
 
 
 def _pruner(hydra_config: HydraConf, task: Task) -> ShouldPrune:
-    if task.trial is None:
+    elsewhere = task.main_host != mailbox.host() and str(hydra_config.sweeper.get("storage")).startswith("sqlite")
+    if task.trial is not None and elsewhere:
+        log.warning("%s is an sqlite file of another machine: nothing is pruned here", hydra_config.sweeper.storage)
+    if task.trial is None or elsewhere:
         return lambda fold, metrics: False
     from boston_exp.tracking.studies import reporter
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from boston_exp.signals import obey
 from boston_exp.sweep import mailbox
 from boston_exp.sweep.composing import Composer
 from boston_exp.sweep.launched import WorkerLostError
@@ -137,6 +138,7 @@ class Loop:
         self._parent.point_ended(result.run_id)
         self.results.append(result)
         self._screen.update(result)
+        obey()
         return result
 
     def _stop_if_hopeless(self) -> None:

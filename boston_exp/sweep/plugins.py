@@ -124,23 +124,31 @@ class OptunaSweeper(_Extended):
 def _failures_told() -> Iterator[None]:
     """Outside of a job Hydra would print a traceback."""
     from boston_exp.errors import ExpectedFailure, print_failure
+    from boston_exp.signals import obey
 
     try:
         yield
     except ExpectedFailure as failure:
         print_failure(failure)
         sys.exit(2)
+    except Exception:
+        obey()  # what a signal's exception turned into is not worth a traceback
+        raise
 
 
 def _require_launcher(target: str) -> None:
+    from boston_exp.config.invocation import again
     from boston_exp.errors import Fault, InvalidConfig
 
+    if target.count(".") < 2:
+        says = f"hydra.launcher._target_={target} is not the full name of a launcher."
+        raise InvalidConfig(Fault(says, again("hydra/launcher=joblib", without=["hydra.launcher"], multirun=True)))
     package = target.split(".")[1]
     if package in EXTRAS and find_spec(f"hydra_plugins.{package}") is None:
         extra = EXTRAS[package]
         raise InvalidConfig(
             Fault(
                 f"The launcher {target.rpartition('.')[2]} is not installed.",
-                f"{sys.executable} -m pip install '.[{extra}]'   (in the project's folder)",
+                f"{sys.executable} -m pip install -e '.[{extra}]'   (in the project's folder)",
             )
         )

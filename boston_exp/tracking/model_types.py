@@ -24,6 +24,8 @@ HARMLESS = frozenset(
         "builtins.slice", "builtins.NoneType", "builtins.ellipsis",
     }
 )  # fmt: skip
+# Modules of scikit-learn that hold no part of an estimator, but functions that fetch, remove, run scripts.
+NO_PARTS = ("sklearn.datasets.", "sklearn.utils._testing.")
 DATA_PACKAGES = ("numpy", "scipy")  # whose classes and ufuncs are accepted; a function such as numpy.load is not
 
 _by_class: dict[tuple[str, ...], list[str]] = {}
@@ -77,8 +79,16 @@ def foreign_types(found: list[str], trusted_packages: tuple[str, ...]) -> list[s
     return [
         name
         for name in found
-        if name.partition(".")[0] not in trusted_packages and name not in HARMLESS and not _is_data(name)
+        if name.startswith(NO_PARTS)
+        or (name.partition(".")[0] not in trusted_packages and name not in HARMLESS and not _is_data(name))
     ]
+
+
+def check_loadable(found: list[str], trusted_packages: tuple[str, ...]) -> None:
+    """Raise InvalidConfig if a stored model holds types that are not trusted here, whatever it says of itself."""
+    foreign = foreign_types(found, trusted_packages)
+    if foreign:
+        raise InvalidConfig(_fault(foreign, trusted_packages))
 
 
 def _is_data(name: str) -> bool:

@@ -10,6 +10,11 @@ from pathlib import Path
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault
 
+NETWORK = (
+    "nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "beegfs", "gpfs", "glusterfs", "fuse.sshfs", "fuse.gluster",
+    "fuse.ceph", "fuse.s3fs", "fuse.juicefs", "panfs", "orangefs",
+)  # fmt: skip
+
 
 def faults(path: Path) -> list[Fault]:
     """Why this file cannot be used as MLflow's store, found in milliseconds and without importing MLflow.
@@ -44,6 +49,19 @@ def faults(path: Path) -> list[Fault]:
                 f"mv {path} {path}.broken   (then run again: a new store is created)",
             )
         ]
+
+
+def network_file_system(path: Path) -> str | None:
+    """The kind of the network file system that a file lies on; None on a disk of this machine.
+
+    sqlite's locks do not hold there, and its write-ahead log needs memory that all processes share:
+    https://www.sqlite.org/useovernet.html
+    """
+    import psutil
+
+    mounts = [mount for mount in psutil.disk_partitions(all=True) if path.is_relative_to(mount.mountpoint)]
+    kind = max(mounts, key=lambda mount: len(mount.mountpoint)).fstype if mounts else ""
+    return kind if kind.lower().startswith(NETWORK) else None
 
 
 def create(path: Path, artifact_root: str) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sklearn.datasets
+from mlflow import MlflowClient
 
+from boston_exp import process
 from boston_exp.config.schema import Config, Data, Storage
 from boston_exp.config.settings import Typed
 from boston_exp.errors import InvalidConfig, InvalidData
 from boston_exp.experiment import models
-from boston_exp.storage import dvc_remote
+from boston_exp.storage import dvc_remote, s3
+from boston_exp.tracking.destination import foreign_place
 from boston_exp.training.fingerprint import fingerprint
+from tests import services
 from tests.conftest import Command
+from tests.services import Service
 
 MD5 = "3612cdb00d81977bf402e334f47be860"
 
@@ -133,6 +139,93 @@ def test_an_experiment_of_any_name_keeps_its_artifacts_beside_the_others(
     (folder,) = (tmp_path / "mlartifacts").iterdir()
     assert len([entry for entry in folder.iterdir() if entry.name != "models"]) == 2
     assert not list(tmp_path.parent.glob("escaped*"))
+
+
+def test_a_server_elsewhere_does_not_have_files_written_on_this_machine(
+    command: Command, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is one machine here, so what is replaced is that its address is known to be this machine's."""
+    chosen = tmp_path / "chosen"
+    options = f"--no-serve-artifacts --default-artifact-root file://{chosen}"
+    (tmp_path / "server").mkdir()
+    with services.mlflow_server(tmp_path / "server", "http://127.0.0.1:9", MLFLOW_SERVER_OPTIONS=options) as server:
+        place = (f"tracking.uri={server.url}", f"tracking.local_uri=sqlite:///{store}")
+        monkeypatch.setattr(s3, "is_here", lambda address: False)
+        result = command("model=ridge", "figures=none", *place)
+        assert result.code == 2
+        assert f"it has artifacts written to file://{chosen}" in result.err
+        assert "--artifacts-destination" in result.err
+        assert not chosen.exists()
+        monkeypatch.undo()
+        monkeypatch.chdir(tmp_path)
+        assert foreign_place(f"file://{chosen}", server.url) is None  # of this very machine, that is its right
+
+
+@pytest.mark.parametrize(
+    ("location", "server", "accepted"),
+    [
+        ("mlflow-artifacts:/1", "https://a.example.com", True),
+        ("mlflow-artifacts://a.example.com/1", "https://me:pw@a.example.com", True),
+        ("mlflow-artifacts://b.example.com/1", "https://a.example.com", False),
+        ("https://b.example.com/1", "https://a.example.com", False),
+        ("/etc/cron.d", "https://a.example.com", False),
+        ("s3://bucket/1", "https://a.example.com", True),
+    ],
+)
+def test_a_server_gives_places_of_its_own_or_in_a_cloud(location: str, server: str, accepted: bool) -> None:
+    assert (foreign_place(location, server) is None) == accepted
+
+
+@pytest.mark.slow
+def test_a_link_among_the_artifacts_is_not_published(
+    command: Command, store: Path, tmp_path: Path, server: Service
+) -> None:
+    name, secret = f"links-{tmp_path.name}", tmp_path / "shadow"
+    secret.write_text("root:secret")
+    nowhere = f"http://127.0.0.1:{services.free_port()}"
+    place = (f"tracking.local_uri=sqlite:///{store}", f"tracking.experiment_name={name}", "model=ridge", "figures=none")
+    assert "pending" in command(f"tracking.uri={nowhere}", *place).out
+    local = MlflowClient(f"sqlite:///{store}")
+    (run,) = local.search_runs([local.get_experiment_by_name(name).experiment_id])
+    local.set_tag(run.info.run_id, "sync.server", server.url)
+    artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
+    (artifacts / "planted.txt").symlink_to(secret)
+    (artifacts / "folder").symlink_to(tmp_path)
+    (model,) = (tmp_path / "mlartifacts").rglob("MLmodel")
+    (model.parent / "planted.txt").symlink_to(secret)
+    process.reset()
+    result = command(f"tracking.uri={server.url}", *place, "model.alpha=7")
+    assert "planted.txt is a link, and is not published" in result.err
+    client = MlflowClient(server.url)
+    copies = client.search_runs([client.get_experiment_by_name(name).experiment_id])
+    assert len(copies) == 2
+    assert all("sync.complete" in copy.data.tags for copy in copies)
+    for copy in copies:
+        listed = [item.path for item in client.list_artifacts(copy.info.run_id)]
+        assert "predictions.csv" in listed
+        assert not {"planted.txt", "folder"} & set(listed)
+
+
+# -- 8: models
+
+
+def test_our_own_list_decides_what_a_model_may_hold(command: Command, store: Path, tmp_path: Path) -> None:
+    """A model that says of itself that a dangerous type is to be trusted."""
+    import skops.io
+    from sklearn.preprocessing import FunctionTransformer
+
+    from boston_exp.tracking.mlflow.models import load
+
+    assert command("model.n_estimators=5", "figures=none").code == 0
+    (model,) = (tmp_path / "mlartifacts").rglob("model.skops")
+    assert load(str(model.parent)).n_estimators == 5
+    for harm in (os.system, sklearn.datasets.clear_data_home):
+        skops.io.dump(FunctionTransformer(func=harm), model)
+        with pytest.raises(InvalidConfig, match="types that are not from trusted_packages"):
+            load(str(model.parent))
+    model.rename(model.with_name("model.pkl"))
+    with pytest.raises(InvalidConfig, match=r"has no model\.skops"):
+        load(str(model.parent))
 
 
 def test_a_foreign_class_is_refused_in_a_package_that_is_trusted(

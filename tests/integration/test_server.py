@@ -66,7 +66,7 @@ def test_what_is_on_the_server_is_what_is_here(command: Command, store: Path, se
         assert getattr(copy.info, what) == getattr(local.info, what)
     assert copy.data.params == local.data.params
     assert copy.data.metrics == local.data.metrics
-    own = {"sync.server", "sync.state", "sync.run_id", "boston_exp.process", "boston_exp.heartbeat"}
+    own = {"sync.server", "sync.server_id", "sync.state", "sync.run_id", "boston_exp.process", "boston_exp.heartbeat"}
     kept = {key: value for key, value in local.data.tags.items() if key not in own}
     assert {**copy.data.tags, **kept} == copy.data.tags
     assert copy.data.tags["sync.source"] == local.info.run_id

@@ -337,7 +337,7 @@ def test_a_launcher_that_is_not_installed_is_named_with_its_pip_command(
     monkeypatch.setattr(plugins, "find_spec", lambda name: None)
     result = command("-m", "hydra/launcher=ray", "model.max_depth=2,3")
     assert result.code == 2
-    assert "-m pip install '.[ray]'" in result.err
+    assert "-m pip install -e '.[ray]'" in result.err
 
 
 class TestOptuna:

@@ -32,7 +32,12 @@ def open_tracker(destination: Destination) -> DvcliveTracker:
 def faults(destination: Destination) -> list[Fault]:
     if find_spec("dvclive") is not None:
         return []
-    return [Fault("tracking=dvclive needs DVCLive, which is not installed.", 'pip install "boston-exp[dvclive]"')]
+    return [
+        Fault(
+            "tracking=dvclive needs DVCLive, which is not installed.",
+            "python -m pip install -e '.[dvclive]'   (in the project's folder)",
+        )
+    ]
 
 
 class DvcliveTracker:

@@ -19,9 +19,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
+from sklearn.base import BaseEstimator
 
+from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.tracking.mlflow import compat
-from boston_exp.tracking.model_types import types_to_trust
+from boston_exp.tracking.model_types import check_loadable, types_to_trust
 from boston_exp.tracking.protocol import Outcome
 
 compat.leave_out_slow_steps()
@@ -69,6 +71,26 @@ def copy_model(source: LoggedModel, copy: LoggedModel, folder: Path) -> None:
     ):
         text = text.replace(old, new)
     described.write_text(text, encoding="utf-8")
+
+
+def load(model_uri: str, trusted_packages: tuple[str, ...] = ("sklearn",)) -> BaseEstimator:
+    """The estimator of a stored model, checked against our own list of types before anything of it is made.
+
+    MLflow's `load_model` trusts the list inside of the model, which whoever made it has written (GHSA-w582-9x45-8mpx).
+    Takes any URI of MLflow's: `runs:/<id>/model`, `models:/<name>@<alias>`. Raises InvalidConfig for foreign types and
+    for a model that is not in skops format.
+    """
+    import skops.io
+
+    folder = Path(download_artifacts(artifact_uri=model_uri))
+    file = folder / "model.skops"
+    if not file.is_file() or file.is_symlink():
+        says = f"{model_uri} has no model.skops: it is in a format that can run code when it is loaded."
+        raise InvalidConfig(Fault(says, f"ls {folder}   (only if you trust it: mlflow.pyfunc.load_model)"))
+    found = skops.io.get_untrusted_types(file=file)
+    check_loadable(found, trusted_packages)
+    loaded: BaseEstimator = skops.io.load(file, trusted=found)
+    return loaded
 
 
 def signature_of(example: pd.DataFrame) -> ModelSignature:

@@ -34,6 +34,9 @@ def connect(destination: Destination) -> tuple[MlflowClient, str]:
     """
     if destination.sqlite_path is not None and destination.artifact_root is not None:
         sqlite_store.create(destination.sqlite_path, destination.artifact_root)
+        kind = None if destination.worker else sqlite_store.network_file_system(destination.sqlite_path)
+        if kind:
+            log.warning("%s lies on a network file system (%s): for one machine at a time", destination.shown_uri, kind)
     client = MlflowClient(destination.uri)
     experiment_id = _experiment(client, destination)
     if not destination.worker:  # it would race with the main process, which marks the runs of killed workers FAILED
