@@ -45,8 +45,8 @@ env: $(VENV)/.installed  ## write .env with a random value for every password an
 
 stack: $(VENV)/.installed-dev  ## MLflow server and S3 gateway without Docker, until Ctrl-C; data in .stack/
 	@$(BIN)/python compose/make_env.py 2>/dev/null
-	@PATH="$(CURDIR)/$(BIN):$$PATH" honcho -e .env run python compose/ports.py
-	@PATH="$(CURDIR)/$(BIN):$$PATH" honcho -e .env -f compose/Procfile -d . start
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python compose/given.py MLFLOW_PORT MINIO_PORT -- python compose/ports.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" honcho -e /dev/null -f compose/Procfile -d . start
 
 bench: $(VENV)/.installed-dev  ## what a run costs, as medians and ratios against a bare script
 	$(BIN)/python -m tests.benchmarks $(ARGS)
@@ -60,6 +60,8 @@ lock: $(VENV)/.installed-dev  ## renew requirements.lock and requirements-dev.lo
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --group build --group test \
 		--extra ray --extra slurm --extra postgres --extra stack --extra dvclive --extra lightgbm \
 		-c requirements.lock pyproject.toml -o requirements-dev.lock
+	@printf 'mlflow[auth]\npsycopg2-binary\nboto3\nminio\n' | $(BIN)/uv pip compile --quiet --universal \
+		--python-version 3.12 --generate-hashes --no-header -c requirements-dev.lock - -o compose/mlflow/requirements.lock
 
 clean:  ## remove the environment; runs, stores and data stay
 	rm -rf $(VENV)

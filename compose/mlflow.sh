@@ -12,7 +12,7 @@ if [ -z "${MLFLOW_AUTH_CONFIG_PATH:-}" ]; then
     printf '[mlflow]\ndefault_permission = EDIT\ndatabase_uri = sqlite:///%s\n' "$PWD/.stack/users.db" >.stack/users.ini
     export MLFLOW_AUTH_CONFIG_PATH="$PWD/.stack/users.ini"
 fi
-export MLFLOW_AUTH_ADMIN_USERNAME="${MLFLOW_TRACKING_USERNAME:-}" MLFLOW_AUTH_ADMIN_PASSWORD="${MLFLOW_TRACKING_PASSWORD:-}"
+export MLFLOW_AUTH_ADMIN_USERNAME="${MLFLOW_ADMIN_USERNAME:-}" MLFLOW_AUTH_ADMIN_PASSWORD="${MLFLOW_ADMIN_PASSWORD:-}"
 export AWS_DEFAULT_REGION=us-east-1 AWS_MAX_ATTEMPTS=2 MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true
 exec mlflow server --host 127.0.0.1 --port "${MLFLOW_PORT:-5000}" --workers 1 --artifacts-destination s3://mlflow-artifacts \
     ${MLFLOW_SERVER_OPTIONS:-}

@@ -26,7 +26,7 @@ from mlflow import MlflowClient
 from boston_exp.storage import s3
 from boston_exp.storage.s3 import Access
 from tests import services
-from tests.conftest import python
+from tests.conftest import git, python
 from tests.services import ENVIRONMENT, ROOT, Service
 
 FILE = ROOT / "compose" / "docker-compose.yml"
@@ -59,43 +59,52 @@ def test_nothing_is_open_to_the_network_and_no_password_has_a_default() -> None:
     assert all(port.startswith("127.0.0.1:${") for port in ports)
     secret = re.compile(r"PASSWORD|SECRET|ACCESS_KEY|ROOT_USER")
     for service in composed["services"].values():
-        for name, value in service.get("environment", {}).items():
-            if secret.search(name) and "AUTH_ADMIN" not in name:  # an option: MLflow refuses an empty one
-                assert ":?run make env}" in value, name
+        given = [name for name in service.get("environment", {}) if secret.search(name)]
+        assert all(name.endswith("_FILE") for name in given), given
+        assert set(service.get("secrets", ())) <= set(composed["secrets"])
+        assert (service["cap_drop"], service["security_opt"]) == (["ALL"], ["no-new-privileges:true"])
+        assert service["read_only"]
+        assert service["mem_limit"]
+    for name, where in composed["secrets"].items():
+        assert where == {"file": f"../.secrets/{name}"}
 
 
 def test_data_lie_in_named_volumes_where_the_images_keep_them() -> None:
     composed = yaml.safe_load(FILE.read_text())
     mounted = [volume for service in composed["services"].values() for volume in service.get("volumes", [])]
-    named = {volume.split(":")[0]: volume.split(":")[1] for volume in mounted if not volume.startswith(".")}
+    assert not [volume for volume in mounted if volume.startswith(".")]  # files of a clone may be the owner's alone
+    named = {volume.split(":")[0]: volume.split(":")[1] for volume in mounted if ":" in volume}
     assert named == {"minio": "/data", "postgres": "/var/lib/postgresql/data"}
     assert set(composed["volumes"]) == set(named)
     assert composed["services"]["minio"]["command"].split()[1] == "/data"
-    for volume in mounted:
-        if volume.startswith("."):
-            assert (FILE.parent / volume.split(":")[0]).exists(), volume
 
 
 def test_every_variable_is_in_the_example() -> None:
-    used = {match[1] for match in re.finditer(r"\$\{(\w+)", FILE.read_text())} - {"POSTGRES_DB", "POSTGRES_IMAGE"}
+    used = {match[1] for match in re.finditer(r"\$\{(\w+)", FILE.read_text())}
+    used |= {name.upper() for name in yaml.safe_load(FILE.read_text())["secrets"]}
     example = (ROOT / ".env.example").read_text()
     assert [name for name in sorted(used) if f"{name}=" not in example] == []
 
 
-def test_the_image_has_the_version_of_the_lock() -> None:
-    pinned = re.search(r"ARG MLFLOW_VERSION=(\S+)", (ROOT / "compose/mlflow/Dockerfile").read_text())
-    locked = re.search(r"^mlflow==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
-    assert pinned
-    assert locked
-    assert pinned[1] == locked[1]
+def test_the_image_has_the_versions_of_the_lock_with_their_hashes() -> None:
+    def versions(name: str) -> dict[str, str]:
+        return dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+
+    image, lock = versions("compose/mlflow/requirements.lock"), versions("requirements-dev.lock")
+    assert {"mlflow", "psycopg2-binary", "boto3", "minio"} <= image.keys()
+    assert {name: version for name, version in image.items() if lock.get(name, version) != version} == {}
+    text = (ROOT / "compose/mlflow/requirements.lock").read_text()
+    assert len(re.findall(r"^[\w.-]+==", text, re.MULTILINE)) == len(re.findall(r"\\\n    --hash(?:.*\\\n)*", text))
+    assert "--require-hashes" in (ROOT / "compose/mlflow/Dockerfile").read_text()
 
 
 def test_make_env_fills_what_is_empty_keeps_what_is_there_and_shows_nobody(tmp_path: Path) -> None:
-    for name in (".env.example", "compose/make_env.py"):
+    for name in (".env.example", "compose/make_env.py", "compose/docker-compose.yml", ".dvc/config"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text((ROOT / name).read_text())
+    git("init", "--quiet", cwd=tmp_path)
     made = [sys.executable, str(tmp_path / "compose/make_env.py")]
-    (tmp_path / ".env").write_text("MLFLOW_PORT=5001\nMY_OWN=x\nAWS_ACCESS_KEY_ID=mine\n")
+    (tmp_path / ".env").write_text("MLFLOW_PORT=5001\nMINIO_PORT=9100\nMY_OWN=x\nAWS_ACCESS_KEY_ID=mine\n")
     subprocess.run(made, check=True, capture_output=True)
     first = (tmp_path / ".env").read_text()
     settings = dict(line.split("=", 1) for line in first.splitlines() if re.match(r"[A-Z]", line))
@@ -107,6 +116,10 @@ def test_make_env_fills_what_is_empty_keeps_what_is_there_and_shows_nobody(tmp_p
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
     subprocess.run(made, check=True, capture_output=True)
     assert (tmp_path / ".env").read_text() == first
+    for file in (tmp_path / ".secrets").iterdir():
+        assert file.read_text() == settings.get(file.name.upper(), "")
+    assert (tmp_path / ".secrets").stat().st_mode & 0o777 == 0o700
+    assert "endpointurl = http://127.0.0.1:9100" in (tmp_path / ".dvc/config.local").read_text()
     assert "MINIO_ROOT_PASSWORD=\n" in (ROOT / ".env.example").read_text()
 
 
@@ -154,6 +167,12 @@ def test_a_taken_port_is_told_with_who_has_it() -> None:
 # -- the services, run natively ---------------------------------------------------------------------------------
 
 
+def started_with() -> dict[str, str]:
+    """The variables that compose/mlflow/start.py fills from files."""
+    text = (ROOT / "compose/mlflow/start.py").read_text()
+    return dict(re.findall(r'^    "(\w+)": "(\w+)",$', text, re.MULTILINE))
+
+
 @pytest.fixture(scope="module")
 def composed(tmp_path_factory: pytest.TempPathFactory, gateway: Service) -> Iterator[Service]:
     """The mlflow service of the file: its command, environment and health check, PostgreSQL and the S3 gateway real."""
@@ -162,9 +181,8 @@ def composed(tmp_path_factory: pytest.TempPathFactory, gateway: Service) -> Iter
     folder = tmp_path_factory.mktemp("composed")
     own = {
         **ENVIRONMENT,
-        "POSTGRES_PASSWORD": services.PASSWORD,
+        "MLFLOW_DB_PASSWORD": services.PASSWORD,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": services.PASSWORD,
-        "MLFLOW_SERVER_OPTIONS": "",
     }
     service = services.compose_service("mlflow")
     with ExitStack() as stack:
@@ -173,12 +191,16 @@ def composed(tmp_path_factory: pytest.TempPathFactory, gateway: Service) -> Iter
         # the only changes: addresses of containers become addresses of this machine
         command = interpolated(service["command"], own)
         command = command.replace("--host 0.0.0.0 --port 5000", f"--host 127.0.0.1 --port {port}")
+        command = command.replace("python /compose/start.py", "")
         environment = {name: interpolated(value, own) for name, value in service["environment"].items()}
         environment |= {"PGHOST": "127.0.0.1", "PGPORT": str(database), "MLFLOW_S3_ENDPOINT_URL": gateway.url}
         environment["MLFLOW_AUTH_CONFIG_PATH"] = str(ROOT / "compose/mlflow/basic_auth.ini")
+        environment |= {name: own.get(secret, "") for name, secret in started_with().items()}  # as start.py does
+        environment["PYTHONPATH"] = str(ROOT / "compose/mlflow")  # where the image has the plugin
         plain = services.plain_environment(**environment)
         started = stack.enter_context(services.process(shlex.split(command), folder, plain))
         check = [part.replace(":5000", f":{port}") for part in service["healthcheck"]["test"]]
+        check = [part.replace("/compose/", f"{ROOT}/compose/") for part in check]
         assert check[:2] == ["CMD", "python"]
         until = time.monotonic() + 120
         while subprocess.run(check[1:], env=plain, capture_output=True, check=False).returncode:
@@ -234,22 +256,47 @@ def test_a_joblib_sweep_of_36_points_loses_nothing_on_postgresql_and_minio(
 
 
 @pytest.mark.slow
-def test_the_health_check_and_the_second_database_of_postgresql() -> None:
-    """pg_isready as the file calls it, and the script that the image runs on an empty volume."""
+def test_the_health_check_and_the_databases_of_postgresql() -> None:
+    """pg_isready as the file calls it, and setup.py's roles: twice, and neither reaches the other's database."""
     pg_isready = services.postgres_binary("pg_isready")
     if not pg_isready:
         pytest.skip("PostgreSQL is not installed")
-    check = interpolated(services.compose_service("postgres")["healthcheck"]["test"][1], {})
-    with services.postgres() as port:
-        environment = services.plain_environment(
-            POSTGRES_USER="mlflow", POSTGRES_DB="mlflow", PGPORT=str(port), PGHOST="127.0.0.1",
-            PGPASSWORD=services.PASSWORD,
-        )  # fmt: skip
+    check = services.compose_service("postgres")["healthcheck"]["test"][1:]
+    passwords = {"MLFLOW_DB_PASSWORD": services.PASSWORD, "OPTUNA_DB_PASSWORD": services.PASSWORD[::-1]}
+    with services.postgres("postgres", database="unused") as port:
+        environment = services.plain_environment(PGPORT=str(port), POSTGRES_PASSWORD=services.PASSWORD, **passwords)
         environment["PATH"] = f"{Path(pg_isready).parent}{os.pathsep}{environment['PATH']}"
-        assert subprocess.run(check, shell=True, env=environment, capture_output=True, check=False).returncode == 0  # noqa: S602
-        script = ROOT / "compose/postgres/create_optuna.sh"
-        subprocess.run(["sh", str(script)], env=environment, check=True, capture_output=True)
+        assert subprocess.run(check, env=environment, capture_output=True, check=False).returncode == 0
+        code = f"import setup; setup.databases('127.0.0.1', {port})"
+        for _ in range(2):
+            subprocess.run([sys.executable, "-c", code], cwd=ROOT / "compose", env=environment, check=True)
         import psycopg
 
-        psycopg.connect(f"host=127.0.0.1 port={port} user=mlflow password={services.PASSWORD} dbname=optuna").close()
-    assert subprocess.run(check, shell=True, env=environment, capture_output=True, check=False).returncode != 0  # noqa: S602
+        for name, password in (("mlflow", "MLFLOW_DB_PASSWORD"), ("optuna", "OPTUNA_DB_PASSWORD")):
+            place = f"host=127.0.0.1 port={port} user={name} password={passwords[password]}"
+            psycopg.connect(f"{place} dbname={name}").close()
+            (other,) = {"mlflow", "optuna"} - {name}
+            with pytest.raises(psycopg.OperationalError, match="permission denied"):
+                psycopg.connect(f"{place} dbname={other}")
+    assert subprocess.run(check, env=environment, capture_output=True, check=False).returncode != 0
+
+
+@pytest.mark.slow
+def test_each_process_of_the_stack_is_given_its_own_variables(tmp_path: Path) -> None:
+    (tmp_path / "compose").mkdir()
+    (tmp_path / "compose" / "given.py").write_text((ROOT / "compose/given.py").read_text())
+    (tmp_path / ".env").write_text("MINIO_PORT=9100\nMINIO_ROOT_PASSWORD=hush\nPOSTGRES_PASSWORD=hush\n")
+    command = [
+        sys.executable,
+        "compose/given.py",
+        "MINIO_PORT",
+        "--",
+        sys.executable,
+        "-c",
+        "import os; print(dict(os.environ))",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "'MINIO_PORT': '9100'" in done.stdout
+    assert "hush" not in done.stdout
+    lines = (ROOT / "compose/Procfile").read_text().splitlines()
+    assert all("compose/given.py" in line for line in lines if not line.startswith("#"))

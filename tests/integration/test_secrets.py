@@ -41,8 +41,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, gateway: Service) -> Servi
         "MLFLOW_SERVER_OPTIONS": "--app-name basic-auth",
         "MLFLOW_FLASK_SERVER_SECRET_KEY": PASSWORD,
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
-        "MLFLOW_TRACKING_USERNAME": "boss",
-        "MLFLOW_TRACKING_PASSWORD": PASSWORD,
+        "MLFLOW_ADMIN_USERNAME": "boss",
+        "MLFLOW_ADMIN_PASSWORD": PASSWORD,
     }
     with services.mlflow_server(folder, gateway.url, **more) as service:
         yield service

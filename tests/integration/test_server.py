@@ -301,7 +301,8 @@ def test_a_wrong_password_is_no_outage(
     login = {"MLFLOW_TRACKING_USERNAME": "boss", "MLFLOW_TRACKING_PASSWORD": services.PASSWORD}
     more = {"MLFLOW_SERVER_OPTIONS": "--app-name basic-auth", "MLFLOW_FLASK_SERVER_SECRET_KEY": services.PASSWORD}
     config = {"MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini")}
-    with services.mlflow_server(folder, gateway.url, **login, **more, **config) as server:
+    admin = {name.replace("TRACKING", "ADMIN"): value for name, value in login.items()}
+    with services.mlflow_server(folder, gateway.url, **admin, **more, **config) as server:
         refused = command(*QUICK, *to(server.url, name, store))
         assert refused.code == 2
         assert f"{server.url} does not accept the user and password it was given" in refused.err
