@@ -17,7 +17,7 @@ endif
 install_lock = $(install) --require-hashes -r $(1) && $(install) --no-deps --no-build-isolation -e . \
 	&& $(BIN)/python -m compileall -q boston_exp
 
-.PHONY: help run check test proof lint env stack bench lock clean
+.PHONY: help run check test proof faults lint env stack bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -34,6 +34,9 @@ test: $(VENV)/.installed-dev lint  ## lint, types and all tests
 
 proof: $(VENV)/.installed-dev  ## what takes longer than a test may, its tables in docs/proofs/
 	$(BIN)/python -m tests.faults.worker_kills >docs/proofs/worker_kills.md
+
+faults: $(VENV)/.installed-dev  ## harm to each request of a run, a sweep and their publication in turn, as a table
+	$(BIN)/python -m tests.faults.requests_lost >docs/proofs/requests.md
 
 lint: $(VENV)/.installed-dev  ## style and types
 	$(BIN)/ruff check .

@@ -66,8 +66,15 @@ def server(patient: Patient) -> Iterator[Finding]:
     if said:
         mend = "start its object store, or mend the keys that the server was started with: see the server's log"
         yield wrong("server's artifacts", f"{shown} answers, but {said}.", mend)
+        return
+    yield ok("server's artifacts", "can be listed")
+    elsewhere = health.sends_elsewhere(patient.destination)
+    if elsewhere and not ports.listens(elsewhere):
+        says = f"{shown} sends its clients to {elsewhere} for downloads, which does not answer here."
+        mend = "have it hand them through, as compose/mlflow/proxied_s3.py does, or give it an endpoint that all reach"
+        yield wrong("server's downloads", says, f"{mend}   (MLFLOW_S3_ENDPOINT_URL of the server)")
     else:
-        yield ok("server's artifacts", "can be listed")
+        yield ok("server's downloads", f"from {elsewhere}, which answers" if elsewhere else "through the server")
 
 
 def version_of(theirs: str, shown: str) -> Finding:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from hydra import compose, initialize_config_dir
 
 from boston_exp.config.parsing import parse
@@ -83,6 +84,25 @@ def test_a_healthy_stack_has_nothing_but_ok(tmp_path: Path, gateway: Service, se
     for what in ("server", "server's registry", "server's artifacts", "bucket boston-housing-data", "clock"):
         assert what in states
     assert "holds housing.csv" in result.out
+
+
+@pytest.mark.slow
+def test_a_server_that_sends_its_clients_where_they_cannot_go_is_told(
+    server: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Presigned URLs are made from the server's own endpoint. That no name here is known to the one and not to the
+    other is why `listens` is replaced."""
+
+    def downloads() -> Finding:
+        findings = found(services.server, f"tracking.uri={server.url}")
+        return next(each for each in findings if each.what == "server's downloads")
+
+    artifact = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/0/run/artifacts/a.txt"
+    assert requests.put(artifact, data=b"x", timeout=10).status_code == 200
+    assert downloads().says.endswith("which answers")
+    monkeypatch.setattr(services.ports, "listens", lambda address: False)
+    assert downloads().state == "wrong"
+    assert "sends its clients to http://127.0.0.1:" in downloads().says
 
 
 @pytest.mark.slow

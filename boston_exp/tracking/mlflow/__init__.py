@@ -10,6 +10,9 @@ ENVIRONMENT = {
     # MLflow's own 7 retries of 120 s each would hold a training up for minutes of silence
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a run that cannot be published stays pending here
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    # artifacts go through the server: a presigned URL may lead to a name that only the server's containers know
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
 }
 for _name, _value in ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)

@@ -21,6 +21,7 @@ from boston_exp.redaction import redact
 from boston_exp.tracking.destination import Destination, without_user
 
 TIMEOUT = (1.5, 3.0)  # seconds to connect, and until an answer begins
+DEPTH = 8  # of the folders in which a server keeps the artifacts of a run
 DEADLINE = 5.0  # seconds for a whole answer, which a time-out between bytes does not bound: an outage is known in five
 
 
@@ -88,6 +89,25 @@ def object_store_fault(answer: Answer) -> str | None:
         return None
     reason = re.search(r'"message": *"([^"]*)', answer.text)
     return f"its object store gives {answer.status}" + (f": {reason[1].rstrip('.')}" if reason else "")
+
+
+def sends_elsewhere(destination: Destination) -> str | None:
+    """The address that the server has its clients download artifacts from, by presigned URLs; None if from itself, or
+    if there is no artifact yet to ask for."""
+    uri, path = str(destination.server), ""
+    if '"multipart_downloads_enabled":true' not in ask(uri, "/api/3.0/mlflow/server-info").text:
+        return None
+    for _ in range(DEPTH):
+        listed = ask(uri, f"/api/2.0/mlflow-artifacts/artifacts?path={quote(path)}").text
+        name, is_dir = (re.search(rf'"{key}": *("[^"]+"|true|false)', listed) for key in ("path", "is_dir"))
+        if name is None or is_dir is None:
+            return None
+        path = f"{path}/".lstrip("/") + name[1].strip('"')
+        if is_dir[1] == "false":
+            break
+    presigned = ask(uri, f"/api/2.0/mlflow-artifacts/presigned/{quote(path)}").text
+    found = re.search(r'"url": *"(https?://[^/"]+)', presigned)
+    return found[1] if found else None
 
 
 def ask(uri: str, path: str) -> Answer:
