@@ -36,7 +36,7 @@ proof: $(VENV)/.installed-dev  ## what takes longer than a test may, its tables 
 	$(BIN)/python -m tests.faults.worker_kills >docs/proofs/worker_kills.md
 
 faults: $(VENV)/.installed-dev  ## harm to each request of a run, a sweep and their publication in turn, as a table
-	$(BIN)/python -m tests.faults.requests_lost >docs/proofs/requests.md
+	$(BIN)/python -m tests.faults.requests_lost $(ARGS) >docs/proofs/requests.md
 
 lint: $(VENV)/.installed-dev  ## style and types
 	$(BIN)/ruff check .

@@ -9,7 +9,10 @@ and the same command follows. In the end everything has to be on the server once
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,12 +26,19 @@ from mlflow import MlflowClient
 
 from boston_exp.tracking import sqlite_store
 from tests import services
-from tests.conftest import ROOT, python
 from tests.faults.proxy import FAULTS, Proxy, proxied
 
 RUN = ("model=ridge", "figures=none")
 SWEEP = ("-m", "model=ridge", "figures=none", "model.alpha=1,2", "evaluation=holdout")
+multiprocessing.set_forkserver_preload(["boston_exp.sweep.preload", "boston_exp.run"])
+CONTEXT = multiprocessing.get_context("forkserver")
 LIMIT = 60.0  # seconds that any command may take, whatever befalls it
+EMPTY: list[Path] = []  # a new store, which takes two seconds to make
+HEAD = """# Harm to requests
+
+Printed by `make faults` (`tests/faults/requests_lost.py`): each kind of harm to each request of a run, and {of_sweep}
+of a sweep of two points, both published through a proxy; then the proxy is well, and the same command follows.
+"""
 EXPECTED = "published, or pending and then published"
 
 
@@ -55,7 +65,7 @@ def strike(what: str, fault: str, number: int, proxy: Proxy, server: str, folder
     """None if the command makes fewer requests than `number`."""
     folder.mkdir()
     name, store = folder.name, folder / "mlflow.db"
-    sqlite_store.create(store, str(folder / "mlartifacts"))
+    shutil.copy(EMPTY[0], store)
     place = (
         f"tracking.uri={proxy.url}", f"tracking.local_uri=sqlite:///{store}", f"tracking.experiment_name={name}",
     )  # fmt: skip
@@ -77,10 +87,26 @@ def strike(what: str, fault: str, number: int, proxy: Proxy, server: str, folder
 def command(row: Row, folder: Path, *overrides: str) -> None:
     begun = time.monotonic()
     places = (f"hydra.run.dir={folder}/outputs", f"hydra.sweep.dir={folder}/multirun")
-    result = python("-m", "boston_exp.run", *overrides, *places, cwd=folder, PYTHONPATH=str(ROOT))
+    started = CONTEXT.Process(target=_command, args=([*overrides, *places], folder))
+    started.start()
+    started.join(LIMIT + 30)
+    if started.exitcode is None:
+        started.kill()
     row.seconds = max(row.seconds, time.monotonic() - begun)
-    row.codes.append(result.code)
-    row.pending |= "pending for" in result.out
+    row.codes.append(-1 if started.exitcode is None else started.exitcode)
+    row.pending |= "pending for" in (folder / "said").read_text()
+
+
+def _command(arguments: list[str], folder: Path) -> None:
+    """In a process of its own, forked where the imports are done: they are most of what a command costs."""
+    os.chdir(folder)
+    said = os.open("said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    sys.argv = ["boston_exp.run", *arguments]
+    from boston_exp.run import main
+
+    main()
 
 
 def check(row: Row, server: str, name: str, store: Path, folder: Path) -> None:
@@ -103,7 +129,7 @@ def two_publishers(proxy: Proxy, server: str, folder: Path) -> Row:
     """Two commands on one store at once, each with the backlog of an outage before it."""
     folder.mkdir()
     name, store = folder.name, folder / "mlflow.db"
-    sqlite_store.create(store, str(folder / "mlartifacts"))
+    shutil.copy(EMPTY[0], store)
     here = (f"tracking.local_uri=sqlite:///{store}", f"tracking.experiment_name={name}")
     row = Row("two at once", "none", "both publish the backlog")
     proxy.plan("500", range(1, 10_000))
@@ -126,9 +152,12 @@ def two_publishers(proxy: Proxy, server: str, folder: Path) -> Row:
     return row
 
 
-def rows(server: str, folder: Path, short: int | None = None) -> Iterator[Row]:
-    """Every fault at every request; in the short form one request for each fault, drawn with the seed."""
+def rows(server: str, folder: Path, short: int | None = None, every: int = 1) -> Iterator[Row]:
+    """Every fault at every request of a run, and at every `every`th of a sweep; in the short form at one request of a
+    run for each fault, drawn with the seed."""
     draw = random.Random(short)  # noqa: S311
+    EMPTY[:] = [folder / "empty.db"]
+    sqlite_store.create(EMPTY[0], "unused")
     with proxied(server) as proxy:
         for what in ("run",) if short is not None else ("run", "sweep"):
             for fault in FAULTS:
@@ -140,14 +169,15 @@ def rows(server: str, folder: Path, short: int | None = None) -> Iterator[Row]:
                 number = 1
                 while row := strike(what, fault, number, proxy, server, folder / f"{what}-{fault}-{number}"):
                     yield row
-                    number += 1
+                    number += every if what == "sweep" else 1
         yield two_publishers(proxy, server, folder / "two")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--short", type=int, metavar="SEED", help="one request for each fault, drawn with this seed")
-    short = parser.parse_args().short
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth request of the sweep")
+    chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = Path(name)
         for part in ("gateway", "server", "work"):
@@ -157,9 +187,10 @@ def main() -> None:
             services.mlflow_server(folder / "server", gateway.url) as server,
         ):
             found = []
+            print(HEAD.format(of_sweep=f"to every {chosen.every}th" if chosen.every > 1 else "to each"))
             print("| command | fault | moment | expected | seen | lost | doubled | RUNNING | longest |")
             print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
-            for row in rows(server.url, folder / "work", short):
+            for row in rows(server.url, folder / "work", chosen.short, chosen.every):
                 found.append(row)
                 seen = "pending, then published" if row.pending else "published"
                 cells = (row.what, row.fault, f"`{row.moment}`", EXPECTED, seen, row.lost, row.doubled, row.running)
