@@ -63,14 +63,16 @@ def values(path: Path, table: str, run_ids: list[str], keys: Iterable[str]) -> d
 
 
 def to_publish(path: Path, server: str, server_id: str, experiment: str, top: int) -> tuple[list[str], int]:
-    """The oldest ended runs that have to be published to a server, and how many there are in all: those that are
-    pending for it, those of the experiment that went to another one at its address, those whose creation is in doubt.
+    """The oldest ended runs that have to be published to a server: those that are pending for it, those of the
+    experiment that went to another one at its address, and those whose creation is in doubt, which are to be looked at
+    again. And how many there are that are not there.
 
     In SQL, because MLflow's search reads every run that it counts: 7 s for 10,000.
     """
     rows = _query(
         path,
-        "SELECT runs.run_uuid, COUNT(*) OVER () AS all_of_them FROM runs JOIN experiments USING (experiment_id)"
+        "SELECT runs.run_uuid, SUM(state.value = 'pending' OR COALESCE(its.value <> ?, 0)) OVER () AS missing"
+        " FROM runs JOIN experiments USING (experiment_id)"
         " JOIN tags AS server ON server.run_uuid = runs.run_uuid AND server.key = 'sync.server' AND server.value = ?"
         " JOIN tags AS state ON state.run_uuid = runs.run_uuid AND state.key = 'sync.state'"
         " LEFT JOIN tags AS its ON its.run_uuid = runs.run_uuid AND its.key = 'sync.server_id'"
@@ -78,9 +80,9 @@ def to_publish(path: Path, server: str, server_id: str, experiment: str, top: in
         " WHERE runs.status <> 'RUNNING' AND runs.lifecycle_stage = 'active' AND ("
         " state.value = 'pending' OR doubt.value IS NOT NULL OR (its.value <> ? AND experiments.name = ?))"
         " ORDER BY runs.start_time, runs.run_uuid LIMIT ?",
-        (server, server_id, experiment, top),
+        (server_id, server, server_id, experiment, top),
     )
-    return [row["run_uuid"] for row in rows], rows[0]["all_of_them"] if rows else 0
+    return [row["run_uuid"] for row in rows], int(rows[0]["missing"]) if rows else 0
 
 
 def _query(path: Path, statement: str, arguments: tuple[Any, ...]) -> list[dict[str, Any]]:
