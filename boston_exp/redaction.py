@@ -20,13 +20,23 @@ from boston_exp import process
 _secrets: set[str] = set()
 process.on_reset(_secrets.clear)
 
-NAME = r"(?:password|passwd|secret\w*|token|access_?key\w*|api_?key|credentials?)"
-_URI_USER = re.compile(r"(\w://)[^\s'\"]*@")
-_ASSIGNED = re.compile(rf"({NAME}['\"]?=)(?:(['\"])[^'\"\n]*\2|[^&\s'\"]+)", re.IGNORECASE)
+NAME = r"(?:password|passwd|passphrase|secret\w{0,30}|token|access_?key\w{0,8}|(?:api|private)_?key)"
+# a user, with a password or without; not the @ of a path, and not a port
+_URI_USER = re.compile(r"(\w://)(?:[^\s'\"/@:]{1,100}:(?!\d{1,5}(?:/|$))[^\s'\"]{0,300}|[^\s'\"/@:]{1,300})@")
+_ASSIGNED = re.compile(rf"({NAME}['\"]?=)(?:(['\"])[^'\"\n]*\2|(?![…<*])[^&\s'\"]+)", re.IGNORECASE)
 # in YAML or JSON: quoted, or with a digit in it, which `token: str` in a line of code has not
 _MAPPED = re.compile(
-    rf"({NAME}['\"]?\s*:[ \t]+)(?:(['\"])[^'\"\n]+\2|(?=[^\s,}}'\"]*\d)[^\s,}}'\"]{{6,}})", re.IGNORECASE
+    rf"({NAME}['\"]?\s{{0,3}}:[ \t]{{0,20}})(?:(['\"])[^'\"\n]+\2|(?=[^\s,}}'\"]{{0,200}}\d)[^\s,}}'\"]{{6,}})",
+    re.IGNORECASE,
 )
+# what files of settings and source have besides: spaces around a sign, words, headers, keys
+_WRITTEN = re.compile(
+    rf"({NAME}['\"]?[ \t]{{0,20}}[=:][ \t]{{0,20}})(?!['\"]?(?:None|True|False|null|str|bool|int|bytes)\b)"
+    r"(?:(['\"])[^'\"\n]+\2|(?![\w.]{0,100}[(\[|])[^\s,;)}'\"]{4,})",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"((?:Bearer|Basic)\s+)[\w+/=.-]{8,}")
+_KEY_BLOCK = re.compile(r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----).*?(-----END|\Z)", re.DOTALL)
 
 
 def hide(*secrets: str) -> None:
@@ -44,9 +54,16 @@ def redact(text: str) -> str:
     return _MAPPED.sub(r"\1***", _ASSIGNED.sub(r"\1***", text))
 
 
+def redact_source(text: str) -> str:
+    """The same, stricter, for source and files of settings: rather a line that does not apply than a key."""
+    text = _KEY_BLOCK.sub(r"\1***\2", _BEARER.sub(r"\1***", redact(text)))
+    return _WRITTEN.sub(r"\1***", text)
+
+
 def has_password(text: str) -> bool:
     """Whether a URI in the text carries more than the name of a user."""
-    return bool(re.search(r"\w://[^\s'\"/@]*:[^\s'\"]+@|https?://[^\s'\"]+@|(password|token)=", text, re.IGNORECASE))
+    user = r"\w://[^\s'\"/@:]*:(?!\d{1,5}(?:/|$))[^\s'\"]+@|https?://[^\s'\"/]+@|[?&;](password|token)="
+    return bool(re.search(user, text, re.IGNORECASE))
 
 
 class _Redacted:

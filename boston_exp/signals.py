@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,8 +38,6 @@ def raising(number: int, exception: type[KeyboardInterrupt], once: bool) -> Iter
         if once:
             signal.signal(number, signal.SIG_IGN)
         _received.append(number)
-        if once:
-            _end_in_time()
         raise exception
 
     before = signal.signal(number, handle)
@@ -48,12 +48,35 @@ def raising(number: int, exception: type[KeyboardInterrupt], once: bool) -> Iter
             signal.signal(number, before)
 
 
-def _end_in_time() -> None:
-    """End the process DEADLINE seconds from now, whatever it waits for by then: an answer, a lock, a thread."""
-    timer = threading.Timer(DEADLINE, os._exit, (128 + signal.SIGTERM,))
-    timer.daemon = True
-    timer.start()
-    process.on_next_reset(timer.cancel)
+@contextmanager
+def _ended_in_time() -> Iterator[None]:
+    """In here the process ends DEADLINE seconds after SIGTERM, whatever it does by then: wait for an answer, a lock, or
+    compute in C, where no handler of Python's runs. The interpreter writes each signal to a pipe at once."""
+    if sys.platform == "win32":
+        yield
+        return
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while number := os.read(read, 1):
+            if number[0] == signal.SIGTERM:
+                time.sleep(DEADLINE)
+                if not over:
+                    os._exit(128 + signal.SIGTERM)
+        os.close(read)
+
+    over: list[bool] = []
+    process.on_next_reset(lambda: over.append(True))
+    threading.Thread(target=watch, name="end-in-time", daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(write)  # which ends the thread
+        if signal.SIGTERM not in _received:
+            over.append(True)
 
 
 @contextmanager
@@ -71,8 +94,11 @@ def undisturbed() -> Iterator[None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """In here SIGTERM raises Terminated, once."""
-    with raising(signal.SIGTERM, Terminated, once=True):
+    """In here SIGTERM raises Terminated, once, and ends the process in any case."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with _ended_in_time(), raising(signal.SIGTERM, Terminated, once=True):
         yield
 
 

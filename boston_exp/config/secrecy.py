@@ -18,21 +18,25 @@ from boston_exp.config.settings import SECRETS, setting
 from boston_exp.errors import Fault, InvalidConfig, Kind
 from boston_exp.redaction import has_password, hide
 
-SECRET = re.compile(
-    r"(?:password|passwd|secret|token|access_?key(?:_?id)?|(?:secret|api)_?key|credentials?)$", re.IGNORECASE
+NAMES = (
+    r"(?:password|passwd|passphrase|(?:^|_)(?:pass|pwd)|secret|token|access_?key(?:_?id)?|(?:secret|api|private)_?key)"
 )
-IN_A_MAPPING = re.compile(
-    r"(?:password|passwd|secret|token|access_?key(?:_?id)?|(?:secret|api)_?key|credentials?)['\"]?\s*:", re.IGNORECASE
-)
+SECRET = re.compile(rf"{NAMES}$", re.IGNORECASE)
+IN_A_MAPPING = re.compile(rf"\{{.*{NAMES}['\"]?\s*:", re.IGNORECASE)
 VARIABLE = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w+)")
 HYDRAS = ("job.env_set", "job.env_copy", "sweeper", "launcher")  # where Hydra's own part can have one
+URIS = re.compile(r"(?:uri|url|storage)$")  # keys whose value may be made of secret variables
+# values of variables with such a name that are no secret: to hide them would blank out words
+COMMON = ("postgres", "password", "minioadmin", "username", "mlflow", "changeme")
 BY_ENVIRONMENT = "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…   (or in .env: see .env.example for every name)"
 
 
 def known() -> dict[str, str]:
     """The secrets that the environment and .env hold, by name; from here on they are hidden in all text."""
     found = {name: value for name in SECRETS if (value := setting(name))}
-    found |= {name: value for name, value in os.environ.items() if SECRET.search(name) and value}
+    own = {name: value for name, value in os.environ.items() if SECRET.search(name) and name not in found}
+    found |= {name: value for name, value in own.items() if len(value) > 11 and value.strip("/~.") == value}
+    found = {name: value for name, value in found.items() if value not in COMMON}
     hide(*found.values())
     return found
 
@@ -77,7 +81,9 @@ def refuse_hydras(hydra: DictConfig) -> None:
     faults = _copied("hydra.job.env_copy", copied, known())
     if faults:
         raise InvalidConfig(*faults)
-    refuse_composed(OmegaConf.create({key: node for key, node in nodes.items() if node and key[-4:] != "copy"}))
+    rest = {key: node for key, node in nodes.items() if node and key[-4:] != "copy"}
+    folders = {f"hydra.{name}": OmegaConf.to_container(hydra[name], resolve=False) for name in ("run", "sweep")}
+    refuse_composed(OmegaConf.create({**rest, **folders}))
 
 
 def remove_composed(hydra: Any) -> None:
@@ -96,7 +102,7 @@ def _faults(key: str, value: object, secrets: dict[str, str]) -> Iterator[Fault]
         yield Fault(says, f"export URI='<all of it>' and set {key} to ${{oc.env:URI}}", Kind.SECRET)
     elif SECRET.search(key.rpartition(".")[2]):
         yield Fault(f"{key} is a secret, and the configuration ends up in files and logs.", BY_ENVIRONMENT, Kind.SECRET)
-    elif variables and "://" not in text:
+    elif variables and not ("://" in text and URIS.search(key)):
         says = f"{key} takes the value of {variables[0]}, a secret, which would end up in files and logs."
         yield Fault(says, f"set {key} to something else: {variables[0]} is found where it is needed", Kind.SECRET)
     else:
@@ -105,7 +111,7 @@ def _faults(key: str, value: object, secrets: dict[str, str]) -> Iterator[Fault]
 
 def _values(key: str, text: str, secrets: dict[str, str]) -> Iterator[Fault]:
     for name, secret in secrets.items():
-        if len(secret) > 7 and secret in text:
+        if len(secret) > 7 and re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", text):
             mend = f"type it without; {name} is found in the environment or .env when it is needed"
             yield Fault(f"{key} was given with the value of {name}, a secret.", mend, Kind.SECRET)
 

@@ -19,6 +19,10 @@ UFUNCS = tuple(
         "log1p", "expm1", "log", "exp", "log2", "exp2", "log10", "sqrt", "square", "cbrt", "arcsinh", "sinh",
     )
 )  # fmt: skip
+# Functions that a selector takes, given as they are.
+SCORES = tuple(
+    f"sklearn.feature_selection.{name}" for name in ("f_regression", "r_regression", "mutual_info_regression")
+)
 LOADER = re.compile(r"sklearn\.datasets\.load_\w+")
 EXAMPLES = {
     "model": "sklearn.linear_model.Ridge",
@@ -64,9 +68,10 @@ def _caches(config: Config) -> Iterator[Fault]:
     """scikit-learn's `memory` would load what it finds in a folder, and a pickle can run code."""
     for group, node in (("model", config.model), ("preprocess", config.preprocess)):
         for part in _mappings(node):
-            if part.get("memory") is not None:
-                says = f"{group}: memory={part['memory']} would load pickles from that folder, which can run code."
-                yield Fault(says, again(without=[f"{group}.memory"]))
+            for name, value in part.items():
+                if str(name).rpartition("__")[2] == "memory" and value is not None:
+                    says = f"{group}: {name}={value} would load pickles from that folder, which can run code."
+                    yield Fault(says, again(without=[f"{group}.{name}"]))
 
 
 def _targets(node: Any) -> Iterator[object]:

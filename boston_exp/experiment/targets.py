@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from hydra.utils import instantiate
 
-from boston_exp.config.targets import UFUNCS
+from boston_exp.config.targets import SCORES, UFUNCS
 
 KINDS = (
     "sklearn.base.BaseEstimator",
     "sklearn.gaussian_process.kernels.Kernel",
     "sklearn.compose._column_transformer.make_column_selector",
 )
+OWN = (f"{__name__}.ufunc", f"{__name__}.score")  # what takes the place of a function's name
 METHODS = (("fit", "predict"), ("fit", "transform"), ("split", "get_n_splits"))  # of foreign estimators, and splitters
 
 
@@ -28,7 +29,7 @@ def instantiated(node: Any, whitelist: list[str]) -> Any:
     is none of the things that a target may be.
     """
     checked = _checked(node, whitelist)
-    return instantiate(checked, _execution_whitelist_=[*whitelist, *UFUNCS, f"{__name__}.ufunc"], _convert_="all")
+    return instantiate(checked, _execution_whitelist_=[*whitelist, *UFUNCS, *OWN], _convert_="all")
 
 
 def named(target: str, whitelist: list[str]) -> Any:
@@ -41,6 +42,13 @@ def ufunc(name: str) -> Any:
     return getattr(np, name)
 
 
+def score(name: str) -> Any:
+    """One of scikit-learn's for selecting features, itself."""
+    import sklearn.feature_selection
+
+    return getattr(sklearn.feature_selection, name)
+
+
 def _checked(node: Any, whitelist: list[str]) -> Any:
     """The node, what names a ufunc replaced by what gives it: calling it is not meant."""
     if isinstance(node, list):
@@ -50,6 +58,8 @@ def _checked(node: Any, whitelist: list[str]) -> Any:
     target = node.get("_target_")
     if target in UFUNCS:
         return {"_target_": f"{__name__}.ufunc", "name": target.partition(".")[2]}
+    if target in SCORES and "sklearn.*" in whitelist:
+        return {"_target_": f"{__name__}.score", "name": str(target).rpartition(".")[2]}
     if target is not None and not _is_part(named(str(target), whitelist)):
         raise TypeError(f"{target} is not an estimator, a transformer, a kernel, a splitter or a selector")
     return {name: _checked(value, whitelist) for name, value in node.items()}

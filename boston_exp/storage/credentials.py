@@ -76,7 +76,12 @@ class Login:
 
     @property
     def sends_password(self) -> bool:
-        return bool(self.variables) or "@" in urlsplit(self.server).netloc
+        """Whoever gives it: the environment, .env, the address, MLflow's own file, requests' ~/.netrc."""
+        if self.variables or "@" in self.server or MLFLOWS_FILE.expanduser().is_file():
+            return True
+        from requests.utils import get_netrc_auth
+
+        return get_netrc_auth(self.server) is not None
 
     def into_environment(self) -> None:
         """Set it for MLflow, which sends what it finds in the environment to any server, and remember for which one."""

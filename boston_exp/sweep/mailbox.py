@@ -103,7 +103,7 @@ def new_states(sweep_dir: Path, numbers: Container[int]) -> Iterator[tuple[int, 
     """States written since the last look; costs what is new, however many points there are."""
     folder = sweep_dir / FOLDER / NEWS
     for entry in list(os.scandir(folder)) if folder.is_dir() else []:
-        number = int(entry.name)
+        number = int(entry.name) if entry.name.isdigit() else -1  # a network file system leaves files of its own
         if number in numbers:
             Path(entry.path).unlink(missing_ok=True)  # first: what is said from now on is news again
             state = read_state(sweep_dir, number)

@@ -61,6 +61,11 @@ class Destination:
         return replace(self, uri=f"{SQLITE}{path.with_name(f'{path.stem}-{name}{path.suffix}')}")
 
     @property
+    def shown_server(self) -> str:
+        """The server's address, without a user."""
+        return without_user(str(self.server))
+
+    @property
     def shown_uri(self) -> str:
         """The URI as a person would type it here, its password hidden."""
         path = self.sqlite_path

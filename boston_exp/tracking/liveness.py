@@ -33,7 +33,7 @@ def tags() -> dict[str, str]:
 def is_dead(run_tags: dict[str, str]) -> bool:
     """Whether the process that opened a run is gone; a run without our tags, or with others', is never called dead."""
     try:
-        silent = time.time() - float(run_tags[HEARTBEAT]) > SILENCE
+        silent = time.time() - int(run_tags[HEARTBEAT]) > SILENCE
         _, pid, started, world = f"{run_tags[PROCESS]} -".split(" ")[:4]  # "-" where an earlier version wrote three
         number = int(pid)
     except (KeyError, ValueError):

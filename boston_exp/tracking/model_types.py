@@ -25,7 +25,13 @@ HARMLESS = frozenset(
     }
 )  # fmt: skip
 # Modules of scikit-learn that hold no part of an estimator, but functions that fetch, remove, run scripts.
-NO_PARTS = ("sklearn.datasets.", "sklearn.utils._testing.")
+NO_PARTS = (
+    "sklearn.datasets",
+    "sklearn.utils._testing",
+    "sklearn.utils.discovery",
+    "sklearn.conftest",
+    "sklearn.tests",
+)
 DATA_PACKAGES = ("numpy", "scipy")  # whose classes and ufuncs are accepted; a function such as numpy.load is not
 
 _by_class: dict[tuple[str, ...], list[str]] = {}
@@ -76,12 +82,24 @@ def _named_by_skops(estimator: BaseEstimator) -> list[str]:
 
 def foreign_types(found: list[str], trusted_packages: tuple[str, ...]) -> list[str]:
     """Those of the types that neither belong to a trusted package nor are data that cannot run code."""
-    return [
-        name
-        for name in found
-        if name.startswith(NO_PARTS)
-        or (name.partition(".")[0] not in trusted_packages and name not in HARMLESS and not _is_data(name))
-    ]
+    return [name for name in found if not (_is_part(name, trusted_packages) or name in HARMLESS or _is_data(name))]
+
+
+def _is_part(name: str, trusted_packages: tuple[str, ...]) -> bool:
+    """Whether the name is that of something which a trusted package has made itself: its modules hold what they import,
+    too, and scikit-learn has functions that fetch, remove and run."""
+    module, _, attribute = name.rpartition(".")
+    package = module.partition(".")[0]
+    if package not in trusted_packages:
+        return False
+    if package != "sklearn":
+        return True  # all of it is trusted: that is what naming it means
+    try:
+        named = getattr(import_module(module), attribute, None)
+    except ImportError:
+        return False
+    home = str(getattr(named, "__module__", ""))
+    return home.startswith("sklearn.") and not home.startswith(NO_PARTS) and ".tests" not in home
 
 
 def check_loadable(found: list[str], trusted_packages: tuple[str, ...]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,12 +17,13 @@ from typing import Any
 
 from boston_exp.config.settings import PROJECT_ROOT
 from boston_exp.process import remembered
-from boston_exp.redaction import redact
+from boston_exp.redaction import redact_source
 
 CODE = ("boston_exp", "conf")  # where a new file that nobody has added to git can change a result
 PROJECT = (".", ":(exclude)data")
 LIMIT = 1_000_000  # bytes of a patch that a run keeps
 WHOLE, SCRUBBED = "whole", "without secrets that were in it: it does not apply as it is"
+NO_BINARY = "without binary files: what is in them cannot be seen"
 TOO_LARGE = "left out, over 1 MB: git/changed_files.csv lists the files; the run cannot be reproduced from it"
 PLAIN = ("--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/")  # whatever the user's own settings are
 
@@ -61,13 +63,15 @@ def code() -> Code:
             shutil.copy(index, copy)
         environment = {"GIT_INDEX_FILE": str(copy)}
         _git("add", "--intent-to-add", "--", *CODE, environment=environment)
-        patch = _git("diff", *PLAIN, "--binary", "HEAD", "--", *PROJECT, environment=environment, limit=LIMIT)
+        patch = _git("diff", *PLAIN, "HEAD", "--", *PROJECT, environment=environment, limit=LIMIT)
         if len(patch) > LIMIT:
             changed = _git("diff", "--name-only", "--relative", "-z", "HEAD", "--", *PROJECT, environment=environment)
             return Code(commit, True, b"", TOO_LARGE, _digests(filter(None, changed.decode().split("\0"))))
     text = patch.decode("utf-8", "surrogateescape")
-    clean = redact(text)
-    return Code(commit, True, clean.encode("utf-8", "surrogateescape"), WHOLE if clean == text else SCRUBBED)
+    clean = redact_source(text)
+    binary = re.search(r"^Binary files .* differ$", text, re.MULTILINE)
+    says = SCRUBBED if clean != text else NO_BINARY if binary else WHOLE
+    return Code(commit, True, clean.encode("utf-8", "surrogateescape"), says)
 
 
 def _digests(names: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,8 +36,8 @@ LIMIT = 60.0  # seconds that any command may take, whatever befalls it
 EMPTY: list[Path] = []  # a new store, which takes two seconds to make
 HEAD = """# Harm to requests
 
-Printed by `make faults` (`tests/faults/requests_lost.py`): each kind of harm to each request of a run, and {of_sweep}
-of a sweep of two points, both published through a proxy; then the proxy is well, and the same command follows.
+Printed by `make faults` (`tests/faults/requests_lost.py`): each kind of harm to a request of a run (one in {run}) and of a
+sweep of two points (one in {sweep}), published through a proxy; then the proxy is well, and the same command follows.
 """
 EXPECTED = "published, or pending and then published"
 
@@ -152,15 +152,17 @@ def two_publishers(proxy: Proxy, server: str, folder: Path) -> Row:
     return row
 
 
-def rows(server: str, folder: Path, short: int | None = None, every: int = 1) -> Iterator[Row]:
-    """Every fault at every request of a run, and at every `every`th of a sweep; in the short form at one request of a
-    run for each fault, drawn with the seed."""
+def rows(
+    server: str, folder: Path, short: int | None = None, every: tuple[int, int] = (1, 1), faults: Sequence[str] = FAULTS
+) -> Iterator[Row]:
+    """Every fault at every request, or every nth, of a run and of a sweep; in the short form at one request of a run for
+    each fault, drawn with the seed."""
     draw = random.Random(short)  # noqa: S311
     EMPTY[:] = [folder / "empty.db"]
     sqlite_store.create(EMPTY[0], "unused")
     with proxied(server) as proxy:
         for what in ("run",) if short is not None else ("run", "sweep"):
-            for fault in FAULTS:
+            for fault in faults:
                 if short is not None:
                     row = strike(what, fault, draw.randint(4, 16), proxy, server, folder / f"{what}-{fault}")
                     if row:
@@ -169,15 +171,18 @@ def rows(server: str, folder: Path, short: int | None = None, every: int = 1) ->
                 number = 1
                 while row := strike(what, fault, number, proxy, server, folder / f"{what}-{fault}-{number}"):
                     yield row
-                    number += every if what == "sweep" else 1
+                    number += every[what == "sweep"]
         yield two_publishers(proxy, server, folder / "two")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--short", type=int, metavar="SEED", help="one request for each fault, drawn with this seed")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth request of the sweep")
+    parser.add_argument("--every", default="1,1", metavar="N,M", help="every Nth request of the run, Mth of the sweep")
+    parser.add_argument("--faults", default=",".join(FAULTS), help="kinds of harm")
     chosen = parser.parse_args()
+    one, other = chosen.every.split(",")
+    every = (int(one), int(other))
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = Path(name)
         for part in ("gateway", "server", "work"):
@@ -187,10 +192,10 @@ def main() -> None:
             services.mlflow_server(folder / "server", gateway.url) as server,
         ):
             found = []
-            print(HEAD.format(of_sweep=f"to every {chosen.every}th" if chosen.every > 1 else "to each"))
+            print(HEAD.format(run=every[0], sweep=every[1]))
             print("| command | fault | moment | expected | seen | lost | doubled | RUNNING | longest |")
             print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
-            for row in rows(server.url, folder / "work", chosen.short, chosen.every):
+            for row in rows(server.url, folder / "work", chosen.short, every, chosen.faults.split(",")):
                 found.append(row)
                 seen = "pending, then published" if row.pending else "published"
                 cells = (row.what, row.fault, f"`{row.moment}`", EXPECTED, seen, row.lost, row.doubled, row.running)

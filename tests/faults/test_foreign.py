@@ -94,6 +94,23 @@ def test_a_folder_of_pickles_is_not_read(command: Command, tmp_path: Path) -> No
     assert "would load pickles from that folder" in result.err
 
 
+def test_nor_is_one_that_a_nested_parameter_names(command: Command, tmp_path: Path) -> None:
+    search = "model._target_=sklearn.model_selection.GridSearchCV"
+    result = command("model=ridge", "~model.alpha", search, f"+model.param_grid={{p__memory: [{tmp_path}]}}")
+    assert result.code == 2
+    assert "would load pickles from that folder" in result.err
+
+
+def test_a_selector_is_given_its_score_as_it_is() -> None:
+    from sklearn.feature_selection import f_regression
+
+    score = {"_target_": "sklearn.feature_selection.f_regression", "_partial_": True}
+    selector = {"_target_": "sklearn.feature_selection.SelectKBest", "score_func": score, "k": 3}
+    steps = [["select", selector], ["fit", {"_target_": "sklearn.linear_model.Ridge"}]]
+    made = built({"_target_": "sklearn.pipeline.Pipeline", "steps": steps})
+    assert made.named_steps["select"].score_func is f_regression  # type: ignore[attr-defined]
+
+
 def test_a_package_that_is_named_and_not_used_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "never_used.py").write_text("raise SystemExit('imported')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -162,6 +179,41 @@ def test_a_server_elsewhere_does_not_have_files_written_on_this_machine(
 
 
 @pytest.mark.parametrize(
+    "address", ["http://127.evil.test", "http://localhost.evil.test", "http://127.0.0.1.evil.test"]
+)
+def test_a_name_that_looks_like_this_machine_is_not(address: str) -> None:
+    assert not s3.is_here(address)
+    assert s3.is_here("http://127.0.0.2:1")
+
+
+def test_an_address_that_two_programs_would_read_in_two_ways_is_none(
+    command: Command, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", r"http://127.0.0.1:18999\@127.0.0.1:5000")
+    monkeypatch.setenv("WHERE", r"http://127.0.0.1:18999\@127.0.0.1:5000")
+    result = command("tracking.uri=${oc.env:WHERE}", f"tracking.local_uri=sqlite:///{store}")
+    assert result.code == 2
+    assert "is not an address" in result.err
+
+
+def test_what_lies_beside_a_module_does_not_go_into_the_model(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "ownpkg"
+    package.mkdir()
+    (package / "__init__.py").write_text("from sklearn.linear_model import Ridge\nclass Mine(Ridge): pass\n")
+    (package / ".env").write_text("A=hush")
+    (package / "credentials.json").write_text("hush")
+    (package / "link.py").symlink_to("/etc/hostname")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = ("model=ridge", "model._target_=ownpkg.Mine", "trusted_packages=[sklearn,ownpkg]", "figures=none")
+    result = command(*own)
+    assert result.code == 0, result.err
+    (code,) = (tmp_path / "mlartifacts").rglob("code")
+    assert [file.name for file in code.rglob("*") if file.is_file()] == ["__init__.py"]
+
+
+@pytest.mark.parametrize(
     ("location", "server", "accepted"),
     [
         ("mlflow-artifacts:/1", "https://a.example.com", True),
@@ -219,7 +271,9 @@ def test_our_own_list_decides_what_a_model_may_hold(command: Command, store: Pat
     assert command("model.n_estimators=5", "figures=none").code == 0
     (model,) = (tmp_path / "mlartifacts").rglob("model.skops")
     assert load(str(model.parent)).n_estimators == 5
-    for harm in (os.system, sklearn.datasets.clear_data_home):
+    from sklearn.utils import discovery
+
+    for harm in (os.system, sklearn.datasets.clear_data_home, discovery.import_module, discovery.all_estimators):
         skops.io.dump(FunctionTransformer(func=harm), model)
         with pytest.raises(InvalidConfig, match="types that are not from trusted_packages"):
             load(str(model.parent))

@@ -6,6 +6,7 @@ import logging
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,41 @@ def test_the_patch_is_of_the_project_alone_and_without_secrets(project: Path) ->
     assert code.says == provenance.SCRUBBED
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'API_KEY = "sk-live-SECRET"', "aws_secret_access_key = SECRET", '{"password":"SECRET"}', "password: SECRET",
+        "Authorization: Bearer SECRET", "-----BEGIN PRIVATE KEY-----\\nSECRET\\n-----END PRIVATE KEY-----",
+        "passphrase: SECRET", "url: http://me:SECRET@host",
+    ],
+)  # fmt: skip
+def test_a_secret_is_scrubbed_however_it_is_written(line: str, project: Path) -> None:
+    (project / "conf" / "new.yaml").write_text(
+        line.replace("SECRET", "correcthorsebattery").replace("\\n", "\n") + "\n"
+    )
+    code = provenance.code()
+    assert b"correcthorsebattery" not in code.patch
+    assert code.says == provenance.SCRUBBED
+
+
+def test_binary_files_are_not_in_the_patch(project: Path) -> None:
+    (project / "boston_exp" / "key.bin").write_bytes(bytes(range(256)))
+    code = provenance.code()
+    assert code.says == provenance.NO_BINARY
+    assert b"GIT binary patch" not in code.patch
+
+
+def test_redacting_costs_as_much_as_there_is_text() -> None:
+    """Counted by a ratio of two lengths; it was quadratic: 42 s for 120 kB."""
+    for piece in ("http://a.b/c,", "secret", "x://", "token: ", "password='"):
+        costs = []
+        for times in (2_000, 20_000):
+            begun = time.process_time()
+            redaction.redact_source(piece * times)
+            costs.append(time.process_time() - begun)
+        assert costs[1] < 40 * max(costs[0], 0.005), piece
+
+
 def test_a_patch_without_secrets_is_kept_as_it_is(project: Path) -> None:
     (project / "boston_exp" / "run.py").write_text("def of(token: str, password: str | None = None) -> None: ...\n")
     code = provenance.code()
@@ -116,7 +152,13 @@ def test_a_secret_in_a_preset_is_refused_and_not_copied(text: str, says: str, co
 
 
 @pytest.mark.parametrize(
-    "typed", ["data.name=${oc.env:AWS_SECRET_ACCESS_KEY}", "hydra.job.env_copy=[AWS_SECRET_ACCESS_KEY]"]
+    "typed",
+    [
+        "data.name=${oc.env:AWS_SECRET_ACCESS_KEY}",
+        "data.name=x://${oc.env:AWS_SECRET_ACCESS_KEY}",
+        "hydra.job.env_copy=[AWS_SECRET_ACCESS_KEY]",
+        "hydra.sweep.subdir=${oc.env:AWS_SECRET_ACCESS_KEY}",
+    ],
 )
 def test_a_secret_variable_is_not_composed_into_anything(
     typed: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -153,6 +195,23 @@ def test_a_failure_that_quotes_a_secret_is_told_without_it(
     assert holding(tmp_path) == []
     logs = list((tmp_path / "sweep").rglob("*.log"))
     assert any("key ***" in log.read_text() for log in logs)
+
+
+def test_ordinary_words_and_paths_are_left_alone(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("POSTGRES_PASSWORD", "postgres"), ("MY_TOKEN", "boston-housing"), ("A_TOKEN", str(tmp_path))):
+        monkeypatch.setenv(name, value)
+    folder = tmp_path / "ws@2" / "token=1"
+    folder.mkdir(parents=True)
+    (folder / "own.csv").write_text("a,y\n" + "".join(f"{i},{i * 2 + i % 3}\n" for i in range(40)))
+    (tmp_path / "postgres.db").touch()
+    own = ("data=csv", "data.target=y", "model=ridge", "figures=none", "tracking.experiment_name=postgres")
+    result = command(*own, "data.path='ws@2/token=1/own.csv'", "tracking.uri=sqlite:///ws@2/m.db")
+    assert result.code == 0, result.err
+    assert "recorded in sqlite:////" in result.out
+    assert "ws@2/m.db" in result.out
+    assert "***" not in result.out + result.err
 
 
 def test_streams_and_logs_are_redacted_at_the_edge(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -216,6 +275,20 @@ def test_a_login_is_bound_to_a_host(place: str, monkeypatch: pytest.MonkeyPatch)
     assert login("http://127.0.0.1:5000", typed=True) == {}
 
 
+@pytest.mark.parametrize("place", ["~/.netrc", "~/.mlflow/credentials"])
+def test_a_password_that_a_library_would_add_goes_over_plain_http_neither(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = Path(place).expanduser()
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("machine ours.example.com login me password hush" if "netrc" in place else "[mlflow]\n")
+    file.chmod(0o600)
+    with pytest.raises(InvalidConfig, match="over plain http"):
+        login(None, typed=False, conf="http://ours.example.com")
+    assert login(None, typed=False, conf="https://ours.example.com") == {}
+
+
 def test_no_password_goes_over_plain_http_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in LOGIN.items():
         monkeypatch.setenv(name, value)
@@ -275,7 +348,7 @@ def test_an_address_without_its_user(uri: str, shown: str) -> None:
 
 
 def test_env_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
-    for name in (".env.example", "compose/make_env.py"):
+    for name in (".env.example", "compose/make_env.py", "compose/docker-compose.yml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / ".env.new").touch(mode=0o666)

@@ -147,13 +147,74 @@ def test_of_two_copies_the_same_one_is_kept(command: Command, store: Path, serve
     local = MlflowClient(f"sqlite:///{store}")
     source = copy.data.tags["sync.source"]
     client.create_run(copy.info.experiment_id, tags={"sync.source": source})  # as a request would that came too late
-    local.set_tag(source, "sync.in_doubt", "1")
+    doubt = f"sync.in_doubt.{local.get_run(source).data.tags['sync.server_id']}"
+    local.set_tag(source, doubt, "1")
     process.reset()
     assert command(*QUICK, *place, "model.alpha=7").code == 0
     found = runs(server.url, name)
     whole(found, 2)
     assert copy.info.run_id in {run.info.run_id for run in found}
-    assert "sync.in_doubt" not in local.get_run(source).data.tags
+    assert doubt not in local.get_run(source).data.tags
+
+
+@pytest.mark.parametrize("only", ["runs/create", "logged-models"])
+def test_a_request_that_is_carried_out_after_its_process_has_ended_makes_no_second_run(
+    only: str, tmp_path: Path, store: Path, server: Service, name: str
+) -> None:
+    """Killed while it waits; the next command publishes, and then the request arrives."""
+    with proxied(server.url) as proxy:
+        proxy.plan("late", range(1, 2), only=f"POST /api/2.0/mlflow/{only}", delay=12)
+        place = to(proxy.url, name, store)
+        call = [sys.executable, "-m", "boston_exp.run", *QUICK, *place, f"hydra.run.dir={tmp_path}/o"]
+        first = subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 60
+        while not proxy.struck:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        first.kill()
+        first.wait()
+        second = python("-m", "boston_exp.run", *QUICK, *place, "model.alpha=7", cwd=tmp_path)
+        assert second.code == 0, second.err
+        proxy.settle()
+        proxy.plan("", range(0))
+        assert python("-m", "boston_exp.run", *QUICK, *place, "model.alpha=8", cwd=tmp_path).code == 0
+    whole(runs(server.url, name), 3)
+    client = MlflowClient(server.url)
+    models = client.search_logged_models([client.get_experiment_by_name(name).experiment_id])
+    assert Counter(str(model.status) for model in models) == {"READY": 3}
+
+
+def test_a_doubt_on_one_server_outlives_the_publication_to_another(
+    command: Command, store: Path, server: Service, gateway: Service, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "second").mkdir()
+    with proxied(server.url) as proxy, services.mlflow_server(tmp_path / "second", gateway.url) as second:
+        proxy.plan("late", range(1, 2), only="POST /api/2.0/mlflow/runs/create", delay=8)
+        assert command(*QUICK, *to(proxy.url, name, store)).code == 0
+        process.reset()
+        result = command(*QUICK, *to(second.url, name, store), "skip_finished=true")
+        assert result.code == 0, result.err
+        proxy.settle()
+        proxy.plan("", range(0))
+        process.reset()
+        result = command(*QUICK, *to(proxy.url, name, store), "model.alpha=7")
+        assert "pending for" not in result.out
+        whole(runs(server.url, name), 2)
+        whole(runs(second.url, name), 1)
+
+
+def test_points_that_are_missing_on_the_server_are_published_again(
+    command: Command, store: Path, server: Service, name: str
+) -> None:
+    place = to(server.url, name, store)
+    assert command(*GRID, *place).code == 0
+    client = MlflowClient(server.url)
+    points = [run for run in runs(server.url, name) if "sweep.key" not in run.data.tags]
+    for run in points[:2]:
+        client.delete_run(run.info.run_id)
+    process.reset()
+    assert "4 reused" in command(*GRID, *place).out
+    whole(runs(server.url, name), 5)
 
 
 # -- 11: a publisher that is stopped
@@ -208,10 +269,15 @@ def test_two_starts_of_one_sweep_make_one_parent(attempt: int, tmp_path: Path, s
 def test_a_malformed_tag_ends_no_command(command: Command, store: Path) -> None:
     client = MlflowClient(f"sqlite:///{store}")
     experiment = client.create_experiment("theirs")
-    tags = {liveness.PROCESS: "nonsense", liveness.HEARTBEAT: "soon"}
-    run_id = client.create_run(experiment, tags=tags).info.run_id
+    ours = liveness.tags()[liveness.PROCESS].split(" ")
+    gone = " ".join([ours[0], "4194305", *ours[2:]])
+    malformed = [("nonsense", "soon"), (gone, "1700000000.5"), (gone, "inf"), (gone, "")]
+    open_runs = [
+        client.create_run(experiment, tags={liveness.PROCESS: process, liveness.HEARTBEAT: beat}).info.run_id
+        for process, beat in malformed
+    ]
     assert command(*QUICK).code == 0
-    assert client.get_run(run_id).info.status == "RUNNING"
+    assert {client.get_run(run_id).info.status for run_id in open_runs} == {"RUNNING"}
 
 
 def test_a_run_of_another_container_with_the_same_host_name_is_left_alone(tmp_path: Path, store: Path) -> None:
@@ -271,6 +337,25 @@ def test_sigterm_ends_a_command_in_five_seconds_whatever_it_waits_for(
         assert time.monotonic() - begun < 5.5
         assert waiting.returncode == 128 + signal.SIGTERM
     client = MlflowClient(f"sqlite:///{store}")
+    assert command_closes(tmp_path, store, client)
+
+
+def test_sigterm_ends_a_command_that_computes_in_c(tmp_path: Path, store: Path) -> None:
+    """libsvm does not return to Python, so that no handler of ours runs."""
+    slow = ("model=svr", "model.kernel=linear", "model.C=1e7", "figures=none", f"tracking.uri=sqlite:///{store}")
+    call = [sys.executable, "-m", "boston_exp.run", *slow, f"hydra.run.dir={tmp_path}/o"]
+    fitting = subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    client = MlflowClient(f"sqlite:///{store}")
+    until = time.monotonic() + 60
+    while not [run for each in client.search_experiments() for run in client.search_runs([each.experiment_id])]:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    time.sleep(1)  # the run is open: now it fits
+    begun = time.monotonic()
+    fitting.send_signal(signal.SIGTERM)
+    fitting.wait(30)
+    assert time.monotonic() - begun < 5.5
+    assert fitting.returncode == 128 + signal.SIGTERM
     assert command_closes(tmp_path, store, client)
 
 

@@ -44,6 +44,9 @@ def faults(destination: Destination) -> list[Fault]:
 
 def _login_faults(destination: Destination) -> Iterator[Fault]:
     server = destination.server
+    if server and re.search(r"[\\\s\x00-\x1f]", server):  # read in one way here, in another by who sends the request
+        yield Fault(f"{destination.shown_server!r} is not an address.", again("tracking.uri=http://<host>:<port>"))
+        return
     if not server or not server.startswith("http:") or is_here(server) or destination.allow_http:
         return
     if destination.login.sends_password:

@@ -71,18 +71,19 @@ def to_publish(path: Path, server: str, server_id: str, experiment: str, top: in
     """
     rows = _query(
         path,
-        "SELECT runs.run_uuid, SUM(state.value = 'pending' OR COALESCE(its.value <> ?, 0)) OVER () AS missing"
+        "SELECT runs.run_uuid,"
+        " SUM(server.value = ? AND (state.value = 'pending' OR COALESCE(its.value <> ?, 0))) OVER () AS missing"
         " FROM runs JOIN experiments USING (experiment_id)"
-        " JOIN tags AS server ON server.run_uuid = runs.run_uuid AND server.key = 'sync.server' AND server.value = ?"
-        " JOIN tags AS state ON state.run_uuid = runs.run_uuid AND state.key = 'sync.state'"
+        " LEFT JOIN tags AS server ON server.run_uuid = runs.run_uuid AND server.key = 'sync.server'"
+        " LEFT JOIN tags AS state ON state.run_uuid = runs.run_uuid AND state.key = 'sync.state'"
         " LEFT JOIN tags AS its ON its.run_uuid = runs.run_uuid AND its.key = 'sync.server_id'"
-        " LEFT JOIN tags AS doubt ON doubt.run_uuid = runs.run_uuid AND doubt.key = 'sync.in_doubt'"
-        " WHERE runs.status <> 'RUNNING' AND runs.lifecycle_stage = 'active' AND ("
-        " state.value = 'pending' OR doubt.value IS NOT NULL OR (its.value <> ? AND experiments.name = ?))"
+        " LEFT JOIN tags AS doubt ON doubt.run_uuid = runs.run_uuid AND doubt.key = ?"
+        " WHERE runs.status <> 'RUNNING' AND runs.lifecycle_stage = 'active' AND (doubt.value IS NOT NULL"
+        " OR (server.value = ? AND (state.value = 'pending' OR (its.value <> ? AND experiments.name = ?))))"
         " ORDER BY runs.start_time, runs.run_uuid LIMIT ?",
-        (server_id, server, server_id, experiment, top),
+        (server, server_id, f"sync.in_doubt.{server_id}", server, server_id, experiment, top),
     )
-    return [row["run_uuid"] for row in rows], int(rows[0]["missing"]) if rows else 0
+    return [row["run_uuid"] for row in rows], int(rows[0]["missing"] or 0) if rows else 0
 
 
 def _query(path: Path, statement: str, arguments: tuple[Any, ...]) -> list[dict[str, Any]]:

@@ -109,6 +109,11 @@ def signature_of(example: pd.DataFrame) -> ModelSignature:
 
 def _write(outcome: Outcome, path: Path, described: Model) -> None:
     """The model's folder. A second fit of the same class can hold other types: then they are determined anew."""
+    with _own_code(outcome) as code:
+        _save(outcome, path, described, code)
+
+
+def _save(outcome: Outcome, path: Path, described: Model, code: list[str]) -> None:
     for known in (True, False):
         try:
             mlflow.sklearn.save_model(
@@ -118,7 +123,7 @@ def _write(outcome: Outcome, path: Path, described: Model) -> None:
                 signature=signature_of(outcome.example),
                 input_example=outcome.example.head(5),
                 pip_requirements=list(outcome.requirements),
-                code_paths=_own_code(outcome) or None,
+                code_paths=code or None,
                 serialization_format="skops",
                 skops_trusted_types=types_to_trust(outcome.estimator, outcome.trusted_packages, known),
             )
@@ -129,12 +134,21 @@ def _write(outcome: Outcome, path: Path, described: Model) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _own_code(outcome: Outcome) -> list[str]:
-    """Modules of the user that are installed nowhere: the model takes them along."""
-    found = []
-    for package in outcome.trusted_packages:
-        module = sys.modules.get(package)
-        if module is not None and module.__file__ and "site-packages" not in module.__file__:
-            file = Path(module.__file__)
-            found.append(str(file.parent if file.name == "__init__.py" else file))
-    return found
+@contextmanager
+def _own_code(outcome: Outcome) -> Iterator[list[str]]:
+    """Modules of the user that are installed nowhere, which the model takes along: Python's source alone, not what lies
+    beside it (.env, keys), nor what a link leads to."""
+    with tempfile.TemporaryDirectory(prefix="boston_exp-") as name:
+        found = []
+        for package in outcome.trusted_packages:
+            module = sys.modules.get(package)
+            if module is not None and module.__file__ and "site-packages" not in module.__file__:
+                file = Path(module.__file__)
+                place = file.parent if file.name == "__init__.py" else file
+                for source in place.rglob("*.py") if place.is_dir() else [place]:
+                    if not source.is_symlink() and not source.name.startswith("."):
+                        copy = Path(name) / source.relative_to(place.parent)
+                        copy.parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copyfile(source, copy)
+                found.append(str(Path(name) / place.name))
+        yield found

@@ -36,8 +36,10 @@ from boston_exp.tracking.publishing.files import own_files, time_for
 from boston_exp.tracking.publishing.once import SOURCE, SOURCE_MODEL, Once
 
 COPY, SERVER_ID = "sync.run_id", "sync.server_id"
-IN_DOUBT = "sync.in_doubt"  # when a request that creates its copy was last left without an answer, in seconds
-OWN = (SERVER, SERVER_ID, STATE, COPY, IN_DOUBT, liveness.PROCESS, liveness.HEARTBEAT)  # tags of the source alone
+OWN = (SERVER, SERVER_ID, STATE, COPY, liveness.PROCESS, liveness.HEARTBEAT)  # tags of the source alone
+IN_DOUBT = (
+    "sync.in_doubt."  # and a server_id: when a request that creates its copy there was sent, until it is answered
+)
 POINTS_AT_RUNS = ("mlflow.parentRunId", "best.run_id", "best.model_of")
 UPLOADS = 8  # at once; each is a request of its own
 STEP = 20.0  # seconds that a few small requests may take together; a time-out of MLflow's is between bytes
@@ -58,8 +60,9 @@ class RunCopier:
     """Copies runs from `source` to `target`, and remembers which copy is whose.
 
     `experiment` gives the id in the target of an experiment by its name, `copied` is told of each run and its whole
-    copy, `known` gives the id of a run's copy where that is known to be whole there, `in_doubt` is told of a run whose
-    copy may or may not have been created. `deadline`, on the monotonic clock, is when the present step has to end.
+    copy, `known` gives the id of a run's copy where that is known to be whole there. `in_doubt` is told of a run whose
+    copy may or may not be created, `settled` if that was answered; `doubted` tells which were in doubt before.
+    `deadline`, on the monotonic clock, is when the present step has to end.
     """
 
     def __init__(
@@ -70,13 +73,16 @@ class RunCopier:
         copied: Callable[[Run, Run], None] = lambda run, copy: None,
         known: Callable[[Run], str | None] = lambda run: None,
         in_doubt: Callable[[str], None] = lambda run_id: None,
+        settled: Callable[[str], None] = lambda run_id: None,
+        doubted: Callable[[Run], bool] = lambda run: False,
     ) -> None:
         self._source = source
         self.target = target
         self._experiment = experiment
         self._copied = copied
         self._known = known
-        self._once = Once(target, in_doubt)
+        self._doubted = doubted
+        self._once = Once(target, in_doubt, settled)
         self.deadline = float("inf")
         self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
         self._experiments: dict[str, str] = {}  # ids in the target by ids in the source
@@ -93,7 +99,7 @@ class RunCopier:
             whole = copy.data.tags.get(COMPLETE) == str(run.info.end_time) and copy.info.status == run.info.status
             if not whole:
                 self._write(run, copy)
-            elif IN_DOUBT in run.data.tags:
+            elif self._doubted(run):
                 for output in run.outputs.model_outputs if run.outputs else []:
                     self._once.model(copy.info.experiment_id, output.model_id)
             self._copied(run, copy)
@@ -124,7 +130,7 @@ class RunCopier:
         if copy is None:
             self._once.refuse_again(source_id)
             name, start = run.info.run_name, run.info.start_time
-            with self._once.creating(source_id, source_id):
+            with self._once.creating(source_id, source_id, self._doubted(run)):
                 self.target.create_run(experiment_id, start_time=start, tags=tags, run_name=name)
             copy = self._once.run(experiment_id, source_id)
             if copy is None:
@@ -138,9 +144,13 @@ class RunCopier:
 
         A parent points at its best child, which points at its parent: a new copy is created with its parent alone.
         """
-        tags = {name: value for name, value in run.data.tags.items() if name not in (*OWN, *POINTS_AT_RUNS)}
+        tags = {name: value for name, value in run.data.tags.items() if self._goes_along(name)}
         ids = {name: run.data.tags[name] for name in pointers if run.data.tags.get(name)}
         return tags | {name: self._id_in_target(source_id) for name, source_id in ids.items()}
+
+    @staticmethod
+    def _goes_along(tag: str) -> bool:
+        return tag not in (*OWN, *POINTS_AT_RUNS) and not tag.startswith(IN_DOUBT)
 
     def _id_in_target(self, source_id: str) -> str:
         if source_id not in self._copies:
@@ -176,7 +186,7 @@ class RunCopier:
                 lambda file, folder: self.target.log_artifact(copy_id, file, folder),
             )
         outputs = run.outputs.model_outputs if run.outputs else []
-        model_ids = [self._copy_model(output.model_id, copy) for output in outputs]
+        model_ids = [self._copy_model(output.model_id, copy, self._doubted(run)) for output in outputs]
         self._step()
         origin: dict[str, Any] = {"model_id": model_ids[-1] if model_ids else None}
         if inputs:
@@ -187,13 +197,13 @@ class RunCopier:
         self.target.log_batch(copy_id, tags=tags_of(tags))
         self.target.set_terminated(copy_id, info.status, info.end_time)
 
-    def _copy_model(self, model_id: str, copy: Run) -> str:
+    def _copy_model(self, model_id: str, copy: Run, doubted: bool) -> str:
         self._step()
         source = self._source.get_logged_model(model_id)
         model = self._once.model(copy.info.experiment_id, model_id)
         if model is None:
             self._once.refuse_again(model_id)
-            with self._once.creating(copy.data.tags[SOURCE], model_id):
+            with self._once.creating(copy.data.tags[SOURCE], model_id, doubted):
                 self.target.create_logged_model(
                     copy.info.experiment_id,
                     name=source.name,

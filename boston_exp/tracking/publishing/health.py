@@ -18,7 +18,7 @@ from boston_exp import process
 from boston_exp.config.invocation import again, command_line
 from boston_exp.errors import Fault, Kind, ServerRefuses
 from boston_exp.redaction import redact
-from boston_exp.tracking.destination import Destination, without_user
+from boston_exp.tracking.destination import Destination
 
 TIMEOUT = (1.5, 3.0)  # seconds to connect, and until an answer begins
 DEPTH = 8  # of the folders in which a server keeps the artifacts of a run
@@ -42,7 +42,7 @@ def outage(destination: Destination) -> str | None:
     parallel. Raises ServerRefuses for what waiting does not mend: a password, a scheme, another program.
     """
     answers = answers_of(destination)
-    shown = without_user(str(destination.server))
+    shown = destination.shown_server
     objects = answers.pop("object store")
     refused = [fault for answer in answers.values() if (fault := refusal(destination, answer))]
     if refused:
@@ -169,7 +169,7 @@ def _short(text: str) -> str:
 
 def refusal(destination: Destination, answer: Answer) -> Fault | None:
     """What is wrong with the request, judged by the answer; None if there is nothing to mend on this side."""
-    shown = without_user(str(destination.server))
+    shown = destination.shown_server
     host = urlsplit(shown).netloc
     if answer.error.startswith("TLS: "):
         if "WRONG_VERSION_NUMBER" in answer.error or "record layer" in answer.error:

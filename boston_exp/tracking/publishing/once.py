@@ -24,11 +24,18 @@ SERVES = "start it with: mlflow server --artifacts-destination <where> …   (it
 
 
 class Once:
-    """Copies in `target`. `in_doubt` is told of a run whose copy, or that of its model, may or may not be created."""
+    """Copies in `target`. `in_doubt` is told of a run whose copy, or that of its model, may or may not be created, and
+    `settled` if that was answered."""
 
-    def __init__(self, target: MlflowClient, in_doubt: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        target: MlflowClient,
+        in_doubt: Callable[[str], None],
+        settled: Callable[[str], None] = lambda run_id: None,
+    ) -> None:
         self._target = target
         self._in_doubt = in_doubt
+        self._settled = settled
         self._unanswered: set[str] = set()  # ids of runs and models in the source
 
     def run(self, experiment_id: str, source_id: str) -> Run | None:
@@ -44,15 +51,23 @@ class Once:
         return found[0] if found else None
 
     @contextmanager
-    def creating(self, run_id: str, source_id: str) -> Iterator[None]:
-        """A request that creates the copy of `source_id`, which is the run or one of its models."""
+    def creating(self, run_id: str, source_id: str, doubted: bool) -> Iterator[None]:
+        """A request that creates the copy of `source_id`, which is the run or one of its models.
+
+        In doubt from before it is sent: this process may be gone when it is carried out. `doubted` if it was already.
+        """
+        self._in_doubt(run_id)
         try:
             yield
         except Exception as error:
             if not 400 <= getattr(error, "get_http_status_code", lambda: 0)() < 500:
                 self._unanswered.add(source_id)
-                self._in_doubt(run_id)
+                raise
+            if not doubted:
+                self._settled(run_id)
             raise
+        if not doubted:
+            self._settled(run_id)
 
     def refuse_again(self, source_id: str) -> None:
         if source_id in self._unanswered:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunTag
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from boston_exp import process
@@ -18,18 +18,18 @@ from boston_exp.errors import Fault, ServerRefuses, StoreUnusable
 from boston_exp.process import remembered
 from boston_exp.redaction import redact
 from boston_exp.storage import credentials
-from boston_exp.tracking.destination import PUBLISHED, SERVER, STATE, Destination, foreign_place, without_user
+from boston_exp.tracking.destination import Destination, foreign_place
 from boston_exp.tracking.mlflow import compat
-from boston_exp.tracking.mlflow.runs import find_run
+from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs, find_run
 from boston_exp.tracking.mlflow.store import connect, experiment_named
 from boston_exp.tracking.publishing import health
-from boston_exp.tracking.publishing.copy import COPY, IN_DOUBT, SERVER_ID, RunCopier
+from boston_exp.tracking.publishing.copy import SERVER_ID, RunCopier
 from boston_exp.tracking.publishing.lock import HeldError, PublishLock
+from boston_exp.tracking.publishing.marks import Marks
 from boston_exp.tracking.publishing.once import SERVES
 
 log = logging.getLogger(__name__)
 BACKLOG = 25  # runs that a command publishes of those that earlier ones could not, the oldest first
-DOUBT = 600.0  # seconds for which a request that was not answered may still be carried out
 OPENING = 10.0  # seconds for the experiment on the server
 
 
@@ -61,9 +61,17 @@ class PublishingQueue:
         self._destination = destination
         self._local = connect(destination)[0]
         self._server = MlflowClient(destination.server)
+        self._marks = Marks(self._local, self.shown)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="publish")
         self.copier = RunCopier(
-            self._local, self._server, self._experiment_on_server, self._mark_published, self._copy_there, self._doubt
+            self._local,
+            self._server,
+            self._experiment_on_server,
+            copied=self._mark_published,
+            known=self._marks.copy_of,
+            in_doubt=self._marks.doubt,
+            settled=self._marks.settle,
+            doubted=self._marks.doubted,
         )
         self._submitted: list[tuple[str, Future[None]]] = []
         self._there: set[str] = set()  # ids of the runs that this process has published, or found published
@@ -71,8 +79,7 @@ class PublishingQueue:
         self._trouble = "it was interrupted"
         self._stopped = False
         self._backlog = 0
-        self._ids: dict[str, str] = {}  # server_id by the name of an experiment
-        self._names: dict[str, str] = {}  # of experiments by their local ids
+        self._points: dict[str, set[str]] = {}  # ids of whole copies of a sweep's points, by its parent here
         self._lock = PublishLock(self._path)
         if not outage:
             try:
@@ -83,7 +90,7 @@ class PublishingQueue:
     @property
     def shown(self) -> str:
         """The server's address, without a user."""
-        return without_user(str(self._destination.server))
+        return self._destination.shown_server
 
     def submit(self, run_id: str | None) -> None:
         """Publish an ended run, in the background."""
@@ -94,9 +101,9 @@ class PublishingQueue:
         """Publish, in the background, a share of what earlier commands could not."""
         if not self.outage:
             waiting, count = self._waiting(BACKLOG)
-            self._backlog = len(waiting)
+            self._backlog = min(count, len(waiting))  # those in doubt are there, and looked at again
             if count > 1:
-                log.info("publishing %d of %d runs that were pending for %s", len(waiting), count, self.shown)
+                log.info("publishing %d of %d runs that were pending for %s", self._backlog, count, self.shown)
             for run_id in waiting:
                 self.submit(run_id)
 
@@ -129,15 +136,34 @@ class PublishingQueue:
     def _waiting(self, top: int) -> tuple[list[str], int]:
         """Ended runs of the local store that are not on this server, the oldest first, and how many there are."""
         name = self._destination.experiment_name
-        return compat.to_publish(self._path, self.shown, self._ids.get(name, ""), name, top)
+        return compat.to_publish(self._path, self.shown, self._marks.ids.get(name, ""), name, top)
 
     def publish(self, run_id: str) -> None:
         """Publish an ended run now; one that cannot be stays pending, and `says` tells why."""
         run = find_run(self._local, run_id)  # None: in another machine's store, which that machine publishes
-        if run and self._copy_there(run):
-            self._there.add(run_id)
-        elif run:
-            self._locked(lambda: self.copier.copy(run))
+        if run:
+            self._locked(lambda: self._copied(run))
+
+    def _copied(self, run: Run) -> None:
+        copy_id = self._marks.copy_of(run)
+        if copy_id and copy_id in self._present(run, copy_id):
+            self._there.add(run.info.run_id)
+        else:
+            self.copier.copy(run)
+
+    def _present(self, run: Run, copy_id: str) -> set[str]:
+        """Ids of whole copies on the server, this one among them if it is there: of a sweep's points all at once."""
+        parent = run.data.tags.get("mlflow.parentRunId")
+        if parent is None:
+            copy = find_run(self._server, copy_id)
+            active = copy and copy.info.lifecycle_stage == "active" and COMPLETE in copy.data.tags
+            return {copy_id} if active else set()
+        if parent not in self._points:
+            there = str(self._server.get_run(copy_id).data.tags.get("mlflow.parentRunId"))
+            place = self._experiment_on_server(self._marks.name_of(run))
+            found = all_runs(self._server, [place], f"tags.mlflow.parentRunId = '{there}'")
+            self._points[parent] = {each.info.run_id for each in found if COMPLETE in each.data.tags}
+        return self._points[parent]
 
     def open_copy(self, run_id: str) -> None:
         """Show a run that goes on, the parent of others, on the server from now on; its children point at it."""
@@ -165,7 +191,7 @@ class PublishingQueue:
 
     def published_id(self, run_id: str) -> str | None:
         """The id on the server of a run that is whole there."""
-        return self._copy_there(self._local.get_run(run_id), doubted=True)
+        return self._marks.copy_of(self._local.get_run(run_id), doubted=True)
 
     def url(self, copy_id: str) -> str:
         """The page of a copy that this process has published, else the server's."""
@@ -191,31 +217,10 @@ class PublishingQueue:
         self.copier.close()
         process.abandon_threads()
 
-    def _copy_there(self, run: Run, doubted: bool = False) -> str | None:
-        """The id of a run's copy, where it is known to be whole on this server; `doubted`: also if there may be two."""
-        tags = run.data.tags
-        name = self._name_of(run)
-        here = tags.get(STATE) == PUBLISHED and tags.get(SERVER_ID, "") == self._ids.get(name, "-")
-        return tags.get(COPY) if here and (doubted or IN_DOUBT not in tags) else None
-
-    def _name_of(self, run: Run) -> str:
-        """Of the run's experiment."""
-        key = run.info.experiment_id
-        if key not in self._names:
-            self._names[key] = str(self._local.get_experiment(key).name)
-        return self._names[key]
-
-    def _doubt(self, run_id: str) -> None:
-        self._local.set_tag(run_id, IN_DOUBT, f"{time.time():.0f}")
-
     def _mark_published(self, run: Run, copy: Run) -> None:
         place = f"#/experiments/{copy.info.experiment_id}/runs/{copy.info.run_id}"
         self._urls[copy.info.run_id] = f"{self.shown}/{place}"
-        tags = {COPY: copy.info.run_id, STATE: PUBLISHED, SERVER: self.shown, SERVER_ID: self._ids[self._name_of(run)]}
-        self._local.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-        doubted = run.data.tags.get(IN_DOUBT)
-        if doubted and time.time() - float(doubted) > DOUBT:
-            self._local.delete_tag(run.info.run_id, IN_DOUBT)
+        self._marks.published(run, copy)
         self._there.add(run.info.run_id)
 
     def _experiment_on_server(self, name: str) -> str:
@@ -228,7 +233,7 @@ class PublishingQueue:
             experiment.artifact_location.startswith("s3://") and self._destination.s3
         ):  # clients write artifacts directly
             credentials.into_environment(self._destination.s3.variables())
-        self._ids[name] = experiment.tags.get(SERVER_ID) or self._named(experiment.experiment_id)
+        self._marks.ids[name] = experiment.tags.get(SERVER_ID) or self._named(experiment.experiment_id)
         return str(experiment.experiment_id)
 
     def _named(self, experiment_id: str) -> str:
