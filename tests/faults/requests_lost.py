@@ -36,8 +36,8 @@ LIMIT = 60.0  # seconds that any command may take, whatever befalls it
 EMPTY: list[Path] = []  # a new store, which takes two seconds to make
 HEAD = """# Harm to requests
 
-Printed by `make faults` (`tests/faults/requests_lost.py`): each kind of harm to a request of a run (one in {run}) and of a
-sweep of two points (one in {sweep}), published through a proxy; then the proxy is well, and the same command follows.
+Printed by `make faults` (`tests/faults/requests_lost.py`): each kind of harm to a request of a run (one in {run}) and
+of a sweep of two points (one in {sweep}), published through a proxy; then the proxy is well, and the same command follows.
 """
 EXPECTED = "published, or pending and then published"
 
@@ -155,8 +155,8 @@ def two_publishers(proxy: Proxy, server: str, folder: Path) -> Row:
 def rows(
     server: str, folder: Path, short: int | None = None, every: tuple[int, int] = (1, 1), faults: Sequence[str] = FAULTS
 ) -> Iterator[Row]:
-    """Every fault at every request, or every nth, of a run and of a sweep; in the short form at one request of a run for
-    each fault, drawn with the seed."""
+    """Every fault at every request, or every nth, of a run and of a sweep; in the short form at one request of a run
+    for each fault, drawn with the seed."""
     draw = random.Random(short)  # noqa: S311
     EMPTY[:] = [folder / "empty.db"]
     sqlite_store.create(EMPTY[0], "unused")
