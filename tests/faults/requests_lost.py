@@ -36,8 +36,8 @@ LIMIT = 60.0  # seconds that any command may take, whatever befalls it
 EMPTY: list[Path] = []  # a new store, which takes two seconds to make
 HEAD = """# Harm to requests
 
-Printed by `make faults` (`tests/faults/requests_lost.py`): each kind of harm to a request of a run (one in {run}) and
-of a sweep of two points (one in {sweep}), published through a proxy; then the proxy is well, and the same command follows.
+Printed by `make faults` (`tests/faults/requests_lost.py`): each kind of harm to a request of a run (one in {run})
+and to one of a sweep of two points (one in {sweep}), published through a proxy; then the same command again, unharmed.
 """
 EXPECTED = "published, or pending and then published"
 
