@@ -88,6 +88,9 @@ class _Redacted:
 def streams() -> Iterator[None]:
     """In here nothing is printed, nor told by a traceback, that is not redacted."""
     before = sys.stdout, sys.stderr
+    if sys.stdout is None or sys.stderr is None:  # closed by the shell: nothing is printed
+        yield
+        return
     sys.stdout, sys.stderr = _Redacted(sys.stdout), _Redacted(sys.stderr)
     try:
         yield
