@@ -7,7 +7,6 @@ exit code whether the server is healthy and lets that user in.
 import base64
 import json
 import sys
-import time
 import urllib.error
 import urllib.request
 
@@ -41,11 +40,9 @@ def user() -> tuple[str, str] | None:
 
 
 def make(server: str, patience: float = 120) -> None:
-    until = time.monotonic() + patience
-    while asked(f"{server}/health") != 200:
-        if time.monotonic() > until:
-            sys.exit(f"{server} does not answer")
-        time.sleep(0.2)
+    from setup import wait_for  # beside this file; the health check does without what it imports
+
+    wait_for(f"{server}/health", patience)
     login = user()
     if login is None:
         return
@@ -53,15 +50,19 @@ def make(server: str, patience: float = 120) -> None:
     status = asked(f"{server}{API}/users/create", admin, {"username": login[0], "password": login[1]})
     if status not in (200, 400):  # 400: there is such a user
         sys.exit(f"{server} answers {status}, and makes no user {login[0]}")
-    if asked(f"{server}{API}/experiments/search?max_results=1", login) != 200:
+    if not lets_in(server, login):
         sys.exit(f"{server} has a user {login[0]} with another password")
+
+
+def lets_in(server: str, login: tuple[str, str]) -> bool:
+    return asked(f"{server}{API}/experiments/search?max_results=1", login) == 200
 
 
 def healthy(server: str) -> bool:
     if asked(f"{server}/health") != 200:
         return False
     login = user()
-    return login is None or asked(f"{server}{API}/experiments/search?max_results=1", login) == 200
+    return login is None or lets_in(server, login)
 
 
 if __name__ == "__main__":

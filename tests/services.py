@@ -131,6 +131,15 @@ def mlflow_server(folder: Path, s3: str, port: int | None = None, **more: str) -
         yield Service(url, started, folder)
 
 
+@contextmanager
+def server_with_gateway(folder: Path) -> Iterator[Service]:
+    """An MLflow server in front of an S3 gateway, each in a folder of its own."""
+    for part in ("gateway", "server"):
+        (folder / part).mkdir()
+    with gateway(folder / "gateway") as objects, mlflow_server(folder / "server", objects.url) as server:
+        yield server
+
+
 def postgres_binary(name: str) -> str | None:
     installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return str(installed[-1]) if installed else shutil.which(name)

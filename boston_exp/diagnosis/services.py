@@ -19,7 +19,6 @@ from boston_exp.diagnosis.finding import Finding, Patient, from_fault, ok, warni
 from boston_exp.errors import Fault, Kind
 from boston_exp.storage import credentials, s3
 from boston_exp.storage.s3 import Access, is_here
-from boston_exp.tracking.destination import without_user
 
 SKEW = 60.0  # seconds that clocks may differ before a warning is due; S3 refuses at 900
 
@@ -31,7 +30,7 @@ def server(patient: Patient) -> Iterator[Finding]:
         return
     from boston_exp.tracking.publishing import health  # imports MLflow
 
-    shown = without_user(uri)
+    shown = patient.destination.shown_server
     registry = "/api/2.0/mlflow/registered-models/search?max_results=1"
     answers = health.answers_of(patient.destination, version="/version", registry=registry)
     alive, artifacts = answers["server"], answers.pop("object store")

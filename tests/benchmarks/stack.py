@@ -80,12 +80,8 @@ def main() -> None:
     table = Table("what", "measured", "bound", "holds", title="the stack, two cores")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("gateway", "server", "runs"):
-            (folder / part).mkdir()
-        with (
-            services.gateway(folder / "gateway") as gateway,
-            services.mlflow_server(folder / "server", gateway.url) as server,
-        ):
+        (folder / "runs").mkdir()
+        with services.server_with_gateway(folder) as server:
             here, there = [], []
             for turn in range(3):  # both sides in turn, so that the machine's drift cancels out
                 here.append(a_point(folder / "runs", f"here{turn}"))

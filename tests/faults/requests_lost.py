@@ -185,12 +185,8 @@ def main() -> None:
     every = (int(one), int(other))
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = Path(name)
-        for part in ("gateway", "server", "work"):
-            (folder / part).mkdir()
-        with (
-            services.gateway(folder / "gateway") as gateway,
-            services.mlflow_server(folder / "server", gateway.url) as server,
-        ):
+        (folder / "work").mkdir()
+        with services.server_with_gateway(folder) as server:
             found = []
             print(HEAD.format(run=every[0], sweep=every[1]))
             print("| command | fault | moment | expected | seen | lost | doubled | RUNNING | longest |")

@@ -72,8 +72,8 @@ class RunCopier:
         experiment: Callable[[str], str],
         copied: Callable[[Run, Run], None] = lambda run, copy: None,
         known: Callable[[Run], str | None] = lambda run: None,
-        in_doubt: Callable[[str], None] = lambda run_id: None,
-        settled: Callable[[str], None] = lambda run_id: None,
+        in_doubt: Callable[[Run], None] = lambda run: None,
+        settled: Callable[[Run], None] = lambda run: None,
         doubted: Callable[[Run], bool] = lambda run: False,
     ) -> None:
         self._source = source
@@ -130,7 +130,7 @@ class RunCopier:
         if copy is None:
             self._once.refuse_again(source_id)
             name, start = run.info.run_name, run.info.start_time
-            with self._once.creating(source_id, source_id, self._doubted(run)):
+            with self._once.creating(run, source_id, self._doubted(run)):
                 self.target.create_run(experiment_id, start_time=start, tags=tags, run_name=name)
             copy = self._once.run(experiment_id, source_id)
             if copy is None:
@@ -186,7 +186,7 @@ class RunCopier:
                 lambda file, folder: self.target.log_artifact(copy_id, file, folder),
             )
         outputs = run.outputs.model_outputs if run.outputs else []
-        model_ids = [self._copy_model(output.model_id, copy, self._doubted(run)) for output in outputs]
+        model_ids = [self._copy_model(output.model_id, run, copy) for output in outputs]
         self._step()
         origin: dict[str, Any] = {"model_id": model_ids[-1] if model_ids else None}
         if inputs:
@@ -197,13 +197,13 @@ class RunCopier:
         self.target.log_batch(copy_id, tags=tags_of(tags))
         self.target.set_terminated(copy_id, info.status, info.end_time)
 
-    def _copy_model(self, model_id: str, copy: Run, doubted: bool) -> str:
+    def _copy_model(self, model_id: str, run: Run, copy: Run) -> str:
         self._step()
         source = self._source.get_logged_model(model_id)
         model = self._once.model(copy.info.experiment_id, model_id)
         if model is None:
             self._once.refuse_again(model_id)
-            with self._once.creating(copy.data.tags[SOURCE], model_id, doubted):
+            with self._once.creating(run, model_id, self._doubted(run)):
                 self.target.create_logged_model(
                     copy.info.experiment_id,
                     name=source.name,

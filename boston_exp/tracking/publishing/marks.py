@@ -34,17 +34,17 @@ class Marks:
         self._local.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
         since = run.data.tags.get(self._tag(run))
         if since and time.time() - float(since) > DOUBT:
-            self.settle(run.info.run_id)
+            self.settle(run)
 
     def doubted(self, run: Run) -> bool:
         """Whether a request that creates its copy was sent to this server, and not answered."""
         return self._tag(run) in run.data.tags
 
-    def doubt(self, run_id: str) -> None:
-        self._local.set_tag(run_id, self._tag(self._local.get_run(run_id)), f"{time.time():.0f}")
+    def doubt(self, run: Run) -> None:
+        self._local.set_tag(run.info.run_id, self._tag(run), f"{time.time():.0f}")
 
-    def settle(self, run_id: str) -> None:
-        self._local.delete_tag(run_id, self._tag(self._local.get_run(run_id)))
+    def settle(self, run: Run) -> None:
+        self._local.delete_tag(run.info.run_id, self._tag(run))
 
     def name_of(self, run: Run) -> str:
         """Of the run's experiment."""

@@ -27,12 +27,7 @@ class Once:
     """Copies in `target`. `in_doubt` is told of a run whose copy, or that of its model, may or may not be created, and
     `settled` if that was answered."""
 
-    def __init__(
-        self,
-        target: MlflowClient,
-        in_doubt: Callable[[str], None],
-        settled: Callable[[str], None] = lambda run_id: None,
-    ) -> None:
+    def __init__(self, target: MlflowClient, in_doubt: Callable[[Run], None], settled: Callable[[Run], None]) -> None:
         self._target = target
         self._in_doubt = in_doubt
         self._settled = settled
@@ -51,12 +46,12 @@ class Once:
         return found[0] if found else None
 
     @contextmanager
-    def creating(self, run_id: str, source_id: str, doubted: bool) -> Iterator[None]:
-        """A request that creates the copy of `source_id`, which is the run or one of its models.
+    def creating(self, run: Run, source_id: str, doubted: bool) -> Iterator[None]:
+        """A request that creates the copy of `source_id`, the id of the run or of one of its models.
 
         In doubt from before it is sent: this process may be gone when it is carried out. `doubted` if it was already.
         """
-        self._in_doubt(run_id)
+        self._in_doubt(run)
         try:
             yield
         except Exception as error:
@@ -64,10 +59,10 @@ class Once:
                 self._unanswered.add(source_id)
                 raise
             if not doubted:
-                self._settled(run_id)
+                self._settled(run)
             raise
         if not doubted:
-            self._settled(run_id)
+            self._settled(run)
 
     def refuse_again(self, source_id: str) -> None:
         if source_id in self._unanswered:
