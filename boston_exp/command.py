@@ -18,15 +18,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from boston_exp import process, redaction
-from boston_exp.config import invocation
+from boston_exp.config import checks, invocation
 from boston_exp.config.invocation import Invocation
-from boston_exp.config.schema import CONF
+from boston_exp.config.parsing import parse
+from boston_exp.config.schema import CONF, Clean, Compare, Leaderboard
 from boston_exp.config.secrecy import refuse_hydras, refuse_typed, remove_composed
 from boston_exp.config.settings import PROJECT_ROOT, ROOT_VARIABLE, Typed
 from boston_exp.errors import ExpectedFailure, Fault, InvalidConfig, Kind, print_failure
 from boston_exp.signals import Terminated, raising, received, terminable
+from boston_exp.tracking import backends
+from boston_exp.tracking import destination as destinations
+from boston_exp.tracking.destination import Destination
 
 Returned = TypeVar("Returned")
+Composed = TypeVar("Composed", Leaderboard, Compare, Clean)
 
 # Hydra completes scripts and installed commands only: appended to what `-sc install=bash` prints, this completes
 # `python -m boston_exp.<command>`; anything else that is typed after python goes to Hydra's function.
@@ -65,6 +70,9 @@ def task(config_name: str) -> Callable[[Callable[[DictConfig], Returned]], Calla
                     raise
                 print_failure(failure)
                 sys.exit(2)
+            except BrokenPipeError:  # `| head` has seen enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(128 + signal.SIGPIPE)
 
         return hydra.main(config_path=str(CONF), config_name=config_name, execution_whitelist=[])(guarded)
 
@@ -78,8 +86,22 @@ def typed() -> Typed:
     return Typed(tuple(map(str, overrides)), Path(config.runtime.cwd))
 
 
-def main(name: str, command: Callable[[], Any]) -> None:
-    """Run `python -m boston_exp.<name>`.
+def recorded(cfg: DictConfig, schema: type[Composed]) -> tuple[Composed, Typed, Destination]:
+    """Inside of the task of a command after a run: its configuration, what was typed, and where runs are recorded.
+
+    Raises InvalidConfig for all that is wrong with them, before anything heavy is imported.
+    """
+    given = typed()
+    config: Composed = parse(cfg, given, schema)
+    destination: Destination = destinations.resolve(config, given)
+    faults = [*checks.out_of_range("", config), *backends.faults(destination)]
+    if faults:
+        raise InvalidConfig(*faults)
+    return config, given, destination
+
+
+def main(name: str, command: Callable[[], Any], prepare: Callable[[list[str]], list[str]] | None = None) -> None:
+    """Run `python -m boston_exp.<name>`; `prepare` may replace what was typed before Hydra reads it.
 
     Exit code 0, 1 where Hydra or the command says so, 2 after an expected failure, 130 after Ctrl-C, 143 after SIGTERM.
     """
@@ -89,6 +111,10 @@ def main(name: str, command: Callable[[], Any]) -> None:
             _require_project()
             invocation.begin(Invocation.of(name, sys.argv[1:]))
             refuse_typed(sys.argv[1:])
+            if prepare is not None:
+                sys.argv[1:] = prepare(sys.argv[1:])
+                invocation.begin(Invocation.of(name, sys.argv[1:]))
+                refuse_typed(sys.argv[1:])
             if name != "run" and invocation.sweeps(sys.argv[1:]):
                 raise InvalidConfig(Fault(f"{name} does not sweep.", invocation.again(multirun=False)))
             command()

@@ -8,10 +8,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import lru_cache
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
 
 Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
+TEMPORARY = "boston_exp-"
 _resets: list[Callable[[], object]] = []
 
 
@@ -29,6 +31,11 @@ def remembered(maxsize: int | None = None) -> Callable[[Function], Function]:
         return cast(Function, cached)
 
     return decorate
+
+
+def temporary_folder() -> TemporaryDirectory[str]:
+    """A folder named after its process, `boston_exp-<pid>-…`: one that is killed leaves it, and `clean` finds it."""
+    return TemporaryDirectory(prefix=f"{TEMPORARY}{os.getpid()}-")
 
 
 _abandoned: list[bool] = []

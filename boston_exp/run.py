@@ -9,6 +9,7 @@ from boston_exp import command
 from boston_exp.config import checks
 from boston_exp.config.parsing import parse
 from boston_exp.errors import InvalidConfig
+from boston_exp.lifecycle import base
 from boston_exp.sweep import jobs
 from boston_exp.tracking import destination as destinations
 from boston_exp.training import collector
@@ -40,7 +41,7 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
 def main() -> None:
     """The command."""
     collector.postpone()
-    command.main("run", run)
+    command.main("run", run, prepare=base.expanded)
 
 
 if __name__ == "__main__":

@@ -79,10 +79,10 @@ def was_typed(key: str) -> bool:
     return any(key_of(override) == key for override in current().overrides)
 
 
-def for_services(command: str, default: str, *more: str) -> str:
+def for_services(command: str, *more: str, default: str | None = None) -> str:
     """Another command on the services that were typed, or on those of `default`: `storage=minio`."""
     typed = [each for each in current().overrides if key_of(each).partition(".")[0] in ("env", "storage", "tracking")]
-    return command_line(command, *(typed or [default]), *more)
+    return command_line(command, *(typed or ([default] if default else [])), *more)
 
 
 def command_line(command: str, *arguments: str) -> str:

@@ -11,12 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from boston_exp.config.invocation import again
-from boston_exp.config.schema import Config, Data, Doctor
+from boston_exp.config.schema import Clean, Compare, Config, Data, Doctor, Leaderboard, Recorded
 from boston_exp.config.secrecy import refuse_composed
 from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig, did_you_mean
 
-Composed = TypeVar("Composed", Config, Doctor)
+Composed = TypeVar("Composed", Config, Doctor, Leaderboard, Compare, Clean, Recorded)
 
 
 def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Composed:  # type: ignore[assignment]
@@ -28,7 +28,7 @@ def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Com
     refuse_composed(cfg)
     missing = [Fault(f"{key} has no value.", again(f"{key}=<value>")) for key in sorted(OmegaConf.missing_keys(cfg))]
     if missing:
-        raise InvalidConfig(*missing, *source_faults(cfg.data))
+        raise InvalidConfig(*missing, *(source_faults(cfg.data) if "data" in cfg else ()))
     unknown = list(_unknown_keys(cfg, schema))
     if unknown:
         raise InvalidConfig(*unknown)
@@ -41,8 +41,8 @@ def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Com
     assert isinstance(config, schema)
     if isinstance(config, Config) and config.objective.metric is None:
         config.objective.metric = config.evaluation.selection_metric
-    data = config.data
-    if data.path is not None:
+    data = config.data if isinstance(config, Config | Doctor) else None
+    if data is not None and data.path is not None:
         data.path = str((typed.folder("data.path") / Path(data.path).expanduser()).resolve())
     return config
 
@@ -55,10 +55,12 @@ def source_faults(data: Data) -> Iterator[Fault]:
         )
 
 
-def _unknown_keys(cfg: DictConfig, schema: type[Config] | type[Doctor]) -> Iterator[Fault]:
+def _unknown_keys(cfg: DictConfig, schema: Any) -> Iterator[Fault]:
     """Keys that were added with a plus to nodes that are closed: nobody would ever read them."""
     kinds: dict[str, Any] = {item.name: item.default_factory for item in fields(schema)}
-    closed = {name: kind for name, kind in kinds.items() if isinstance(kind, type) and is_dataclass(kind)}
+    closed: dict[str, Any] = {
+        name: kind for name, kind in kinds.items() if isinstance(kind, type) and is_dataclass(kind)
+    }
     for prefix, node, kind in [("", cfg, schema), *((f"{name}.", cfg[name], kind) for name, kind in closed.items())]:
         known = [item.name for item in fields(kind)]
         for key in map(str, node or ()):

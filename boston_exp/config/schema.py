@@ -146,6 +146,10 @@ class Config:
     max_failures: int | None = _ranged(None, Range("a whole number of at least 1, or null", 1, whole=True, null=True))
 
 
+FORMAT: dict[str, Any] = {"choices": ("table", "json", "csv", "markdown")}
+METRIC = "rmse"
+
+
 @dataclass
 class Doctor:
     """The composition of `doctor`: what a run would touch, and what to do about it."""
@@ -154,8 +158,59 @@ class Doctor:
     tracking: Tracking = field(default_factory=Tracking)
     storage: Storage = field(default_factory=Storage)
     fix: bool = False  # create buckets and the store, close dead runs
-    format: str = field(default="table", metadata={"choices": ("table", "json", "csv", "markdown")})
+    format: str = field(default="table", metadata=FORMAT)
 
 
-ConfigStore.instance().store(name="schema", node=Config, provider="boston_exp")
-ConfigStore.instance().store(name="doctor_schema", node=Doctor, provider="boston_exp")
+@dataclass
+class Recorded:
+    """What every command after a run has: where runs are recorded."""
+
+    tracking: Tracking = field(default_factory=Tracking)
+    storage: Storage = field(default_factory=Storage)
+
+
+@dataclass
+class Leaderboard(Recorded):
+    """The composition of `leaderboard`."""
+
+    top: int = _ranged(10, Range("a whole number of at least 1", 1, whole=True))
+    metric: str = METRIC  # ranked by cv_<metric> where there are folds
+    filter: str | None = None  # in MLflow's search syntax
+    experiments: list[str] = field(default_factory=list)  # [] for tracking.experiment_name
+    sweep: Any = None  # the id of a sweep's run: its points alone
+    format: str = field(default="table", metadata=FORMAT)
+
+
+@dataclass
+class Compare(Recorded):
+    """The composition of `compare`."""
+
+    runs: Any = MISSING  # ids, prefixes of ids, best, models:/<name>@<alias>
+    metric: str = METRIC
+    rope: float | None = _ranged(None, Range("a number above 0, or null", 0, open_low=True, null=True))
+    report: str | None = None  # an HTML file to write
+    format: str = field(default="table", metadata=FORMAT)
+
+
+@dataclass
+class Clean(Recorded):
+    """The composition of `clean`."""
+
+    what: list[str] = field(default_factory=list)  # of failed, killed, pruned, orphans
+    older_than: str | None = None  # 30d, 12h
+    run_id: Any = None
+    sweep: Any = None
+    confirm: bool = False
+    study_storage: str | None = None  # Optuna's
+    format: str = field(default="table", metadata=FORMAT)
+
+
+for _name, _node in (
+    ("schema", Config),
+    ("doctor_schema", Doctor),
+    ("history_schema", Recorded),
+    ("leaderboard_schema", Leaderboard),
+    ("compare_schema", Compare),
+    ("clean_schema", Clean),
+):
+    ConfigStore.instance().store(name=_name, node=_node, provider="boston_exp")

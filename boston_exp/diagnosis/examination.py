@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from boston_exp import process
 from boston_exp.diagnosis import installation, services, stores
@@ -86,10 +87,11 @@ def show(findings: list[Finding], form: str) -> None:
             drawn.add_column(heading, overflow="fold", no_wrap=heading != "finding, and how to mend it")
         for each in clean:
             mend = f"\n[bold]→ {escape(each.mend)}[/bold]" if each.mend else ""
-            drawn.add_row(each.what, SIGNS[each.state], escape(each.says) + mend)
+            cells = (Text.from_markup(SIGNS[each.state]), Text.from_markup(escape(each.says) + mend))
+            drawn.add_row(each.what, *cells)
         return drawn
 
-    print_rows(rows, form, table, "findings", {"ok": all(each.state != "wrong" for each in clean)})
+    print_rows(rows, form, lambda: [table()], "findings", {"ok": all(each.state != "wrong" for each in clean)})
 
 
 def _name(check: Check) -> str:

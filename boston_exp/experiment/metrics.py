@@ -6,6 +6,7 @@ because `objective.metric` is checked before anything heavy is imported.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -24,14 +25,20 @@ class Metric:
     """One score of predictions against actual values.
 
     `score` takes two arrays of shape (..., n) and gives (...): the last axis is that of the rows, so that a thousand
-    resamples are scored in one call.
+    resamples are scored in one call. `by_row` takes the same and gives (..., n): the score, linearised in the rows
+    (score + influence function), so that its mean over rows is the score and its spread is that of the score.
     """
 
     name: str
     score: Score
+    by_row: Score
     label: str
     unit: Literal["", "%", "target"]  # "target": that of the target
     direction: Literal["minimize", "maximize"] = "minimize"
+
+    def loss_by_row(self, y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """`by_row`, turned so that less is better."""
+        return self.by_row(y, predicted) * (-1 if self.direction == "maximize" else 1)
 
     def unit_of(self, target_unit: str) -> str:
         return target_unit if self.unit == "target" else self.unit
@@ -43,25 +50,47 @@ def _r2_score(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return 1 - ((y - predicted) ** 2).sum(axis=-1) / spread
 
 
+def _r2_by_row(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    from_mean = (y - y.mean(axis=-1, keepdims=True)) ** 2
+    variance = from_mean.mean(axis=-1, keepdims=True)
+    squares = (y - predicted) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        unexplained = squares.mean(axis=-1, keepdims=True) / variance
+        return 1 - unexplained - squares / variance + unexplained * from_mean / variance
+
+
 def _rmse(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return np.sqrt(((y - predicted) ** 2).mean(axis=-1))
 
 
+def _rmse_by_row(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    rmse = _rmse(y, predicted)[..., np.newaxis]
+    squares = (y - predicted) ** 2
+    return rmse / 2 + np.divide(squares, 2 * rmse, out=np.zeros_like(squares), where=rmse > 0)
+
+
 def _mae(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return np.abs(y - predicted).mean(axis=-1)
+    return _mae_by_row(y, predicted).mean(axis=-1)
+
+
+def _mae_by_row(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return np.abs(y - predicted)
 
 
 def _mape(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    share = np.abs(y - predicted) / np.maximum(np.abs(y), np.finfo(np.float64).eps)
-    return 100 * share.mean(axis=-1)
+    return _mape_by_row(y, predicted).mean(axis=-1)
+
+
+def _mape_by_row(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return 100 * np.abs(y - predicted) / np.maximum(np.abs(y), np.finfo(np.float64).eps)
 
 
 # scikit-learn's definitions; tests/experiment/test_metrics.py holds each to its counterpart there
 METRICS = (
-    Metric("r2_score", _r2_score, "R²", "", "maximize"),
-    Metric("rmse", _rmse, "RMSE", "target"),
-    Metric("mae", _mae, "MAE", "target"),
-    Metric("mape", _mape, "MAPE", "%"),
+    Metric("r2_score", _r2_score, _r2_by_row, "R²", "", "maximize"),
+    Metric("rmse", _rmse, _rmse_by_row, "RMSE", "target"),
+    Metric("mae", _mae, _mae_by_row, "MAE", "target"),
+    Metric("mape", _mape, _mape_by_row, "MAPE", "%"),
 )
 SECONDS = ("fit_seconds", "predict_seconds")
 
@@ -72,10 +101,14 @@ def scores(y: np.ndarray, predicted: np.ndarray, prefix: str = "") -> dict[str, 
 
 
 def over_folds(folds: list[dict[str, float]]) -> dict[str, float]:
-    """Mean and (population) standard deviation of every metric over the folds: `cv_rmse`, `cv_rmse_std`, …"""
+    """Mean of every metric over the folds and their spread (standard deviation, ddof=1): `cv_rmse`, `cv_rmse_std`, …
+
+    The spread of one fold is nan. It is not the error of the mean: the folds share most of their training rows.
+    """
     columns = {metric.name: [fold[metric.name] for fold in folds] for metric in METRICS}
     means = {f"cv_{name}": float(np.mean(column)) for name, column in columns.items()}
-    return means | {f"cv_{name}_std": float(np.std(column)) for name, column in columns.items()}
+    spreads = {name: float(np.std(column, ddof=1)) if len(column) > 1 else math.nan for name, column in columns.items()}
+    return means | {f"cv_{name}_std": spread for name, spread in spreads.items()}
 
 
 def names(evaluation: Evaluation) -> list[str]:
@@ -89,11 +122,16 @@ def names(evaluation: Evaluation) -> list[str]:
     return found
 
 
+def named(name: str) -> Metric | None:
+    """The metric with this name, `cv_` before it or not."""
+    return next((metric for metric in METRICS if metric.name == name.removeprefix("cv_")), None)
+
+
 def direction(name: str) -> str:
     """Which way is better for a recorded metric: `maximize` for R² and its relatives, `minimize` for errors, spreads
     and seconds."""
-    plain = name.removeprefix("train_").removeprefix("cv_").removesuffix("_ci_low").removesuffix("_ci_high")
-    return next((metric.direction for metric in METRICS if metric.name == plain), "minimize")
+    metric = named(name.removeprefix("train_").removesuffix("_ci_low").removesuffix("_ci_high"))
+    return metric.direction if metric else "minimize"
 
 
 def objective_faults(config: Config) -> Iterator[Fault]:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
+from rich.text import Text
 
 FORMATS = ("table", "json", "csv", "markdown")
 Row = Mapping[str, Any]
+Draw = Callable[[], Iterable[RenderableType]]
 
 
-def print_rows(
-    rows: Sequence[Row], form: str, draw: Callable[[], Table], name: str = "rows", about: Row | None = None
-) -> None:
-    """Print rows that share their keys. `draw` makes the table for people; JSON has them under `name`, beside
-    `about`."""
+def print_rows(rows: Sequence[Row], form: str, draw: Draw, name: str = "rows", about: Row | None = None) -> None:
+    """Print rows that share their keys. `draw` gives what people see, tables and sentences; JSON has the rows under
+    `name`, beside `about`."""
     headings = list(rows[0]) if rows else []
     if form == "json":
         print(json.dumps({**(about or {}), name: [dict(row) for row in rows]}, indent=2, default=str))
@@ -31,12 +30,14 @@ def print_rows(
         lines = [headings, ["---"] * len(headings), *([_cell(row[name]) for name in headings] for row in rows)]
         print("\n".join(f"| {' | '.join(line)} |" for line in lines))
     else:
-        wide_console().print(draw())
+        console = wide_console()
+        for part in draw():  # a sentence may have a command in it, which has to stay whole
+            console.print(part, soft_wrap=isinstance(part, str | Text))
 
 
 def wide_console() -> Console:
     """As wide as the terminal; 200 columns where the output is a file or a pipe, so that nothing is cut."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
 
 
 def _cell(value: object) -> str:

@@ -29,7 +29,7 @@ def show_run(name: str, dataset: Dataset, rows: Split, metrics: dict[str, float]
     if has_intervals:
         table.add_column("95 % interval", justify="right")
     if has_folds:
-        table.add_column("folds: mean ± std", justify="right")
+        table.add_column("folds: mean ± spread", justify="right")
     table.add_column("training", justify="right")
     table.add_column("")
     for metric in METRICS:

@@ -32,7 +32,8 @@ ShouldPrune = Callable[[int, dict[str, float]], bool]
 class SweepJob(Job):
     """One point: its run is a child of the sweep's, and the main process learns how it ended."""
 
-    def __init__(self, sweep_dir: Path, number: int, task: Task) -> None:
+    def __init__(self, folder: Path, sweep_dir: Path, number: int, task: Task) -> None:
+        super().__init__(folder)
         self._sweep_dir = sweep_dir
         self._number = number
         self._task = task
@@ -44,8 +45,8 @@ class SweepJob(Job):
     def placed(self, destination: Destination) -> Destination:
         """The shared store on this machine; on another one a store of its own, which it publishes itself."""
         if self._task.main_host != mailbox.host():
-            return destination.on_host(mailbox.host())
-        return destination.for_worker(self._task.asks_server)
+            return super().placed(destination.on_host(mailbox.host()))
+        return super().placed(destination.for_worker(self._task.asks_server))
 
     def store_faults(self, destination: Destination) -> list[Fault]:
         return []  # the main process has looked before the first point
@@ -57,6 +58,7 @@ class SweepJob(Job):
         return skip_finished is not False
 
     def began(self, run_id: str | None) -> None:
+        super().began(run_id)
         self.say("running", run_id)
 
     def reached(self, fold: int, metrics: dict[str, float]) -> None:
@@ -82,12 +84,12 @@ def current(hydra_config: HydraConf) -> Iterator[Job]:
     number = hydra_config.job.get("num")
     file = mailbox.task_file(sweep_dir, number)
     if hydra_config.mode != RunMode.MULTIRUN or not file.parent.exists():
-        yield Job()
+        yield Job(Path(hydra_config.runtime.output_dir))
         return
     if not file.exists():
         raise RuntimeError("this point was withdrawn: the main process gave up on the launcher that has it")
     task = mailbox.read_task(file)
-    job = SweepJob(sweep_dir, number, task)
+    job = SweepJob(Path(hydra_config.runtime.output_dir), sweep_dir, number, task)
     with ExitStack() as stack:
         secrecy.known()
         redaction.log_records()

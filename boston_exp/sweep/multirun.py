@@ -31,6 +31,7 @@ from boston_exp.tracking import backends
 from boston_exp.tracking import destination as destinations
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.protocol import Outcome, SweepPlan
+from boston_exp.training.job import mark
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
         tracker.sweep(_plan(checked, search)) as parent,
         Screen(search.total, aim) as screen,
     ):
+        composer.sweep_dir.mkdir(parents=True, exist_ok=True)
+        mark(composer.sweep_dir, parent.run_id, checked.destination.uri)
         reuses = config.skip_finished is not False and not _data_is_swept(search)
         with closing(make_workers()) as workers:
             context.config_loader.one_at_a_time = workers.in_process

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from boston_exp.config.schema import Figures
 from boston_exp.experiment.metrics import METRICS
+from boston_exp.process import temporary_folder
 from boston_exp.redaction import redact
 from boston_exp.sweep.plan import Report
 from boston_exp.tracking.protocol import SweepRecording
@@ -33,7 +33,7 @@ def record(report: Report, parent: SweepRecording, drawing: Figures) -> None:
             "best.overrides": best.point.name,
             "best.command": best.point.command,
         }
-    with tempfile.TemporaryDirectory(prefix="boston_exp-") as folder:
+    with temporary_folder() as folder:
         results(report).to_csv(Path(folder) / "results.csv", index=False)
         if drawing.draw and best:
             from boston_exp.sweep import figures  # matplotlib costs 0.45 s to import

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from boston_exp.config.schema import Config, Doctor
+from boston_exp.config.schema import Config, Doctor, Recorded
 from boston_exp.config.settings import Typed, decide
 from boston_exp.redaction import redact
 from boston_exp.storage import s3
@@ -15,6 +15,7 @@ from boston_exp.storage.s3 import Access
 
 SQLITE = "sqlite:///"
 SERVER, STATE, PENDING, PUBLISHED = "sync.server", "sync.state", "pending", "published"
+COPY, SOURCE = "sync.run_id", "sync.source"  # tags: the id of a run's copy on a server; of a copy, that of its source
 CLOUD = ("s3", "gs", "wasbs", "abfss")  # where a server may have its clients write artifacts, with keys of their own
 
 
@@ -99,7 +100,7 @@ def without_user(uri: str) -> str:
     return uri.replace(netloc, netloc.rpartition("@")[2], 1) if netloc else uri
 
 
-def resolve(config: Config | Doctor, typed: Typed) -> Destination:
+def resolve(config: Config | Doctor | Recorded, typed: Typed) -> Destination:
     """Where this configuration and this environment lead to; touches no store."""
     tracking = config.tracking
     if tracking.backend != "mlflow":

@@ -155,7 +155,7 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A run as its store has it; of params, metrics and tags what was asked for. Times are in ms since 1970."""
+    """A run as its store has it, with everything that it holds. Times are in ms since 1970."""
 
     run_id: str
     name: str
@@ -165,31 +165,63 @@ class RecordedRun:
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which params, metrics and tags of each run to read; reading all of them is what costs time in a large store."""
-
-    params: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
+    experiment: str = ""  # its id
+    lifecycle: str = "active"  # or deleted, until MLflow's garbage collection
 
 
 class History(Protocol):
-    """The recorded runs of one experiment, read only: opening it creates and closes nothing."""
+    """The recorded runs of some experiments, read only: opening it creates and closes nothing.
 
-    def best(self, metric: str, direction: str, top: int, columns: Columns) -> list[RecordedRun]:
+    `where` is a condition in MLflow's search syntax, all of whose parts have to hold.
+    https://mlflow.org/docs/latest/ml/search/search-runs/
+    """
+
+    def best(self, metric: str, direction: str, top: int, where: str = "") -> list[RecordedRun]:
         """FINISHED runs that have the metric, the best first; `direction` is `minimize` or `maximize`."""
 
+    def newest(self, where: str = "", top: int | None = None) -> list[RecordedRun]:
+        """Runs of any status, the newest first."""
+
+    def count(self, where: str = "") -> int:
+        """How many runs there are, those that were deleted included."""
+
+    def named(self, text: str) -> list[str]:
+        """Ids, in all experiments, of the runs whose id begins with this, or whose id had before they were published,
+        or has where they were published to."""
+
+    def registered(self, uri: str) -> str | None:
+        """The run that `models:/<name>@<alias>` or `models:/<name>/<version>` comes from; None if there is none."""
+
     def run(self, run_id: str) -> RecordedRun | None:
-        """One run with everything that it holds, or None where the store has no such run."""
+        """One run, or None where the store has no such run."""
 
     def children(self, parent_id: str) -> list[RecordedRun]:
-        """The runs of a sweep, the newest first, with everything that they hold."""
+        """The runs of a sweep, the newest first."""
 
     def models(self, run_id: str) -> list[str]:
         """`models:/<id>` of each model of the run that is whole and was not deleted."""
 
     def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
         """Download one artifact into `folder`; None where the run has no such artifact."""
+
+
+class Removal(Protocol):
+    """Takes runs out of a store for good, with what belongs to them; what is registered stays."""
+
+    def registered(self) -> set[str]:
+        """Ids of the runs and models that a version of a registered model points at."""
+
+    def models(self, run_id: str) -> list[str]:
+        """Ids of all models of the run, those included that are not whole or were deleted."""
+
+    def size(self, run_id: str) -> int | None:
+        """Bytes of artifacts and models of the run that would be free; None where that cannot be known from here."""
+
+    def remove(self, run_id: str) -> None:
+        """Remove models, artifacts, then the run. Interrupted, it leaves a deleted run, and can be called again."""
+
+    def deleted(self) -> list[RecordedRun]:
+        """Runs that were deleted and still have their files; on a server its own garbage collection removes them."""
+
+    def unowned(self) -> list[Path]:
+        """Folders of artifacts and models, on this machine, that no run or model of the store has."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import optuna
@@ -112,6 +112,18 @@ def stored_studies(url: str) -> list[Study]:
         Study(optuna.load_study(study_name=name, storage=storage), storage)
         for name in optuna.get_all_study_names(storage)
     ]
+
+
+def names_of(url: str, keys: set[str]) -> list[str]:
+    """The studies of these searches, by the keys of their sweeps."""
+    with _raised_as_config(url):
+        return [each.study.study_name for each in stored_studies(url) if each.study.user_attrs.get(SEARCH) in keys]
+
+
+def remove(url: str, name: str) -> None:
+    """Remove a study; nothing where it is gone."""
+    with _raised_as_config(url), suppress(KeyError):
+        optuna.delete_study(study_name=name, storage=url)
 
 
 def reporter(

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from boston_exp.errors import Fault
+from boston_exp.redaction import redact
 from boston_exp.tracking import backends
 from boston_exp.tracking.destination import Destination
+
+
+def mark(folder: Path, run_id: str | None, store: str) -> None:
+    """Note in an output folder whose it is: `clean` removes it with its run."""
+    if run_id is not None and folder.is_dir():
+        (folder / RUN_ID).write_text(redact(f"{run_id}\n{store}\n"))
 
 
 @dataclass(frozen=True)
@@ -21,13 +29,21 @@ class Trained:
     reused: bool = False  # an earlier run with the same fingerprint; nothing was trained
 
 
+RUN_ID = "run_id"  # file in a run's output folder: the run's id, and the store that has it
+
+
 class Job:
     """A single run. The points of a sweep have a job of their own (sweep/jobs.py)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder  # Hydra's, of this job
+        self._store = ""
 
     tags: Mapping[str, str] = MappingProxyType({})
 
     def placed(self, destination: Destination) -> Destination:
         """Where this job records, given where the configuration leads to."""
+        self._store = destination.uri
         return destination
 
     def store_faults(self, destination: Destination) -> list[Fault]:
@@ -44,6 +60,7 @@ class Job:
 
     def began(self, run_id: str | None) -> None:
         """The run is open."""
+        mark(self._folder, run_id, self._store)
 
     def reached(self, fold: int, metrics: dict[str, float]) -> None:
         """A fold was scored. Raises Pruned if going on is not worth it."""

@@ -6,7 +6,6 @@ import getpass
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -26,7 +25,7 @@ from boston_exp.experiment.models import final_step
 from boston_exp.experiment.profile import profile
 from boston_exp.experiment.slices import slices
 from boston_exp.experiment.split import Split
-from boston_exp.process import remembered
+from boston_exp.process import remembered, temporary_folder
 from boston_exp.redaction import redact
 from boston_exp.tracking.protocol import Outcome, Plan
 from boston_exp.training import provenance
@@ -95,7 +94,7 @@ def outcome(
     store_model: bool,
 ) -> Iterator[Outcome]:
     """Metrics, model and a temporary folder with every artifact."""
-    with tempfile.TemporaryDirectory(prefix="boston_exp-") as folder:
+    with temporary_folder() as folder:
         files = Path(folder)
         _write(files / "config" / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
         _write(files / "config" / "overrides.yaml", OmegaConf.to_yaml(list(typed.overrides)))
@@ -150,7 +149,7 @@ def _note(title: str, dataset: Dataset, rows: Split, evaluated: Evaluated) -> st
     )
     text += f"On the held-out rows: {', '.join(told)}."
     if evaluated.folds:
-        text += f" RMSE over {rows.n_splits} folds of the training rows: "
+        text += f" RMSE over {rows.n_splits} folds of the training rows, mean ± spread: "
         text += f"{metrics['cv_rmse']:.4g} ± {metrics['cv_rmse_std']:.4g} {dataset.unit}".rstrip() + "."
     return text
 

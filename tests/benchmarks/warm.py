@@ -29,7 +29,7 @@ def overhead(rounds: int, folder: Path, figures: str) -> tuple[float, float]:
             parsed = parse(cfg, typed)
             where = destination.resolve(parsed, typed)
             with contextlib.redirect_stdout(io.StringIO()):
-                train(Experiment(cfg, typed, parsed, where, "warm"), Job()).show()
+                train(Experiment(cfg, typed, parsed, where, "warm"), Job(Path(folder))).show()
             whole = time.perf_counter() - start
             fit = _fit_seconds(where)
             if number:

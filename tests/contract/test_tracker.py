@@ -19,7 +19,7 @@ from sklearn.linear_model import Ridge
 from boston_exp.errors import StoreUnusable
 from boston_exp.tracking import backends
 from boston_exp.tracking.destination import Destination
-from boston_exp.tracking.protocol import Columns, Finished, Outcome, Plan, SweepPlan, Tracker
+from boston_exp.tracking.protocol import Finished, Outcome, Plan, SweepPlan, Tracker
 
 SERVER = "mlflow, published to a server"
 
@@ -240,25 +240,27 @@ def test_the_history_has_what_was_recorded_and_opening_it_changes_nothing(
         parent.point_ended(child)
     before = [(run.info.run_id, run.info.status, run.data.tags) for run in recorded(destination)]
     history = backends.open_history(destination)
-    columns = Columns(params=("model.p7",), metrics=("rmse",), tags=("sweep.point",))
-    best = history.best("rmse", "minimize", 5, columns)
+    best = history.best("rmse", "minimize", 5)
     assert len(best) == remembers(destination)
     for run in best:
         assert (run.name, run.status) == ("a name", "FINISHED")
-        assert (run.params, run.metrics, run.tags) == ({"model.p7": "7"}, {"rmse": 1.5}, {"sweep.point": "p1"})
-        whole = history.run(run.run_id)
-        assert whole is not None
-        assert len(whole.params) == 151
-        (listed,) = history.children(whole.tags["mlflow.parentRunId"])
-        assert listed == whole
+        assert (run.params["model.p7"], run.metrics["rmse"], run.tags["sweep.point"]) == ("7", 1.5, "p1")
+        assert len(run.params) == 151
+        assert history.run(run.run_id) == run
+        assert history.children(run.tags["mlflow.parentRunId"]) == [run]
+        assert history.newest("tags.`sweep.point` = 'p1'") == [run]
+        assert history.named(run.run_id[:10]) == [run.run_id]
         (model,) = history.models(run.run_id)
         assert model.startswith("models:/m-")
         file = history.artifact(run.run_id, "config/config.yaml", tmp_path / "down")
         assert file is not None
         assert file.read_text() == "seed: 42\n"
         assert history.artifact(run.run_id, "config/absent.yaml", tmp_path / "down") is None
+    assert history.count("tags.`sweep.point` = 'p1'") == remembers(destination)
+    assert history.registered("models:/absent@champion") is None
+    assert history.registered("models:/absent/1") is None
     assert history.run("0" * 32) is None
-    assert history.best("absent", "minimize", 5, columns) == []
+    assert history.best("absent", "minimize", 5) == []
     assert [(run.info.run_id, run.info.status, run.data.tags) for run in recorded(destination)] == before
 
 

@@ -43,7 +43,7 @@ def test_folds_and_out_of_fold_predictions_say_what_the_cv_metrics_say(command: 
     assert folds.rows.sum() == len(rows) == 404
     for name in ("r2_score", "rmse", "mae", "mape"):
         assert folds[name].mean() == pytest.approx(run.data.metrics[f"cv_{name}"])
-        assert folds[name].std(ddof=0) == pytest.approx(run.data.metrics[f"cv_{name}_std"])
+        assert folds[name].std(ddof=1) == pytest.approx(run.data.metrics[f"cv_{name}_std"])
     for fold, scored in rows.groupby("fold"):
         assert root_mean_squared_error(scored.actual, scored.predicted) == pytest.approx(folds.rmse[fold - 1])
     held_out = pd.read_csv(artifact(run, "predictions.csv"))

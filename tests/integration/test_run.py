@@ -292,7 +292,7 @@ def test_train_gives_the_metrics_that_the_objective_is_taken_from(tmp_path: Path
     with initialize_config_dir(str(CONF)):
         cfg = compose("config", ["experiment=quick_test", "tracking=none", "figures=none", "objective.metric=mae"])
     nowhere = Destination("none", "", "", None, "")
-    trained = train(Experiment(cfg, Typed(), parse(cfg, Typed()), nowhere, "x"), Job())
+    trained = train(Experiment(cfg, Typed(), parse(cfg, Typed()), nowhere, "x"), Job(tmp_path))
     assert trained.metrics["mae"] == pytest.approx(2.2, abs=0.3)
 
 

@@ -1,24 +1,22 @@
-"""The ranking that is read from sqlite directly is the one that MLflow's own search gives."""
+"""What is narrowed down by a metric is what MLflow's own ranking gives; nothing is changed by reading."""
 
 from __future__ import annotations
 
 import math
+import random
 import sqlite3
+import uuid
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from boston_exp.errors import StoreUnusable
+from boston_exp.errors import InvalidConfig, StoreUnusable
 from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import Destination
-from boston_exp.tracking.mlflow import compat
 from boston_exp.tracking.mlflow.history import MlflowHistory
 from boston_exp.tracking.mlflow.store import connect
-from boston_exp.tracking.protocol import Columns
 from boston_exp.tracking.publishing.copy import copy_run
-
-COLUMNS = Columns(params=("model.alpha", "absent"), metrics=("rmse", "mae"), tags=("dataset",))
 
 
 @pytest.fixture
@@ -43,7 +41,7 @@ def destination(store: Path) -> Destination:
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 @pytest.mark.parametrize("top", [1, 3, 100])
 def test_the_best_are_those_of_mlflows_search(destination: Destination, direction: str, top: int) -> None:
-    ours = MlflowHistory(destination).best("rmse", direction, top, COLUMNS)
+    ours = MlflowHistory(destination).best("rmse", direction, top)
     client = MlflowClient(destination.uri)
     order = [f"metrics.rmse {'DESC' if direction == 'maximize' else 'ASC'}", "start_time ASC"]
     experiment = client.get_experiment_by_name("ours").experiment_id
@@ -53,12 +51,12 @@ def test_the_best_are_those_of_mlflows_search(destination: Destination, directio
     assert {run.name for run in ours} <= {f"run {number}" for number in (0, 1, 2, 6, 7)}
     assert ours[0].params == {"model.alpha": ours[0].name.removeprefix("run ")}
     assert ours[0].metrics == {"rmse": scored[0].data.metrics["rmse"], "mae": 1.0}
-    assert ours[0].tags == {"dataset": "boston"}
+    assert ours[0].tags["dataset"] == "boston"
 
 
 def test_a_store_that_is_not_there_is_not_created(tmp_path: Path) -> None:
     history = MlflowHistory(Destination("mlflow", f"sqlite:///{tmp_path}/absent.db", "", None, "ours"))
-    assert history.best("rmse", "minimize", 5, COLUMNS) == []
+    assert history.best("rmse", "minimize", 5) == []
     assert history.run("x") is None
     assert history.children("x") == []
     assert list(tmp_path.iterdir()) == []
@@ -91,7 +89,7 @@ def test_a_metric_that_is_not_a_number_comes_back_as_one_that_is_not(destination
     client = MlflowClient(destination.uri)
     runs = client.search_runs([client.get_experiment_by_name("ours").experiment_id], "attributes.run_name = 'run 6'")
     client.log_metric(runs[0].info.run_id, "cv_r2_score", math.nan)
-    (best,) = MlflowHistory(destination).best("rmse", "minimize", 1, Columns(metrics=("cv_r2_score",)))
+    (best,) = MlflowHistory(destination).best("rmse", "minimize", 1)
     assert math.isnan(best.metrics["cv_r2_score"])
 
 
@@ -104,7 +102,7 @@ def test_reading_a_file_that_is_no_store_changes_nothing_and_says_so(tmp_path: P
         with pytest.raises(StoreUnusable, match="is not an intact sqlite database"):
             MlflowHistory(where)
     else:
-        assert MlflowHistory(where).best("rmse", "minimize", 5, COLUMNS) == []
+        assert MlflowHistory(where).best("rmse", "minimize", 5) == []
     assert file.read_bytes() == content
 
 
@@ -129,24 +127,65 @@ def test_one_run_is_copied_whole_and_once(store: Path, tmp_path: Path) -> None:
     assert [item.path for item in target.list_artifacts(copy.info.run_id, "notes")] == ["notes/a.txt"]
 
 
-def test_the_tables_that_the_query_reads_are_as_it_expects(store: Path) -> None:
-    """A canary: an MLflow with another schema has to be looked at before compat.py reads it."""
-    with sqlite3.connect(store) as connection:
-        (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        tables = {
-            name: {column[1] for column in connection.execute(f"PRAGMA table_info({name})")}
-            for name in ("runs", "latest_metrics", "params", "tags", "experiments")
-        }
-        plan = connection.execute(
-            "EXPLAIN QUERY PLAN SELECT run_uuid FROM latest_metrics WHERE key = 'rmse'"
-        ).fetchall()
+@pytest.mark.parametrize("order", ["better", "worse", "shuffled", "alike"])
+def test_many_runs_are_narrowed_down_to_the_same_best(store: Path, order: str) -> None:
+    """Pages of runs by their time, each bounding the next: whether scores get better, worse or stay alike."""
+    client = MlflowClient(f"sqlite:///{store}")
+    experiment = client.create_experiment("ours")
+    numbers = list(range(300))
+    if order == "shuffled":
+        random.Random(0).shuffle(numbers)  # noqa: S311
+    values = {"better": numbers[::-1], "alike": [1] * 300}.get(order, numbers)
+    with sqlite3.connect(store) as connection:  # through the client it takes half a minute
+        for time, value in enumerate(values):
+            run_id = uuid.UUID(int=time).hex
+            connection.execute(
+                "INSERT INTO runs (run_uuid, name, source_type, status, start_time, lifecycle_stage, experiment_id,"
+                " artifact_uri, user_id, source_name, entry_point_name, source_version)"
+                " VALUES (?, 'x', 'LOCAL', 'FINISHED', ?, 'active', ?, '', '', '', '', '')",
+                (run_id, time, experiment),
+            )
+            connection.execute(
+                "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)"
+                " VALUES ('rmse', ?, 0, 0, ?, ?)",
+                (value, order == "shuffled" and value % 7 == 0, run_id),
+            )
     connection.close()
-    assert version in sqlite_store.known_schemas()
-    assert {"run_uuid", "name", "status", "start_time", "end_time", "lifecycle_stage", "experiment_id"} <= tables[
-        "runs"
-    ]
-    assert {"key", "value", "is_nan", "run_uuid"} <= tables["latest_metrics"]
-    assert {"key", "value", "run_uuid"} <= tables["params"] & tables["tags"]
-    assert {"experiment_id", "name"} <= tables["experiments"]
-    assert "USING" in str(plan)  # an index
-    assert compat.best_runs(store, "ours", "rmse", descending=False, top=5) == []
+    history = MlflowHistory(Destination("mlflow", f"sqlite:///{store}", "", None, "ours"))
+    for direction, sign in (("minimize", 1), ("maximize", -1)):
+        scored = [(sign * value, time) for time, value in enumerate(values) if order != "shuffled" or value % 7]
+        wanted = [uuid.UUID(int=time).hex for _, time in sorted(scored)[:8]]
+        assert [run.run_id for run in history.best("rmse", direction, 8)] == wanted
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 7, 20])
+def test_runs_are_counted_without_reading_them_deleted_ones_too(store: Path, number: int) -> None:
+    client = MlflowClient(f"sqlite:///{store}")
+    experiment = client.create_experiment("ours")
+    for each in range(number):
+        run_id = client.create_run(experiment, tags={"kind": str(each % 2)}).info.run_id
+        if each == 1:
+            client.delete_run(run_id)
+    history = MlflowHistory(Destination("mlflow", f"sqlite:///{store}", "", None, "ours"))
+    assert history.count() == number
+    assert history.count("tags.kind = '1'") == number // 2
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id_and_of_its_id_elsewhere(
+    destination: Destination,
+) -> None:
+    client = MlflowClient(destination.uri)
+    run = client.search_runs([client.get_experiment_by_name("ours").experiment_id])[0]
+    client.set_tag(run.info.run_id, "sync.source", "feedbeef" * 4)
+    history = MlflowHistory(destination)
+    assert history.named(run.info.run_id[:12]) == [run.info.run_id]
+    assert history.named("feedbe") == [run.info.run_id]
+    assert history.named("%") == []
+    assert history.named("' or 1=1") == []
+
+
+def test_a_condition_that_cannot_be_read_is_refused_and_so_is_an_unknown_experiment(destination: Destination) -> None:
+    with pytest.raises(InvalidConfig, match="cannot read the condition metrics rmse < 3"):
+        MlflowHistory(destination).newest("metrics rmse < 3")
+    with pytest.raises(InvalidConfig, match=r"no experiment ourz\. Did you mean 'ours'"):
+        MlflowHistory(destination, experiments=["ourz"]).newest()

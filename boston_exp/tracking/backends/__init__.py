@@ -8,13 +8,14 @@ back; `faults(destination)` where something can be known to be wrong beforehand,
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
 from boston_exp.config.invocation import again
-from boston_exp.errors import Fault, Kind, did_you_mean
+from boston_exp.errors import Fault, InvalidConfig, Kind, did_you_mean
 from boston_exp.tracking.destination import Destination
-from boston_exp.tracking.protocol import History, Tracker
+from boston_exp.tracking.protocol import History, Removal, Tracker
 
 
 def names() -> list[str]:
@@ -39,15 +40,26 @@ def open_tracker(destination: Destination) -> Tracker:
     return tracker
 
 
-def open_history(destination: Destination) -> History:
-    """The recorded runs of a destination, read only; empty for a backend that cannot be read back."""
+def open_history(destination: Destination, experiments: Sequence[str] = ()) -> History:
+    """The recorded runs of a destination, read only; of its own experiment unless others are named; empty for a backend
+    that cannot be read back."""
     opens = getattr(_backend(destination), "open_history", None)
     if opens is None:
         from boston_exp.tracking.backends.none import NoHistory
 
         return NoHistory()
-    history: History = opens(destination)
+    history: History = opens(destination, experiments)
     return history
+
+
+def open_removal(destination: Destination, experiments: Sequence[str] = ()) -> Removal:
+    """What takes runs out of a destination; raises InvalidConfig for a backend that records nothing."""
+    opens = getattr(_backend(destination), "open_removal", None)
+    if opens is None:
+        says = f"tracking.backend={destination.backend} keeps no runs that could be removed."
+        raise InvalidConfig(Fault(says, again("tracking=local", without=["tracking"])))
+    removal: Removal = opens(destination, experiments)
+    return removal
 
 
 def import_ahead(backend: str) -> list[str]:

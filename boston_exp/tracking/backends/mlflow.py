@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from boston_exp import process
 from boston_exp.config.invocation import again
@@ -12,7 +12,7 @@ from boston_exp.storage import credentials, s3
 from boston_exp.storage.s3 import Access, is_here
 from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import Destination, without_user
-from boston_exp.tracking.protocol import History, Tracker
+from boston_exp.tracking.protocol import History, Removal, Tracker
 
 STORES_MODELS = "boston_exp.tracking.mlflow.models"  # imports mlflow.sklearn and skops: 0.4 s
 
@@ -29,13 +29,25 @@ def open_tracker(destination: Destination) -> Tracker:
     return WorkerTracker(destination) if destination.worker else LocalFirstTracker(destination)
 
 
-def open_history(destination: Destination) -> History:
+def open_history(destination: Destination, experiments: Sequence[str] = ()) -> History:
     """Of the server where there is one: what others have published is there, too."""
     from boston_exp.tracking.mlflow.history import MlflowHistory
 
     if destination.server:
         destination.login.into_environment()
-    return MlflowHistory(destination, on_server=destination.server is not None)
+    return MlflowHistory(destination, on_server=destination.server is not None, experiments=experiments)
+
+
+def open_removal(destination: Destination, experiments: Sequence[str] = ()) -> Removal:
+    """Of the server where there is one, else of the local store."""
+    from boston_exp.tracking.mlflow.history import MlflowHistory
+    from boston_exp.tracking.mlflow.removal import MlflowRemoval
+
+    on_server = destination.server is not None
+    if on_server:
+        destination.login.into_environment()
+    history = MlflowHistory(destination, on_server, experiments)
+    return MlflowRemoval(destination, history, on_server)
 
 
 def faults(destination: Destination) -> list[Fault]:

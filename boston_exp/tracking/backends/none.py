@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from boston_exp.tracking.destination import Destination
-from boston_exp.tracking.protocol import Columns, Finished, Outcome, Plan, RecordedRun, Refit, SweepPlan
+from boston_exp.tracking.protocol import Finished, Outcome, Plan, RecordedRun, Refit, SweepPlan
 
 
 class Nowhere:
@@ -60,8 +60,20 @@ class NoTracker:
 class NoHistory:
     """Of a backend that cannot be read back: no runs."""
 
-    def best(self, metric: str, direction: str, top: int, columns: Columns) -> list[RecordedRun]:
+    def best(self, metric: str, direction: str, top: int, where: str = "") -> list[RecordedRun]:
         return []
+
+    def newest(self, where: str = "", top: int | None = None) -> list[RecordedRun]:
+        return []
+
+    def count(self, where: str = "") -> int:
+        return 0
+
+    def named(self, text: str) -> list[str]:
+        return []
+
+    def registered(self, uri: str) -> str | None:
+        return None
 
     def run(self, run_id: str) -> RecordedRun | None:
         return None

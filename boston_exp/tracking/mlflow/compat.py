@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
-from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.store.tracking.dbmodels.models import SqlLoggedModel
+from mlflow.utils.search_utils import SearchUtils
 
 
 def leave_out_slow_steps() -> None:
@@ -26,40 +28,12 @@ def leave_out_slow_steps() -> None:
     mlflow.utils.environment.warn_dependency_requirement_mismatches = lambda requirements: None
 
 
-def best_runs(path: Path, experiment: str, metric: str, descending: bool, top: int) -> list[dict[str, Any]]:
-    """Ids and attributes of the FINISHED, active runs of an experiment that have the metric, the best first.
+def page_from(offset: int) -> str | None:
+    """The token of the page of a search that begins at this run: with it, runs can be counted without reading them.
 
-    Reads the tables of MLflow's schema directly, because its search sorts every run by a metric in a join of several
-    seconds in a store of 10,000 runs; `latest_metrics` has (key, run_uuid) as its primary key.
+    MLflow has no count, and gives a token only with the page before. Any store of 3.17 reads this one.
     """
-    order = "DESC" if descending else "ASC"
-    return _query(
-        path,
-        "SELECT runs.run_uuid, runs.name, runs.status, runs.start_time, runs.end_time"  # noqa: S608
-        " FROM latest_metrics AS best JOIN runs USING (run_uuid) JOIN experiments USING (experiment_id)"
-        " WHERE best.key = ? AND NOT best.is_nan AND experiments.name = ?"
-        " AND runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'"
-        f" ORDER BY best.value {order}, runs.start_time, runs.run_uuid LIMIT ?",
-        (metric, experiment, top),
-    )
-
-
-def values(path: Path, table: str, run_ids: list[str], keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Values of some keys of `params`, `tags` or `latest_metrics`, by run."""
-    keys = list(keys)
-    found: dict[str, dict[str, Any]] = {run_id: {} for run_id in run_ids}
-    if keys and run_ids:
-        marks = ",".join("?" * len(keys)), ",".join("?" * len(run_ids))
-        value = "CASE WHEN is_nan THEN NULL ELSE value END AS value" if table == "latest_metrics" else "value"
-        rows = _query(
-            path,
-            f"SELECT run_uuid, key, {value} FROM {table}"  # noqa: S608
-            f" WHERE key IN ({marks[0]}) AND run_uuid IN ({marks[1]})",
-            (*keys, *run_ids),
-        )
-        for row in rows:
-            found[row["run_uuid"]][row["key"]] = math.nan if row["value"] is None else row["value"]
-    return found
+    return SearchUtils.create_page_token(offset).decode() if offset else None
 
 
 def to_publish(path: Path, server: str, server_id: str, experiment: str, top: int) -> tuple[list[str], int]:
@@ -84,6 +58,33 @@ def to_publish(path: Path, server: str, server_id: str, experiment: str, top: in
         (server, server_id, f"sync.in_doubt.{server_id}", server, server_id, experiment, top),
     )
     return [row["run_uuid"] for row in rows], int(rows[0]["missing"] or 0) if rows else 0
+
+
+def models_of(uri: str, run_id: str) -> list[tuple[str, str]]:
+    """Id and location of every model of a run in a database; MLflow's own search leaves out deleted ones."""
+    with _store(uri).ManagedSessionMaker() as session:
+        found = session.query(SqlLoggedModel).filter(SqlLoggedModel.source_run_id == run_id).all()
+        return [(model.model_id, model.artifact_location) for model in found]
+
+
+def model_ids(uri: str) -> set[str]:
+    """Of every model in a database, deleted ones included."""
+    with _store(uri).ManagedSessionMaker() as session:
+        return {model_id for (model_id,) in session.query(SqlLoggedModel.model_id).all()}
+
+
+def remove_model(uri: str, model_id: str) -> None:
+    """Remove a model from a database; with `remove_run` what `mlflow gc` does, for this one alone."""
+    _store(uri)._hard_delete_logged_model(model_id)
+
+
+def remove_run(uri: str, run_id: str) -> None:
+    """Remove a run from a database: MLflow's client can only mark it as deleted."""
+    _store(uri)._hard_delete_run(run_id)
+
+
+def _store(uri: str) -> Any:
+    return MlflowClient(uri)._tracking_client.store
 
 
 def _query(path: Path, statement: str, arguments: tuple[Any, ...]) -> list[dict[str, Any]]:

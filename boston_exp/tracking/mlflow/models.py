@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 from sklearn.base import BaseEstimator
 
 from boston_exp.errors import Fault, InvalidConfig
+from boston_exp.process import temporary_folder
 from boston_exp.tracking.mlflow import compat
 from boston_exp.tracking.model_types import check_loadable, types_to_trust
 from boston_exp.tracking.protocol import Outcome
@@ -50,7 +50,7 @@ def new_model(
     """A model of the run: READY once what is then in its folder is stored; PENDING if that fails."""
     model = client.create_logged_model(experiment_id, source_run_id=run_id, **described)
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    with tempfile.TemporaryDirectory(prefix="boston_exp-") as name:
+    with temporary_folder() as name:
         folder = Path(name) / "model"
         yield model, folder
         # not through the client, which would ask the store where the model belongs
@@ -138,7 +138,7 @@ def _save(outcome: Outcome, path: Path, described: Model, code: list[str]) -> No
 def _own_code(outcome: Outcome) -> Iterator[list[str]]:
     """Modules of the user that are installed nowhere, which the model takes along: Python's source alone, not what lies
     beside it (.env, keys), nor what a link leads to."""
-    with tempfile.TemporaryDirectory(prefix="boston_exp-") as name:
+    with temporary_folder() as name:
         found = []
         for package in outcome.trusted_packages:
             module = sys.modules.get(package)

@@ -9,7 +9,6 @@ whoever finds two copies of one source keeps the same one and deletes the other.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +20,9 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, Run
 from mlflow.exceptions import MlflowException
 
+from boston_exp.process import temporary_folder
 from boston_exp.tracking import liveness
-from boston_exp.tracking.destination import SERVER, STATE
+from boston_exp.tracking.destination import COPY, SERVER, SOURCE, STATE
 from boston_exp.tracking.mlflow.runs import (
     COMPLETE,
     find_run,
@@ -33,9 +33,9 @@ from boston_exp.tracking.mlflow.runs import (
 )
 from boston_exp.tracking.mlflow.store import experiment_named
 from boston_exp.tracking.publishing.files import own_files, time_for
-from boston_exp.tracking.publishing.once import SOURCE, SOURCE_MODEL, Once
+from boston_exp.tracking.publishing.once import SOURCE_MODEL, Once
 
-COPY, SERVER_ID = "sync.run_id", "sync.server_id"
+SERVER_ID = "sync.server_id"
 OWN = (SERVER, SERVER_ID, STATE, COPY, liveness.PROCESS, liveness.HEARTBEAT)  # tags of the source alone
 IN_DOUBT = (
     "sync.in_doubt."  # and a server_id: when a request that creates its copy there was sent, until it is answered
@@ -221,7 +221,7 @@ class RunCopier:
             self.target.log_outputs(copy.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
         if str(model.status) == str(source.status):
             return str(model.model_id)
-        with tempfile.TemporaryDirectory(prefix="boston_exp-") as name:
+        with temporary_folder() as name:
             from boston_exp.tracking.mlflow.models import copy_model  # imports mlflow.sklearn and skops: 0.5 s
 
             folder = Path(name) / "model"

@@ -15,11 +15,11 @@ from mlflow.entities import LoggedModel, LoggedModelStatus, Run
 from mlflow.exceptions import MlflowException
 
 from boston_exp.errors import Fault, ServerRefuses
-from boston_exp.tracking.destination import foreign_place
+from boston_exp.tracking.destination import SOURCE, foreign_place
 from boston_exp.tracking.mlflow.runs import COMPLETE, find_model
 
 log = logging.getLogger(__name__)
-SOURCE, SOURCE_MODEL = "sync.source", "sync.source_model"  # tags of a copy: ids of what it is a copy of
+SOURCE_MODEL = "sync.source_model"  # tag of a copied model: the id of what it is a copy of
 SERVES = "start it with: mlflow server --artifacts-destination <where> …   (it then hands artifacts through)"
 
 

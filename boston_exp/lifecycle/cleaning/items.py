@@ -1,0 +1,95 @@
+"""Everything that would be removed, piece by piece, with its size; and removing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from boston_exp.lifecycle.cleaning import belongings
+from boston_exp.lifecycle.cleaning.belongings import remove_folder
+from boston_exp.lifecycle.cleaning.choice import ORPHANS, Chosen
+from boston_exp.tracking.protocol import History, RecordedRun, Removal
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to be removed; `size` in bytes, None where it cannot be known from here."""
+
+    kind: str  # run, output folder, study, artifacts, temporary folder
+    name: str
+    says: str
+    size: int | None
+    models: int
+    remove: Callable[[], None]
+
+
+def items(
+    history: History,
+    removal: Removal,
+    chosen: Chosen,
+    what: list[str],
+    older_than: float | None,
+    store: str,
+    studies: str | None,
+) -> list[Item]:
+    """What goes: first what belongs to the runs, then the runs, children before their sweep; orphans where asked for.
+
+    `store` is the local store's URI, `studies` Optuna's.
+    """
+    runs = sorted(chosen.runs, key=lambda run: ("sweep.key" in run.tags, run.start_time))
+    ids = {run.run_id for run in runs}
+    found = [*_outputs(ids, store), *_studies(runs, studies)]
+    found += [_run(removal, run, run.status.lower()) for run in runs]
+    if ORPHANS in what:
+        found += _orphans(history, removal, older_than, store)
+    return found
+
+
+def _run(removal: Removal, run: RecordedRun, says: str) -> Item:
+    remove = partial(removal.remove, run.run_id)
+    told = f"{says}, {run.name}"
+    return Item("run", run.run_id, told, removal.size(run.run_id), len(removal.models(run.run_id)), remove)
+
+
+def _outputs(ids: set[str], store: str) -> Iterator[Item]:
+    found = [output for output in belongings.outputs() if output.run_id in ids and output.store == store]
+    whole = {output.folder for output in found}
+    for output in found:
+        if output.folder.parent not in whole:  # a sweep's folder has those of its points
+            yield _folder("output folder", output.folder, f"of run {output.run_id[:8]}")
+
+
+def _studies(runs: list[RecordedRun], url: str | None) -> Iterator[Item]:
+    keys = {run.tags["sweep.key"] for run in runs if "sweep.key" in run.tags}
+    if not keys or url is None or not _is_there(url):
+        return
+    from boston_exp.tracking import studies
+
+    for name in studies.names_of(url, keys):
+        yield Item("study", name, "of a sweep that goes", None, 0, partial(studies.remove, url, name))
+
+
+def _orphans(history: History, removal: Removal, older_than: float | None, store: str) -> Iterator[Item]:
+    registered = removal.registered()
+    for run in removal.deleted():
+        if run.run_id not in registered and not registered & set(removal.models(run.run_id)):
+            yield _run(removal, run, "deleted before")
+    for folder in removal.unowned():
+        yield _folder("artifacts", folder, "no run has them")
+    for output in belongings.outputs():
+        if output.store == store and history.run(output.run_id) is None:
+            yield _folder("output folder", output.folder, "its run is gone")
+    for folder in belongings.temporary(older_than):
+        yield _folder("temporary folder", folder, "its process is gone")
+
+
+def _folder(kind: str, folder: Path, says: str) -> Item:
+    size = sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
+    return Item(kind, str(folder), says, size, 0, partial(remove_folder, folder))
+
+
+def _is_there(url: str) -> bool:
+    """Optuna would create an sqlite file that is not there."""
+    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).is_file()

@@ -1,0 +1,163 @@
+"""The leaderboard on the screen, and its rows for machines."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from boston_exp.config.invocation import for_services
+from boston_exp.lifecycle.ranking.standings import Board, Boards, Standing
+from boston_exp.reporting.tables import print_rows
+
+MARK = "≈"  # cannot be told from the best
+HEADINGS = {"model._target_": "model"}
+
+
+def show(found: Boards, form: str) -> None:
+    """Print all tables; `form` is table, json, csv or markdown."""
+    rows = [_row(board, standing) for board in found.boards for standing in board.standings]
+    print_rows(_filled(rows), form, lambda: _drawn(found), name="runs", about={"unranked": found.unranked})
+
+
+def _filled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same keys for all, in the order in which they first come up."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [{key: row.get(key) for key in keys} for row in rows]
+
+
+def _row(board: Board, standing: Standing) -> dict[str, Any]:
+    entry, run, name = standing.entry, standing.entry.newest, board.metric.name
+    return {
+        "rank": standing.rank,
+        "like_the_best": standing.contends,
+        "name": run.name,
+        "ranked_by": board.column,
+        "score": entry.score,
+        "fold_spread": _finite(standing.fold_spread),
+        "seeds": len(entry.runs),
+        "seed_spread": _finite(entry.seed_spread),
+        "held_out": _finite(entry.mean(name)),
+        "held_out_low": _finite(entry.mean(f"{name}_ci_low")),
+        "held_out_high": _finite(entry.mean(f"{name}_ci_high")),
+        "unit": board.metric.unit_of(board.group.unit),
+        "run_id": run.run_id,
+        "started": run.start_time,
+        "target": run.params.get("data.target"),
+        "data.md5": run.tags["data.md5"],
+        "split.digest": run.tags["split.digest"],
+        "commit": run.tags.get("mlflow.source.git.commit"),
+        "git.dirty": run.tags.get("git.dirty") == "true",
+        "consulted": board.consulted,
+        **{each: run.params.get(each) for each in board.params},
+    }
+
+
+def _drawn(found: Boards) -> list[Any]:
+    parts: list[Any] = []
+    for board in found.boards:
+        parts += [*([""] if parts else []), Text(board.group.says, style="bold"), _table(board), *_said(board)]
+    if found.unranked:
+        parts.append(
+            f"{found.unranked} more runs do not say which rows they were scored on (records of version 1, or of another"
+            " program): not ranked. Train one again to rank it."
+        )
+    return parts
+
+
+def _table(board: Board) -> Table:
+    unit = board.metric.unit_of(board.group.unit)
+    label = f"{board.metric.label}, {unit}" if unit else board.metric.label
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("name", overflow="fold")
+    if board.group.n_folds:
+        table.add_column(f"{label}:\nfolds ± spread", justify="right", no_wrap=True)
+    has_seeds = any(len(standing.entry.runs) > 1 for standing in board.standings)
+    if has_seeds:
+        table.add_column("seeds\n± spread", justify="right", no_wrap=True)
+    heading = "held out\n(95 % interval)" if board.group.n_folds else f"{label}:\nheld out (95 % interval)"
+    table.add_column(heading, justify="right", no_wrap=True)
+    for name in board.params:
+        table.add_column(HEADINGS.get(name, name.removeprefix("model.")), justify="right", overflow="fold")
+    for heading in ("data", "commit", "age", "id"):
+        table.add_column(heading, no_wrap=True)
+    for standing in board.standings:
+        table.add_row(*_cells(board, standing, has_seeds))
+    return table
+
+
+def _cells(board: Board, standing: Standing, has_seeds: bool) -> list[str]:
+    entry, run, name = standing.entry, standing.entry.newest, board.metric.name
+    cells = [f"{standing.rank} {MARK if standing.contends else '?' if standing in _unknown(board) else ' '}"]
+    cells.append(_plain_name(run.name, board.params))
+    if board.group.n_folds:
+        cells.append(f"{entry.score:.4g} ± {standing.fold_spread:.2g}")
+    if has_seeds:
+        cells.append(f"{len(entry.runs)} ± {entry.seed_spread:.2g}" if len(entry.runs) > 1 else "1")
+    low, high = entry.mean(f"{name}_ci_low"), entry.mean(f"{name}_ci_high")
+    cells.append(f"{entry.mean(name):.4g}" + ("" if math.isnan(low) else f" ({low:.3g} to {high:.3g})"))
+    cells += [_short(run.params.get(each, "")) for each in board.params]
+    dirty = "+" if run.tags.get("git.dirty") == "true" else ""
+    commit = run.tags.get("mlflow.source.git.commit", "")[:7] + dirty
+    return [*cells, run.tags["data.md5"][:8], commit, age(run.start_time), run.run_id[:8]]
+
+
+def _said(board: Board) -> list[str]:
+    """What the table does not say by itself."""
+    said, shown = [], len(board.standings)
+    if not board.group.n_folds:
+        command = for_services("run", f"base={board.standings[0].entry.newest.run_id[:8]}", "evaluation=cv")
+        said.append(
+            "Ranked by the held-out rows, since these runs have no folds: whoever chooses by this table makes its best"
+            f" score optimistic, and it is not comparable with a mean over folds. {command}"
+        )
+    elif shown > 1:
+        said.append(
+            f"{MARK} {board.contenders} of {shown} cannot be told from the best: a max-t test of out-of-fold errors of"
+            f" {board.group.newest.params.get('data.n_train')} rows at 5 %, corrected for {shown} entries and for folds"
+            " that share training rows. It takes these fits as they are: another seed may rank them otherwise."
+        )
+    if board.group.n_folds and board.unknown:
+        said.append(f"? {len(board.unknown)} without out-of-fold predictions: whether they can be told is not known.")
+    if board.unscored:
+        said.append(f"{board.unscored} runs of this group have no {board.column}.")
+    said.append(
+        f"{'1 run has' if board.consulted == 1 else f'{board.consulted} runs have'} consulted these held-out rows:"
+        " the more, the more optimistic the best of them."
+    )
+    return said
+
+
+def _unknown(board: Board) -> list[Standing]:
+    return board.unknown if board.group.n_folds else []
+
+
+def age(start_time: int) -> str:
+    """Of a run that started at this time, in ms since 1970: `5 min`, `3 h`, `12 d`."""
+    minutes = max(0.0, time.time() - start_time / 1000) / 60
+    if minutes < 60:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.0f} h" if minutes < 48 * 60 else f"{minutes / 1440:.0f} d"
+
+
+def _plain_name(name: str, params: tuple[str, ...]) -> str:
+    """Without the `max_depth=10` that have a column of their own."""
+    shown = {each.removeprefix("model.") for each in params}
+    return " ".join(word for word in name.split() if word.partition("=")[0] not in shown)
+
+
+def _short(value: str) -> str:
+    """Four significant digits; of a class its own name."""
+    try:
+        number = float(value)
+    except ValueError:
+        return value.rpartition(".")[2] if value.replace(".", "").replace("_", "").isalnum() else value
+    return value if number.is_integer() or len(value) <= 6 else f"{number:.4g}"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,123 @@
+"""The leaderboard: the best entries of each group of comparable runs, and which cannot be told from the best."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from boston_exp.config.invocation import again
+from boston_exp.errors import Fault, InvalidConfig
+from boston_exp.experiment.metrics import Metric
+from boston_exp.lifecycle import evidence
+from boston_exp.lifecycle.evidence import OUT_OF_FOLD, fold_scores, out_of_fold_losses
+from boston_exp.lifecycle.ranking.contention import contenders, overlap_factor
+from boston_exp.lifecycle.ranking.entries import Entry, column_of, differing_params, ranked, without_score
+from boston_exp.lifecycle.ranking.groups import Group, consulted, groups, unranked
+from boston_exp.tracking.protocol import History
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An entry with its rank; `contends` is None where that cannot be known."""
+
+    rank: int
+    entry: Entry
+    fold_spread: float  # standard deviation of the score over folds (ddof=1), mean over seeds
+    contends: bool | None
+
+
+@dataclass(frozen=True)
+class Board:
+    """The best of one group."""
+
+    group: Group
+    metric: Metric
+    column: str  # the metric that is ranked by
+    standings: tuple[Standing, ...]
+    params: tuple[str, ...]  # in which those shown differ
+    consulted: int  # runs that were scored on these held-out rows
+    unscored: int  # runs of the group without this metric
+
+    @property
+    def contenders(self) -> int:
+        return sum(standing.contends is True for standing in self.standings)
+
+    @property
+    def unknown(self) -> list[Standing]:
+        """Without out-of-fold predictions of all their runs."""
+        return [standing for standing in self.standings if standing.contends is None]
+
+
+@dataclass(frozen=True)
+class Boards:
+    """All of them, those with folds first, the newest first; `unranked` runs have no record of their split."""
+
+    boards: tuple[Board, ...]
+    unranked: int
+
+
+def boards(history: History, metric: Metric, top: int, where: str = "") -> Boards:
+    """Rank every group of the FINISHED runs that meet the condition.
+
+    Raises InvalidConfig where there is nothing to rank.
+    """
+    found = tuple(_board(history, group, metric, top) for group in groups(history, where))
+    found = tuple(board for board in found if board.standings)
+    left = unranked(history, where)
+    if not found:
+        raise InvalidConfig(_nothing(left, metric, where))
+    return Boards(found, left)
+
+
+def best_run(history: History, metric: Metric, where: str = "") -> Entry | None:
+    """What `best` names: the first of the first table."""
+    for group in groups(history, where):
+        entries = ranked(history, group, metric, top=1)
+        if entries:
+            return entries[0]
+    return None
+
+
+def _board(history: History, group: Group, metric: Metric, top: int) -> Board:
+    column = column_of(group, metric)
+    entries = ranked(history, group, metric, top)
+    standings = _standings(history, group, metric, entries)
+    params = tuple(differing_params(entries))
+    unscored = without_score(history, group, column)
+    return Board(group, metric, column, standings, params, consulted(history, group.newest), unscored)
+
+
+def _standings(history: History, group: Group, metric: Metric, entries: list[Entry]) -> tuple[Standing, ...]:
+    if not group.n_folds:
+        return tuple(Standing(rank, entry, math.nan, None) for rank, entry in enumerate(entries, 1))
+    ids = [run.run_id for entry in entries for run in entry.runs]
+    tables = evidence.tables(history, ids, OUT_OF_FOLD)
+    complete = [entry for entry in entries if all(tables[run.run_id] is not None for run in entry.runs)]
+    spreads: dict[int, float] = {}
+    columns: list[np.ndarray] = []
+    for entry in complete:
+        found = [table for run in entry.runs if (table := tables[run.run_id]) is not None]
+        spreads[id(entry)] = float(np.mean([np.std(fold_scores(table, metric), ddof=1) for table in found]))
+        columns.append(np.mean([out_of_fold_losses(table, metric) for table in found], axis=0))
+    kept = contenders(np.column_stack(columns), overlap_factor(group.n_folds)) if columns else np.empty(0)
+    contends = {id(entry): bool(each) for entry, each in zip(complete, kept, strict=True)}
+    return tuple(
+        Standing(
+            rank,
+            entry,
+            spreads.get(id(entry), entry.mean(f"cv_{metric.name}_std")),
+            contends.get(id(entry)),
+        )
+        for rank, entry in enumerate(entries, 1)
+    )
+
+
+def _nothing(left: int, metric: Metric, where: str) -> Fault:
+    if left:
+        says = f"{left} runs are here, and none says which rows it was scored on: records of version 1 do not."
+        return Fault(says, "python -m boston_exp.run evaluation=cv   (trains one that can be ranked)")
+    if where:
+        return Fault(f"No finished run with {metric.name} meets {where}.", again(without=["filter", "sweep"]))
+    return Fault("There is no finished run here.", "python -m boston_exp.run evaluation=cv")

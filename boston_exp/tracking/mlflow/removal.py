@@ -1,0 +1,138 @@
+"""Takes runs out of an MLflow store: from a local one for good, on a server as its clients can, into its deleted ones.
+
+`mlflow gc` is no part of it: besides the runs that it is given, it removes every deleted experiment and model.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from boston_exp.errors import StoreUnusable
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.mlflow import compat
+from boston_exp.tracking.mlflow.failures import raised_as
+from boston_exp.tracking.mlflow.history import MlflowHistory
+from boston_exp.tracking.mlflow.runs import find_run
+from boston_exp.tracking.protocol import RecordedRun
+
+RUN_FOLDER, MODEL_FOLDER = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
+
+
+class MlflowRemoval:
+    """Of the runs of a history."""
+
+    def __init__(self, destination: Destination, history: MlflowHistory, on_server: bool = False) -> None:
+        self._destination = replace(destination, uri=str(destination.server)) if on_server else destination
+        self._on_server = on_server
+        self._history = history
+        self._client = MlflowClient(self._destination.uri)
+
+    def registered(self) -> set[str]:
+        with raised_as(StoreUnusable, self._destination):
+            found: set[str] = set()
+            token = None
+            while token != "":
+                page = self._client.search_model_versions(max_results=1000, page_token=token)
+                for version in page:
+                    found |= {str(version.run_id or ""), *MODEL_FOLDER.findall(str(version.source))}
+                    found |= set(RUN_FOLDER.findall(str(version.source)))
+                token = page.token or ""
+            for model_id in [each for each in found if each.startswith("m-")]:
+                with suppress(MlflowException):  # deleted since
+                    found.add(str(self._client.get_logged_model(model_id).source_run_id or ""))
+            return found - {""}
+
+    def models(self, run_id: str) -> list[str]:
+        with raised_as(StoreUnusable, self._destination):
+            return [model_id for model_id, _ in self._models(run_id)]
+
+    def size(self, run_id: str) -> int | None:
+        with raised_as(StoreUnusable, self._destination):
+            run = self._client.get_run(run_id)
+            places = [run.info.artifact_uri, *(location for _, location in self._models(run_id))]
+            folders = [_folder(place) for place in places]
+            if self._on_server or None in folders:
+                return None
+            return sum(bytes_in(folder) for folder in folders if folder)
+
+    def remove(self, run_id: str) -> None:
+        with raised_as(StoreUnusable, self._destination):
+            run = find_run(self._client, run_id)
+            if run is None:
+                return
+            models = self._models(run_id)
+            if run.info.lifecycle_stage == "active":
+                self._client.delete_run(run_id)
+            for model_id, location in models:
+                with suppress(MlflowException):  # deleted before
+                    self._client.delete_logged_model(model_id)
+                if not self._on_server:
+                    self._remove_files(location, model_id)
+                    compat.remove_model(self._destination.uri, model_id)
+            if self._on_server:
+                return
+            self._remove_files(run.info.artifact_uri, run_id)
+            compat.remove_run(self._destination.uri, run_id)
+
+    def deleted(self) -> list[RecordedRun]:
+        return [] if self._on_server else self._history.deleted()
+
+    def unowned(self) -> list[Path]:
+        with raised_as(StoreUnusable, self._destination):
+            found: list[Path] = []
+            for experiment_id in [] if self._on_server else self._history.experiment_ids():
+                root = _folder(self._client.get_experiment(experiment_id).artifact_location)
+                if root is None or not root.is_dir():
+                    continue
+                found += [each for each in _named(root, RUN_FOLDER) if find_run(self._client, each.name) is None]
+                known = compat.model_ids(self._destination.uri)
+                found += [each for each in _named(root / "models", MODEL_FOLDER) if each.name not in known]
+            return found
+
+    def _models(self, run_id: str) -> list[tuple[str, str]]:
+        """Id and location of each."""
+        if not self._on_server:
+            return compat.models_of(self._destination.uri, run_id)
+        run = find_run(self._client, run_id)
+        places = [run.info.experiment_id] if run else []
+        found = self._client.search_logged_models(places, f"source_run_id = '{run_id}'") if places else []
+        return [(model.model_id, model.artifact_location) for model in found]
+
+    def _remove_files(self, location: str, owner: str) -> None:
+        """Artifacts at a location that the store names, if it is the owner's own: a store can say anything."""
+        if f"/{owner}/artifacts" not in f"{location}/":
+            return
+        folder = _folder(location)
+        if folder is None:
+            get_artifact_repository(location, tracking_uri=self._destination.uri).delete_artifacts()
+        elif not folder.is_symlink() and folder.parent.name == owner:
+            shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def bytes_in(folder: Path) -> int:
+    """Of all files below a folder; links are not followed."""
+    if not folder.is_dir():
+        return 0
+    return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file() or file.is_symlink())
+
+
+def _folder(location: str) -> Path | None:
+    """The folder that a location is, where it is one on this machine."""
+    parts = urlsplit(location)
+    return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
+
+
+def _named(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    folders = (each for each in folder.iterdir() if each.is_dir() and not each.is_symlink())
+    return [each for each in folders if pattern.fullmatch(each.name)]
