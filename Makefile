@@ -34,6 +34,7 @@ test: $(VENV)/.installed-dev lint  ## lint, types and all tests
 
 proof: $(VENV)/.installed-dev  ## what takes longer than a test may, its tables in docs/proofs/
 	$(BIN)/python -m tests.faults.worker_kills >docs/proofs/worker_kills.md
+	$(BIN)/python -m tests.lifecycle.simulations >docs/proofs/statistics.md
 
 faults: $(VENV)/.installed-dev  ## harm to each request of a run, a sweep and their publication in turn, as a table
 	$(BIN)/python -m tests.faults.requests_lost $(ARGS) >docs/proofs/requests.md

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -78,20 +79,20 @@ def server(tmp_path_factory: pytest.TempPathFactory, gateway: Service) -> Iterat
 def command(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Command]:
-    """`python -m boston_exp.run …`, in this process (a new one imports for three seconds), recording in `store`."""
-    from boston_exp import run
-
+    """`python -m boston_exp.<program> …`, in this process (a new one imports for three seconds), on `store`."""
     monkeypatch.chdir(tmp_path)
     hook, terminate, root = sys.excepthook, signal.getsignal(signal.SIGTERM), logging.getLogger()
     handlers, level = list(root.handlers), root.level
 
-    def call(*overrides: str) -> Result:
+    def call(*overrides: str, program: str = "run") -> Result:
         own = [] if any(each.startswith("tracking.uri=") for each in overrides) else [f"tracking.uri=sqlite:///{store}"]
         folders = [f"hydra.run.dir={tmp_path}/outputs", f"hydra.sweep.dir={tmp_path}/multirun"]
-        monkeypatch.setattr(sys, "argv", ["run", *overrides, *own, *folders])
+        typed = {each.partition("=")[0] for each in overrides}
+        own += [each for each in folders if program == "run" and each.partition("=")[0] not in typed]
+        monkeypatch.setattr(sys, "argv", [program, *overrides, *own])
         capfd.readouterr()
         try:
-            run.main()
+            import_module(f"boston_exp.{program}").main()
             code = 0
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 1

@@ -58,11 +58,10 @@ class MlflowRemoval:
     def size(self, run_id: str) -> int | None:
         with raised_as(StoreUnusable, self._destination):
             run = self._client.get_run(run_id)
-            places = [run.info.artifact_uri, *(location for _, location in self._models(run_id))]
-            folders = [_folder(place) for place in places]
-            if self._on_server or None in folders:
+            places = [(run_id, run.info.artifact_uri), *self._models(run_id)]
+            if self._on_server or any(_folder(location) is None for _, location in places):
                 return None
-            return sum(bytes_in(folder) for folder in folders if folder)
+            return sum(bytes_in(folder) for owner, location in places if (folder := _own_folder(location, owner)))
 
     def remove(self, run_id: str) -> None:
         with raised_as(StoreUnusable, self._destination):
@@ -108,14 +107,11 @@ class MlflowRemoval:
         return [(model.model_id, model.artifact_location) for model in found]
 
     def _remove_files(self, location: str, owner: str) -> None:
-        """Artifacts at a location that the store names, if it is the owner's own: a store can say anything."""
-        if f"/{owner}/artifacts" not in f"{location}/":
-            return
-        folder = _folder(location)
-        if folder is None:
+        folder = _own_folder(location, owner)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif _folder(location) is None and location.rstrip("/").endswith(f"/{owner}/artifacts"):
             get_artifact_repository(location, tracking_uri=self._destination.uri).delete_artifacts()
-        elif not folder.is_symlink() and folder.parent.name == owner:
-            shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 def bytes_in(folder: Path) -> int:
@@ -129,6 +125,15 @@ def _folder(location: str) -> Path | None:
     """The folder that a location is, where it is one on this machine."""
     parts = urlsplit(location)
     return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
+
+
+def _own_folder(location: str, owner: str) -> Path | None:
+    """`…/<owner>` of a location `…/<owner>/artifacts` on this machine; None for any other, since a store can say
+    anything."""
+    folder = _folder(location)
+    if folder is None or folder.name != "artifacts" or folder.parent.name != owner:
+        return None
+    return folder.parent if folder.resolve() == folder.parent.resolve() / "artifacts" else None
 
 
 def _named(folder: Path, pattern: re.Pattern[str]) -> list[Path]:

@@ -1,0 +1,76 @@
+"""An afternoon of runs, recorded once: two sweeps, single runs with and without folds, another table."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.conftest import Command, python
+
+AFTERNOON = (
+    ("-m", "model.n_estimators=5,10", "model.max_depth=2,null", "evaluation=cv"),
+    ("-m", "model=extra_trees", "model.n_estimators=5", "seed=1,2,3", "evaluation=cv"),
+    ("-m", "model.n_estimators=5,10", "model.max_depth=null", "evaluation=cv"),  # reused
+    ("model=ridge", "evaluation=cv", "data.slices=[CHAS,RM]"),
+    ("model=knn", "evaluation=cv", "data.slices=[CHAS,RM]"),
+    ("model=ridge",),
+    ("model=ridge", "evaluation=cv", "data=diabetes"),
+)
+
+
+@pytest.fixture(scope="session")
+def _recorded(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    folder = tmp_path_factory.mktemp("afternoon")
+    store = Path(shutil.copy(empty_store, folder / "mlflow.db"))
+    for overrides in AFTERNOON:
+        own = (
+            f"tracking.uri=sqlite:///{store}",
+            "figures=none",
+            f"hydra.run.dir={folder}/o",
+            f"hydra.sweep.dir={folder}/m",
+        )
+        result = python("-m", "boston_exp.run", *overrides, *own, cwd=folder)
+        assert result.code == 0, result.err
+    client = MlflowClient(f"sqlite:///{store}")
+    experiment = client.get_experiment_by_name("boston-housing").experiment_id
+    client.set_terminated(client.create_run(experiment, run_name="crashed").info.run_id, "FAILED")
+    return store
+
+
+@pytest.fixture
+def afternoon(_recorded: Path, store: Path) -> Path:
+    """A store of the test's own with those runs; their artifacts are shared, and only read."""
+    with sqlite3.connect(_recorded) as source, sqlite3.connect(store) as target:
+        source.backup(target)  # what is still in the write-ahead log included
+    source.close()
+    target.close()
+    return store
+
+
+@pytest.fixture
+def runs(afternoon: Path) -> Callable[[str], list[Run]]:
+    """Those that meet a condition, the newest first."""
+    client = MlflowClient(f"sqlite:///{afternoon}")
+    experiment = client.get_experiment_by_name("boston-housing").experiment_id
+    return lambda condition: list(client.search_runs([experiment], condition))
+
+
+@pytest.fixture
+def as_json(command: Command) -> Callable[..., dict[str, Any]]:
+    """What a command prints with format=json."""
+
+    def call(program: str, *overrides: str) -> dict[str, Any]:
+        result = command(*overrides, "format=json", program=program)
+        assert result.code == 0, result.err
+        found: dict[str, Any] = json.loads(result.out)
+        return found
+
+    return call
