@@ -127,9 +127,13 @@ def test_one_run_is_copied_whole_and_once(store: Path, tmp_path: Path) -> None:
     assert [item.path for item in target.list_artifacts(copy.info.run_id, "notes")] == ["notes/a.txt"]
 
 
+@pytest.mark.parametrize("on_server", [False, True])
 @pytest.mark.parametrize("order", ["better", "worse", "shuffled", "alike"])
-def test_many_runs_are_narrowed_down_to_the_same_best(store: Path, order: str) -> None:
-    """Pages of runs by their time, each bounding the next: whether scores get better, worse or stay alike."""
+def test_many_runs_are_narrowed_down_to_the_same_best(store: Path, order: str, on_server: bool) -> None:
+    """Pages of runs by their time, each bounding the next: whether scores get better, worse or stay alike.
+
+    What is asked of a server is asked of a file here, which is answered in the same way and sooner.
+    """
     client = MlflowClient(f"sqlite:///{store}")
     experiment = client.create_experiment("ours")
     numbers = list(range(300))
@@ -151,24 +155,29 @@ def test_many_runs_are_narrowed_down_to_the_same_best(store: Path, order: str) -
                 (value, order == "shuffled" and value % 7 == 0, run_id),
             )
     connection.close()
-    history = MlflowHistory(Destination("mlflow", f"sqlite:///{store}", "", None, "ours"))
+    where = Destination("mlflow", f"sqlite:///{store}", "", None, "ours", server=f"sqlite:///{store}")
+    history = MlflowHistory(where, on_server)
     for direction, sign in (("minimize", 1), ("maximize", -1)):
         scored = [(sign * value, time) for time, value in enumerate(values) if order != "shuffled" or value % 7]
         wanted = [uuid.UUID(int=time).hex for _, time in sorted(scored)[:8]]
         assert [run.run_id for run in history.best("rmse", direction, 8)] == wanted
 
 
+@pytest.mark.parametrize("on_server", [False, True])
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 7, 20])
-def test_runs_are_counted_without_reading_them_deleted_ones_too(store: Path, number: int) -> None:
+def test_runs_are_counted_without_reading_them_deleted_ones_too(store: Path, number: int, on_server: bool) -> None:
     client = MlflowClient(f"sqlite:///{store}")
     experiment = client.create_experiment("ours")
     for each in range(number):
         run_id = client.create_run(experiment, tags={"kind": str(each % 2)}).info.run_id
         if each == 1:
             client.delete_run(run_id)
-    history = MlflowHistory(Destination("mlflow", f"sqlite:///{store}", "", None, "ours"))
+    where = Destination("mlflow", f"sqlite:///{store}", "", None, "ours", server=f"sqlite:///{store}")
+    history = MlflowHistory(where, on_server)
     assert history.count() == number
     assert history.count("tags.kind = '1'") == number // 2
+    assert history.count("tags.kind = '1'", expected=number // 2) == number // 2
+    assert history.count("tags.kind = '1'", expected=5) == number // 2
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id_and_of_its_id_elsewhere(

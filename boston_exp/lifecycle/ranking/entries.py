@@ -55,12 +55,12 @@ def ranked(history: History, group: Group, metric: Metric, top: int) -> list[Ent
     at least as good as the last run taken are final.
     """
     column, sign = column_of(group, metric), -1 if metric.direction == "maximize" else 1
-    where, size = group.where, 2 * top
+    size = top
     while True:
-        runs = history.best(column, metric.direction, size, where)
+        runs = history.best(column, metric.direction, size, group.where)
         by_digest = {run.tags.get("config.digest", run.run_id): run for run in runs}
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            entries = pool.map(lambda item: _entry(history, where, column, *item), by_digest.items())
+            entries = pool.map(lambda item: _entry(history, group, column, *item), by_digest.items())
             order = sorted(entries, key=lambda entry: (sign * entry.score, entry.newest.start_time))
         final = [entry for entry in order if sign * entry.score <= sign * runs[-1].metrics[column]] if runs else []
         if len(runs) < size or len(final) >= top:
@@ -68,9 +68,9 @@ def ranked(history: History, group: Group, metric: Metric, top: int) -> list[Ent
         size *= 3
 
 
-def without_score(history: History, group: Group, column: str) -> int:
-    """How many runs of the group do not have the metric."""
-    return history.count(group.where) - history.count(joined(group.where, f"metrics.`{column}` > -1e308"))
+def without_score(history: History, group: Group, column: str, size: int) -> int:
+    """How many of the `size` runs of the group do not have the metric."""
+    return size - history.count(joined(group.where, f"metrics.`{column}` > -1e308"), expected=size)
 
 
 def differing_params(entries: list[Entry]) -> list[str]:
@@ -84,12 +84,12 @@ def differing_params(entries: list[Entry]) -> list[str]:
     return kept
 
 
-def _entry(history: History, where: str, column: str, digest: str, run: RecordedRun) -> Entry:
+def _entry(history: History, group: Group, column: str, digest: str, run: RecordedRun) -> Entry:
     if "config.digest" not in run.tags:
         return Entry((run,), column)
-    same = history.newest(joined(where, equals("tags.`config.digest`", digest)))
+    same = history.newest(joined(equals("tags.`config.digest`", digest), group.asked))
     seeds: dict[str, RecordedRun] = {}
     for each in same:  # a run that was repeated counts once
-        if column in each.metrics:
+        if column in each.metrics and group.has(each):
             seeds.setdefault(each.params.get(SEED, ""), each)
     return Entry(tuple(seeds.values()) or (run,), column)

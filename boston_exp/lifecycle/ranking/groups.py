@@ -15,12 +15,17 @@ HELD_OUT = (KEYS[0], KEYS[2], "params.`data.test_size`", "params.`data.split_see
 FINISHED = "attributes.status = 'FINISHED'"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Runs that may be compared, by the newest of them."""
 
     newest: RecordedRun
     where: str  # the condition that they meet, in MLflow's search syntax
+    asked: str  # of it what was asked for: of the runs that meet this, the group is a part
+
+    def has(self, run: RecordedRun) -> bool:
+        """Whether a run belongs to it."""
+        return all(_value(run, key) == _value(self.newest, key) for key in KEYS)
 
     @property
     def n_folds(self) -> int:
@@ -49,13 +54,17 @@ def groups(history: History, where: str = "") -> list[Group]:
 
     Each is found by asking for the newest run that is in none of those that are known.
     """
-    found = _split(history, joined(FINISHED, where), KEYS)
+    asked = joined(FINISHED, where)
+    found = [Group(run, condition, asked) for run, condition in _split(history, asked, KEYS)]
     return sorted(found, key=lambda group: (not group.n_folds, -group.newest.start_time))
 
 
-def consulted(history: History, run: RecordedRun) -> int:
-    """How many runs, deleted ones included, were scored on the held-out rows of this one."""
-    return history.count(joined(FINISHED, same_rows(run)))
+def consulted(sizes: dict[Group, int], run: RecordedRun) -> int:
+    """How many runs, deleted ones included, were scored on the held-out rows of this one, whatever their folds; `sizes`
+    has how many runs each group of the history has."""
+    return sum(
+        size for group, size in sizes.items() if all(_value(group.newest, key) == _value(run, key) for key in HELD_OUT)
+    )
 
 
 def same_rows(run: RecordedRun) -> str:
@@ -77,19 +86,22 @@ def joined(*conditions: str) -> str:
     return " and ".join(filter(None, conditions))
 
 
-def _split(history: History, where: str, keys: tuple[str, ...]) -> list[Group]:
-    """The groups of the runs that meet `where`, told apart by these keys in turn."""
+def _split(history: History, where: str, keys: tuple[str, ...]) -> list[tuple[RecordedRun, str]]:
+    """The newest run and the condition of each group of the runs that meet `where`, told apart by these keys in turn.
+
+    A key that has one value alone is no part of the condition: each part costs a join over all runs.
+    """
     if not keys:
-        newest = history.newest(where, top=1)
-        return [Group(newest[0], where)] if newest else []
+        return [(run, where) for run in history.newest(where, top=1)]
     key, *rest = keys
-    found: list[Group] = []
+    values: list[str] = []
     others = joined(where, f"{key} IS NOT NULL")
     while newest := history.newest(others, top=1):
-        value = _value(newest[0], key)
-        found += _split(history, joined(where, equals(key, value)), tuple(rest))
-        others = joined(others, f"{key} != {_quoted(str(value))}")
-    return found
+        values.append(str(_value(newest[0], key)))
+        others = joined(where, *(f"{key} != {_quoted(value)}" for value in values))
+    if len(values) == 1 and not history.newest(joined(where, f"{key} IS NULL"), top=1):
+        return _split(history, where, tuple(rest))
+    return [group for value in values for group in _split(history, joined(where, equals(key, value)), tuple(rest))]
 
 
 def _value(run: RecordedRun, key: str) -> str | None:

@@ -63,7 +63,10 @@ def boards(history: History, metric: Metric, top: int, where: str = "") -> Board
 
     Raises InvalidConfig where there is nothing to rank.
     """
-    found = tuple(_board(history, group, metric, top) for group in groups(history, where))
+    chosen = groups(history, where)
+    everything = groups(history) if where else chosen
+    sizes = {group: history.count(group.where) for group in everything}
+    found = tuple(_board(history, group, metric, top, sizes) for group in chosen)
     found = tuple(board for board in found if board.standings)
     left = unranked(history, where)
     if not found:
@@ -80,13 +83,14 @@ def best_run(history: History, metric: Metric, where: str = "") -> Entry | None:
     return None
 
 
-def _board(history: History, group: Group, metric: Metric, top: int) -> Board:
+def _board(history: History, group: Group, metric: Metric, top: int, sizes: dict[Group, int]) -> Board:
     column = column_of(group, metric)
     entries = ranked(history, group, metric, top)
     standings = _standings(history, group, metric, entries)
     params = tuple(differing_params(entries))
-    unscored = without_score(history, group, column)
-    return Board(group, metric, column, standings, params, consulted(history, group.newest), unscored)
+    size = sizes[group] if group in sizes else history.count(group.where)
+    unscored = without_score(history, group, column, size)
+    return Board(group, metric, column, standings, params, consulted(sizes, group.newest), unscored)
 
 
 def _standings(history: History, group: Group, metric: Metric, entries: list[Entry]) -> tuple[Standing, ...]:

@@ -66,7 +66,7 @@ class NoHistory:
     def newest(self, where: str = "", top: int | None = None) -> list[RecordedRun]:
         return []
 
-    def count(self, where: str = "") -> int:
+    def count(self, where: str = "", expected: int = 0) -> int:
         return 0
 
     def named(self, text: str) -> list[str]:

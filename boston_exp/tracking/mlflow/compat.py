@@ -9,8 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.store.tracking.dbmodels.models import SqlLoggedModel
+from mlflow.store.tracking import sqlalchemy_store
+from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlLoggedModel, SqlRun
 from mlflow.utils.search_utils import SearchUtils
+from sqlalchemy import func, select
 
 
 def leave_out_slow_steps() -> None:
@@ -58,6 +60,42 @@ def to_publish(path: Path, server: str, server_id: str, experiment: str, top: in
         (server, server_id, f"sync.in_doubt.{server_id}", server, server_id, experiment, top),
     )
     return [row["run_uuid"] for row in rows], int(rows[0]["missing"] or 0) if rows else 0
+
+
+def best_ids(uri: str, experiments: list[str], where: str, metric: str, descending: bool, top: int) -> list[str]:
+    """Ids of the best runs that meet a condition, in a database.
+
+    MLflow's search sorts every run by the metric in an outer join, 4 s in a store of 10,000 runs, and reads the params,
+    metrics and tags of those that it gives. This takes its conditions and an index of `latest_metrics`.
+    """
+    value = SqlLatestMetric.value
+    with _store(uri).ManagedSessionMaker() as session:
+        chosen = _selected(uri, session, experiments, where, ("active",)).join(
+            SqlLatestMetric, SqlLatestMetric.run_uuid == SqlRun.run_uuid
+        )
+        chosen = chosen.where(SqlLatestMetric.key == metric, SqlLatestMetric.is_nan.is_(False))
+        order = value.desc() if descending else value.asc()
+        return list(session.execute(chosen.order_by(order, SqlRun.start_time, SqlRun.run_uuid).limit(top)).scalars())
+
+
+def number_of(uri: str, experiments: list[str], where: str) -> int:
+    """How many runs of a database meet a condition, deleted ones included; MLflow's search has no count."""
+    with _store(uri).ManagedSessionMaker() as session:
+        chosen = _selected(uri, session, experiments, where, ("active", "deleted")).subquery()
+        return int(session.execute(select(func.count()).select_from(chosen)).scalar_one())
+
+
+def _selected(uri: str, session: Any, experiments: list[str], where: str, stages: tuple[str, ...]) -> Any:
+    """The select of run ids that MLflow's search makes of a condition."""
+    parsed, dialect = SearchUtils.parse_search_filter(where), _store(uri)._get_dialect()
+    attributes, joins, datasets = sqlalchemy_store._get_sqlalchemy_filter_clauses(parsed, session, dialect)
+    chosen = select(SqlRun.run_uuid)
+    for each in joins:
+        chosen = chosen.join(each)
+    for each in datasets:
+        chosen = chosen.join(each, SqlRun.run_uuid == each.c.destination_id)
+    places = [int(experiment) for experiment in experiments]
+    return chosen.where(SqlRun.experiment_id.in_(places), SqlRun.lifecycle_stage.in_(stages), *attributes)
 
 
 def models_of(uri: str, run_id: str) -> list[tuple[str, str]]:

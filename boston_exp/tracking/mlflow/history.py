@@ -1,13 +1,13 @@
 """The recorded runs of experiments, read only: opening it creates nothing and closes nothing.
 
 Everything is a search of MLflow's. Ranking by a metric takes MLflow a second for 2,500 runs, and reading a run 2-4 ms,
-so `best` narrows the runs down by the metric until they are few.
+so a database is asked for ids (compat.py), and a server's runs are narrowed down until they are few (narrowing.py).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,14 +19,13 @@ from boston_exp.config.invocation import again, quoted
 from boston_exp.errors import Fault, InvalidConfig, StoreUnusable, did_you_mean, nearest
 from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import COPY, SOURCE, Destination, foreign_place
-from boston_exp.tracking.mlflow import compat
+from boston_exp.tracking.mlflow import compat, narrowing
 from boston_exp.tracking.mlflow.failures import raised_as
+from boston_exp.tracking.mlflow.narrowing import joined
 from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs, find_run, stored_model, stored_models
 from boston_exp.tracking.protocol import Finished, RecordedRun
 
 FINISHED = "attributes.status = 'FINISHED'"
-NARROWINGS = 8  # then the store sorts all that are left
-SHARE = 5  # of the runs that are looked at, one in so many stays
 
 
 class MlflowHistory:
@@ -50,30 +49,15 @@ class MlflowHistory:
 
     def best(self, metric: str, direction: str, top: int, where: str = "") -> list[RecordedRun]:
         with raised_as(StoreUnusable, self._destination):
-            return [_recorded(run) for run in self._best(metric, direction == "maximize", top, _both(FINISHED, where))]
+            return [_recorded(run) for run in self._best(metric, direction == "maximize", top, joined(FINISHED, where))]
 
     def _best(self, metric: str, descending: bool, top: int, where: str) -> list[Run]:
-        """Look at a page of runs; go on with those that are as good as its `top` best; until one page has them all."""
-
-        def cost(run: Run) -> float:
-            value = run.data.metrics.get(metric, math.nan)
-            return math.inf if math.isnan(value) else -value if descending else value
-
-        size, bound, sign = max(50, SHARE * top), math.inf, ">=" if descending else "<="
-        for turn in range(NARROWINGS):
-            limit = f"metrics.`{metric}` {sign} {-bound if descending else bound!r}" if bound < math.inf else ""
-            order = f"start_time {'ASC' if turn % 2 else 'DESC'}"  # results get better with time, or worse
-            page = self._search(_both(where, limit), [order], size)
-            found = sorted(page, key=lambda run: (cost(run), run.info.start_time, run.info.run_id))
-            found = [run for run in found if cost(run) < math.inf]
-            if len(page) < size:
-                return found[:top]
-            if len(found) < top or cost(found[top - 1]) >= bound:
-                break
-            bound = cost(found[top - 1])
-        order = f"metrics.`{metric}` {'DESC' if descending else 'ASC'}"
-        found = self._search(where, [order, "start_time ASC"], top)
-        return [run for run in found if cost(run) < math.inf]
+        if self._on_server or not self.experiment_ids():
+            return narrowing.best(self._search, metric, descending, top, where)
+        with self._readable(where):
+            ids = compat.best_ids(self._destination.uri, self.experiment_ids(), where, metric, descending, top)
+        runs = {run.info.run_id: run for run in self._search(f"attributes.run_id IN {_listed(ids)}")} if ids else {}
+        return [runs[run_id] for run_id in ids if run_id in runs]
 
     def newest(self, where: str = "", top: int | None = None) -> list[RecordedRun]:
         with raised_as(StoreUnusable, self._destination):
@@ -84,21 +68,16 @@ class MlflowHistory:
         with raised_as(StoreUnusable, self._destination):
             return [_recorded(run) for run in self._search("", top=1000, view=ViewType.DELETED_ONLY)]
 
-    def count(self, where: str = "") -> int:
-        """By doubling, then halving: a few requests for one run each."""
-
+    def count(self, where: str = "", expected: int = 0) -> int:
         def are_more_than(number: int) -> bool:
             token = compat.page_from(number)
             return bool(self._search(where, top=1, token=token, view=ViewType.ALL))
 
         with raised_as(StoreUnusable, self._destination):
-            low, high = -1, 1  # more than `low`, not more than `high`
-            while are_more_than(high):
-                low, high = high, 4 * high
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (middle, high) if are_more_than(middle) else (low, middle)
-            return high if self.experiment_ids() else 0
+            if self._on_server or not self.experiment_ids():
+                return narrowing.count(are_more_than, expected) if self.experiment_ids() else 0
+            with self._readable(where):
+                return compat.number_of(self._destination.uri, self.experiment_ids(), where)
 
     def named(self, text: str) -> list[str]:
         if self._client is None or not text.replace("-", "").isalnum():
@@ -171,10 +150,16 @@ class MlflowHistory:
         experiments = self.experiment_ids()
         if self._client is None or not experiments:
             return []
-        try:
+        with self._readable(where):
             if top is None:
                 return list(all_runs(self._client, experiments, where, order_by))
             return list(self._client.search_runs(experiments, where, view, top, order_by, token))
+
+    @contextmanager
+    def _readable(self, where: str) -> Iterator[None]:
+        """Raise InvalidConfig for a condition that MLflow cannot read."""
+        try:
+            yield
         except MlflowException as error:
             if error.error_code != "INVALID_PARAMETER_VALUE" or "filter" not in str(error).lower():
                 raise
@@ -223,8 +208,8 @@ def finished(run: Run) -> Finished:
     return Finished(run.info.run_id, run.data.metrics)
 
 
-def _both(*conditions: str) -> str:
-    return " and ".join(filter(None, conditions))
+def _listed(run_ids: list[str]) -> str:
+    return f"({', '.join(map(repr, run_ids))})"
 
 
 def _recorded(run: Run) -> RecordedRun:
