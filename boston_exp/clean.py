@@ -25,7 +25,8 @@ def clean(cfg: DictConfig) -> None:
     )
     chosen = choice.chosen(history, removal, config.what, age, run, sweep)
     store = "" if destination.server else destination.uri  # whose ids the output folders here have
-    found = items(history, removal, chosen, config.what, age, store, config.study_storage)
+    only_these = run is not None or sweep is not None
+    found = items(history, removal, chosen, config.what, age, store, config.study_storage, only_these)
     if config.confirm:
         for each in found:
             each.remove()

@@ -173,7 +173,7 @@ class Recorded:
 class Leaderboard(Recorded):
     """The composition of `leaderboard`."""
 
-    top: int = _ranged(10, Range("a whole number of at least 1", 1, whole=True))
+    top: int = _ranged(10, Range("a whole number from 1 to 1000", 1, 1000, whole=True))
     metric: str = METRIC  # ranked by cv_<metric> where there are folds
     filter: str | None = None  # in MLflow's search syntax
     experiments: list[str] = field(default_factory=list)  # [] for tracking.experiment_name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,7 @@ def expanded(arguments: list[str]) -> list[str]:
     recorded = _recorded(history, run)
     typed = [each for each in rest if _is_override(each)]
     taken = list(_taken(recorded, run, typed))
-    left = [each for each in recorded if _group(each) in LEFT_OUT and _group(each) not in SERVICES]
+    left = [each for each in recorded if not _may_be_taken(each) and _group(each) not in SERVICES]
     told = " ".join(taken) or "no overrides: it was the default experiment"
     print(f"base        {run.run_id} ({run.name}): {told}", file=sys.stderr)
     if left:
@@ -74,12 +75,18 @@ def _taken(recorded: list[str], run: RecordedRun, typed: list[str]) -> Iterator[
         again_added = override.startswith("+") and not any(
             each.startswith("+") for each in typed if key_of(each) == key
         )
-        if _group(override) in LEFT_OUT or ("." in key and _group(override) in groups):
+        if not _may_be_taken(override) or ("." in key and _group(override) in groups):
             continue
         if key == "data.path" and key not in keys:
             yield f"data.path={quoted(run.params.get('data.path', ''))}"
         elif key not in keys or again_added:
             yield override
+
+
+def _may_be_taken(override: str) -> bool:
+    """Whether it sets a value, and nothing else: what begins with a dash would be a flag of Hydra's, and `${…}` would
+    look up what this person's environment has."""
+    return re.match(r"[+~]{0,2}\w", override) is not None and "${" not in override and _group(override) not in LEFT_OUT
 
 
 def _history(arguments: list[str]) -> History:

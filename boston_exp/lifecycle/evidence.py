@@ -21,9 +21,15 @@ def tables(history: History, run_ids: Iterable[str], name: str) -> dict[str, pd.
     """An artifact of each run as a table sorted by row, None where it has none that can be read."""
 
     def checked(table: pd.DataFrame | None) -> pd.DataFrame | None:
-        if table is None or not {"row", "actual", "predicted"} <= set(table.columns):
+        columns = ["row", "actual", "predicted", *(["fold"] if name == OUT_OF_FOLD else [])]
+        if table is None or not set(columns) <= set(table.columns):
             return None
-        return None if table.isna().to_numpy().any() else table.sort_values("row", ignore_index=True)
+        whole = all(pd.api.types.is_numeric_dtype(table[column]) for column in columns)
+        return (
+            table.sort_values("row", ignore_index=True)
+            if whole and np.isfinite(table[columns]).all(axis=None)
+            else None
+        )
 
     ids = list(dict.fromkeys(run_ids))
     return {run_id: checked(table) for run_id, table in zip(ids, _read(history, ids, name), strict=True)}

@@ -95,7 +95,12 @@ def _reused(history: History, parent_id: str) -> list[str]:
         file = history.artifact(parent_id, "results.csv", Path(folder))
         if file is None:
             return []
-        table = pd.read_csv(file, dtype={"run_id": str})
+        try:
+            table = pd.read_csv(file, dtype={"run_id": str})
+        except ValueError:  # empty, no CSV, no text
+            return []
+        if not {"status", "run_id"} <= set(table.columns):
+            return []
         return table.loc[table["status"] == "reused", "run_id"].dropna().tolist()
 
 

@@ -218,7 +218,10 @@ class Removal(Protocol):
         """Bytes of artifacts and models of the run that would be free; None where that cannot be known from here."""
 
     def remove(self, run_id: str) -> None:
-        """Remove models, artifacts, then the run. Interrupted, it leaves a deleted run, and can be called again."""
+        """Remove the files, then models and run. Interrupted, the run is still there, and it can be called again.
+
+        Files outside of the place that this store has for artifacts stay.
+        """
 
     def deleted(self) -> list[RecordedRun]:
         """Runs that were deleted and still have their files; on a server its own garbage collection removes them."""

@@ -114,10 +114,17 @@ def stored_studies(url: str) -> list[Study]:
     ]
 
 
-def names_of(url: str, keys: set[str]) -> list[str]:
-    """The studies of these searches, by the keys of their sweeps."""
+def of_searches(url: str, keys: set[str]) -> dict[str, set[str]]:
+    """The studies of these searches, by the keys of their sweeps, without those that are being searched; each with the
+    ids of the runs that its trials were."""
     with _raised_as_config(url):
-        return [each.study.study_name for each in stored_studies(url) if each.study.user_attrs.get(SEARCH) in keys]
+        found: dict[str, set[str]] = {}
+        for each in stored_studies(url):
+            running = each.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            if each.study.user_attrs.get(SEARCH) in keys and len(running) == len(each.stale()):
+                trials = each.study.get_trials(deepcopy=False)
+                found[each.study.study_name] = {str(t.user_attrs[RUN]) for t in trials if t.user_attrs.get(RUN)}
+        return found
 
 
 def remove(url: str, name: str) -> None:

@@ -38,6 +38,8 @@ def newest(store: Path) -> Run:
         (["tracking.uri=http://elsewhere", "env=compose", "storage=minio", "seed=2"], [], ["seed=2"]),
         (["trusted_packages=[os]", "hydra/launcher=joblib", "hydra.job.env_set.A=1", "skip_finished=true"], [], []),
         (["+hydra.callbacks.x._target_=os.system", "++trusted_packages=[os]", "base=x"], [], []),
+        (["--config-dir=/evil", "-m", "--cfg=job", "--experimental-rerun=/evil/x.pkl", " -m"], [], []),
+        (["data.target_unit=${oc.env:MY_PAT}", "seed=${port:A_PORT,1}", "seed=3"], [], ["seed=3"]),
     ],
 )
 def test_what_is_typed_wins_and_what_runs_or_trusts_code_is_left_out(
@@ -113,15 +115,18 @@ def test_a_record_with_a_secret_or_foreign_code_is_checked_as_if_it_was_typed(
         "model.password=hunter2hunter2": "is a secret",
         "model._target_=os.system": "outside of trusted_packages",
         "trusted_packages=[os]": "",
-        "model.alpha=${oc.env:AWS_SECRET_ACCESS_KEY}": "a secret",
+        "model.alpha=${oc.env:AWS_SECRET_ACCESS_KEY}": "",
+        "--config-dir=/evil": "",
     }
     for override, says in cases.items():
         run_id = client.create_run(experiment, run_name="crafted").info.run_id
         client.log_text(run_id, yaml.safe_dump(["model=ridge", override]), "config/overrides.yaml")
         client.set_terminated(run_id)
-        result = command(f"base={run_id}", "figures=none", "--cfg", "job") if not says else command(f"base={run_id}")
+        result = command(f"base={run_id}", "figures=none", *([] if says else ["--cfg", "job"]))
         assert result.code == (2 if says else 0), override
-        assert says in result.err
-        assert "trusted_packages:\n- sklearn\n" in result.out or says
-        if not says:
-            assert "left out    trusted_packages=[os]" in result.err
+        if says:
+            assert says in result.err
+        else:
+            assert f"left out    {override}" in result.err
+            assert "trusted_packages:\n- sklearn\n" in result.out
+            assert "alpha: 1.0" in result.out

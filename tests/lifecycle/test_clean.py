@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -186,22 +187,110 @@ def test_orphans_are_what_no_run_has(command: Command, as_json: Json, store: Pat
         folder.mkdir(parents=True)
         (folder / "run_id").write_text(f"{'1' * 32}\n{place}\n")
     temporary = project / "temporary"
-    dead, alive, old, new = (
-        temporary / name
-        for name in (f"boston_exp-{DEAD}-x", f"boston_exp-{os.getpid()}-x", "boston_exp-old", "boston_exp-new")
-    )
-    for folder in (dead, alive, old, new):
+    dead, alive = temporary / f"boston_exp-{DEAD}-abcd_123", temporary / f"boston_exp-{os.getpid()}-abcd_123"
+    new, mine = temporary / f"boston_exp-{DEAD}-abcd_124", temporary / "boston_exp-mybackup"
+    for folder in (dead, alive, new, mine):
         folder.mkdir()
-    os.utime(old, (time.time() - 2 * 86400,) * 2)
+    for folder in (dead, alive, mine):
+        os.utime(folder, (time.time() - 2 * 86400,) * 2)
+    assert as_json("clean", "what=[orphans]", "older_than=3d")["items"] == []
+    running = MlflowClient(f"sqlite:///{store}").create_run(
+        MlflowClient(f"sqlite:///{store}").get_run(kept).info.experiment_id
+    )
+    MlflowClient(f"sqlite:///{store}").delete_run(running.info.run_id)
     found = as_json("clean", "what=[orphans]", "confirm=true")
     names = {item["name"] for item in found["items"]}
-    assert names == {deleted, *map(str, (lost_run, lost_model, gone, dead, old))}
-    assert not [path for path in (lost_run, lost_model, gone, dead, old) if path.exists()]
-    assert others.exists()
-    assert elsewhere.exists()
-    assert alive.exists()
-    assert new.exists()
-    assert left(store) == {kept}
+    assert names == {deleted, *map(str, (lost_run, lost_model, gone, dead))}
+    assert not [path for path in (lost_run, lost_model, gone, dead) if path.exists()]
+    assert all(path.exists() for path in (others, elsewhere, alive, new, mine))
+    assert left(store) == {kept, running.info.run_id}
+
+
+def test_another_store_in_the_same_folder_and_the_original_of_a_copy_keep_their_files(
+    command: Command, as_json: Json, store: Path, project: Path, tmp_path: Path
+) -> None:
+    run_id = trained(command, project)
+    other = Path(
+        shutil.copy(store.parent / "mlflow.db", tmp_path / "other.db")
+    )  # beside it, and for its artifacts, too
+    with sqlite3.connect(other) as connection:
+        connection.execute("DELETE FROM runs")
+        connection.execute("DELETE FROM logged_models")
+    connection.close()
+    at_other = f"tracking.uri=sqlite:///{other}"
+    files = {path for path in (project / "mlartifacts").rglob("*") if path.is_file()}
+    assert files
+    assert as_json("clean", "what=[orphans]", "confirm=true", at_other)["items"] == []
+    elsewhere = tmp_path / "backup"
+    elsewhere.mkdir()
+    with sqlite3.connect(store) as source, sqlite3.connect(elsewhere / "mlflow.db") as target:
+        source.backup(target)
+    source.close()
+    target.close()
+    done = as_json("clean", f"run_id={run_id}", "confirm=true", f"tracking.uri=sqlite:///{elsewhere}/mlflow.db")
+    assert done["bytes"] == 0
+    assert left(elsewhere / "mlflow.db") == set()
+    assert {path for path in (project / "mlartifacts").rglob("*") if path.is_file()} == files
+
+
+def test_an_id_that_is_none_of_mlflows_names_no_folder(command: Command, store: Path, project: Path) -> None:
+    run_id = trained(command, project)
+    victim = project / "mlartifacts" / "victim"
+    (victim / "artifacts").mkdir(parents=True)
+    (victim / "thesis.txt").write_text("years")
+    with sqlite3.connect(store) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("UPDATE runs SET run_uuid = 'victim', artifact_uri = ?", (f"{victim}/artifacts",))
+    connection.close()
+    assert run_id not in left(store)
+    command("older_than=0m", "confirm=true", program="clean")
+    assert (victim / "thesis.txt").read_text() == "years"
+
+
+def test_points_that_were_not_asked_for_keep_their_sweep(command: Command, as_json: Json, store: Path) -> None:
+    client = MlflowClient(f"sqlite:///{store}")
+    experiment, other = client.create_experiment("boston-housing"), client.create_experiment("other")
+
+    def ended(place: str, status: str, **tags: str) -> str:
+        run_id = client.create_run(place, tags={key.replace("__", "."): text for key, text in tags.items()}).info.run_id
+        client.set_terminated(run_id, status)
+        return str(run_id)
+
+    killed = ended(experiment, "KILLED", sweep__key="k")
+    ended(experiment, "FINISHED", mlflow__parentRunId=killed)
+    found = as_json("clean", "what=[killed]")
+    assert found["items"] == []
+    assert found["kept"] == [
+        {"run_id": killed, "name": found["kept"][0]["name"], "reason": "points of it are not among them"}
+    ]
+    parent = ended(other, "FINISHED", sweep__key="k2")  # of an experiment that is not the configured one
+    point = ended(other, "FINISHED", mlflow__parentRunId=parent)
+    assert {item["name"] for item in as_json("clean", f"sweep={parent}")["items"]} == {parent, point}
+
+
+def test_what_cannot_be_removed_keeps_its_run(
+    command: Command, store: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may remove anything, so the refusal of the file system is replaced."""
+    from boston_exp.tracking.mlflow import removal
+
+    run_id = trained(command, project)
+
+    def refuse(folder: Path) -> None:
+        raise PermissionError(1, "Operation not permitted", f"{folder}/artifacts/predictions.csv")
+
+    monkeypatch.setattr(removal.shutil, "rmtree", refuse)
+    result = command(f"run_id={run_id}", "confirm=true", program="clean")
+    assert result.code == 2
+    assert "predictions.csv" in result.err
+    assert left(store) == {run_id}
+
+
+def test_a_store_that_is_not_there_is_not_created(command: Command, tmp_path: Path) -> None:
+    result = command("what=[orphans,failed]", f"tracking.uri=sqlite:///{tmp_path}/absent.db", program="clean")
+    assert result.code == 0
+    assert "There is nothing to remove." in result.out
+    assert not (tmp_path / "absent.db").exists()
 
 
 def test_an_interrupted_removal_is_finished_by_the_same_or_the_next_one(

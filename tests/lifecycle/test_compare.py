@@ -75,6 +75,7 @@ def test_more_than_two_are_corrected_for_and_without_folds_it_is_these_fitted_mo
     rows = as_json("compare", f"runs=[{ids}]")["pairs"]
     assert len(rows) == 3
     assert all(row["p_holm"] >= row["p"] for row in rows)
+    assert [row["rope"] for row in rows] == pytest.approx([0.01 * pair[0].data.metrics["rmse"]] * 3)
     assert "after Holm's correction for 3 pairs" in rows[0]["verdict"]
     same_model = rows[1]  # ridge with folds and without: the same predictions
     assert (same_model["difference"], same_model["better"], same_model["folds_p"]) == (0, None, None)
@@ -119,7 +120,12 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(
     old = command(f"runs=[{ridge},{diabetes}]", program="compare")
     assert "is a record of version 1" in old.err
     assert f"python -m boston_exp.run tracking.uri=sqlite:///{afternoon} base={ridge}" in old.err
-    point = runs(f"{WITH_FOLDS}'RandomForestRegressor'")[0].info.run_id
+    point, other = (run.info.run_id for run in runs(f"{WITH_FOLDS}'RandomForestRegressor'")[:2])
+    with sqlite3.connect(afternoon) as connection:
+        connection.execute("DELETE FROM latest_metrics WHERE key = 'rmse' AND run_uuid = ?", (other,))
+    connection.close()
+    assert f"{other} (" in command(f"runs=[{point},{other}]", program="compare").err
+    assert "has no rmse" in command(f"runs=[{point},{other}]", program="compare").err
     assert "has no predictions.csv" in command(f"runs=[{knn},{point}]", program="compare").err
 
 
@@ -152,9 +158,11 @@ def test_the_report_is_one_file_that_loads_nothing_and_a_browser_shows(
         "What differs",
     ):
         assert heading in text
-    refused = command(f"runs=[{ids}]", f"report={report}/x.html", program="compare")
-    assert refused.code == 2
-    assert "cannot be written" in refused.err
+    for place in (f"{report}/x.html", str(report.parent)):
+        refused = command(f"runs=[{ids}]", f"report={place}", program="compare")
+        assert refused.code == 2
+        assert "cannot be written" in refused.err
+    assert not list(tmp_path.glob("tmp*.html"))
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("no Chromium here: the page was not looked at")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,7 @@ from mlflow.entities import Run
 
 from boston_exp.experiment.metrics import METRICS
 from boston_exp.lifecycle.evidence import out_of_fold_losses
-from tests.conftest import Command
+from tests.conftest import ROOT, Command
 
 Runs = Callable[[str], list[Run]]
 Json = Callable[..., dict[str, Any]]
@@ -137,6 +141,47 @@ def test_records_that_say_less_are_told_of(command: Command, afternoon: Path, ru
     assert "1 more runs do not say which rows they were scored on" in result.out
     assert "1 runs of this group have no cv_rmse" in result.out
     assert "? 1 without out-of-fold predictions" in result.out
+
+
+def test_one_record_that_is_broken_does_not_take_the_others(
+    command: Command, as_json: Json, afternoon: Path, runs: Runs, tmp_path: Path
+) -> None:
+    """Out-of-fold tables with other rows, without folds, with words; no unit; no number of folds."""
+    client = MlflowClient(f"sqlite:///{afternoon}")
+    broken = runs("params.`data.target` = 'MEDV' and metrics.cv_rmse > 0 and tags.`split.digest` IS NOT NULL")[:4]
+    table = pd.read_csv(client.download_artifacts(broken[0].info.run_id, "out_of_fold.csv"))
+    wrong = (table.iloc[1:], table.drop(columns="fold"), table.assign(predicted="abc"), table.iloc[:0])
+    with sqlite3.connect(afternoon) as connection:
+        for number, (run, rows) in enumerate(zip(broken, wrong, strict=True)):
+            place = tmp_path / f"broken{number}"
+            place.mkdir()
+            rows.to_csv(place / "out_of_fold.csv", index=False)
+            connection.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", (place.as_uri(), run.info.run_id))
+        ridge = runs("tags.model_type = 'Ridge' and params.`data.target` = 'target'")[0].info.run_id
+        connection.execute("DELETE FROM params WHERE key = 'data.target_unit' AND run_uuid = ?", (ridge,))
+        connection.execute(
+            "UPDATE params SET value = 'many' WHERE key = 'evaluation.n_splits' AND run_uuid = ?", (ridge,)
+        )
+    connection.close()
+    result = command(program="leaderboard")
+    assert result.code == 0, result.err
+    assert re.search(r"\? \d without out-of-fold predictions", result.out)
+    rows = as_json("leaderboard")["runs"]
+    assert any(row["run_id"] == ridge and row["ranked_by"] == "rmse" for row in rows)
+
+
+def test_nothing_is_cut_on_a_narrow_terminal(afternoon: Path, tmp_path: Path) -> None:
+    """A real terminal of 100 columns."""
+    where = f"tracking.uri=sqlite:///{afternoon}"
+    shown = subprocess.run(
+        ["script", "-qec", f"stty cols 100; {sys.executable} -m boston_exp.leaderboard {where}", "/dev/null"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert "max_depth=None" in shown
+    assert "random_forest" in shown
+    ids = [line.split()[-1] for line in shown.splitlines() if re.match(r"\d+ [ ≈?]  ", line.strip())]
+    assert ids
+    assert all(re.fullmatch(r"[0-9a-f]{8}", each) for each in ids)
 
 
 def test_nothing_to_rank_is_said(command: Command, tmp_path: Path) -> None:

@@ -65,10 +65,14 @@ def chosen(
     found = {each.run_id: each for each in _found(history, words, run, sweep)}
     before = time.time() - (older_than or 0)
     found = {key: each for key, each in found.items() if (each.end_time or each.start_time) / 1000 <= before}
-    for parent in [each for each in found.values() if "sweep.key" in each.tags]:
-        found |= {child.run_id: child for child in history.children(parent.run_id)}
-    registered = removal.registered()
     stays: dict[str, str] = {}
+    for parent in [each for each in found.values() if "sweep.key" in each.tags]:
+        for child in history.children(parent.run_id):
+            if not words:
+                found.setdefault(child.run_id, child)
+            elif child.run_id not in found:
+                stays[parent.run_id] = "points of it are not among them"
+    registered = _registered(history, removal)
     for key, each in found.items():
         if key in registered:
             stays[key] = "a registered model comes from it"
@@ -82,6 +86,13 @@ def chosen(
         tuple(each for key, each in found.items() if key not in stays),
         tuple((found[key], reason) for key, reason in stays.items()),
     )
+
+
+def _registered(history: History, removal: Removal) -> set[str]:
+    """What a registered model points at; of a sweep's model the point, too, that it was made from."""
+    found = removal.registered()
+    runs = [run for run_id in found if not run_id.startswith("m-") and (run := history.run(run_id))]
+    return found | {run.tags[name] for run in runs for name in ("best.run_id", "best.model_of") if name in run.tags}
 
 
 def _found(history: History, words: list[str], run: RecordedRun | None, sweep: RecordedRun | None) -> list[RecordedRun]:

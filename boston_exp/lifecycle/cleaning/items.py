@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from boston_exp.lifecycle.cleaning import belongings
-from boston_exp.lifecycle.cleaning.belongings import remove_folder
+from boston_exp.lifecycle.cleaning.belongings import is_older, remove_folder
 from boston_exp.lifecycle.cleaning.choice import ORPHANS, Chosen
+from boston_exp.tracking import liveness
 from boston_exp.tracking.protocol import History, RecordedRun, Removal
 
 
@@ -33,16 +35,17 @@ def items(
     older_than: float | None,
     store: str,
     studies: str | None,
+    only_these: bool,
 ) -> list[Item]:
     """What goes: first what belongs to the runs, then the runs, children before their sweep; orphans where asked for.
 
-    `store` is the local store's URI, `studies` Optuna's.
+    `store` is the local store's URI, `studies` Optuna's; `only_these` runs leaves out what belongs to none.
     """
     runs = sorted(chosen.runs, key=lambda run: ("sweep.key" in run.tags, run.start_time))
     ids = {run.run_id for run in runs}
-    found = [*_outputs(ids, store), *_studies(runs, studies)]
+    found = [*_outputs(ids, store), *_studies(history, runs, studies)]
     found += [_run(removal, run, run.status.lower()) for run in runs]
-    if ORPHANS in what:
+    if ORPHANS in what and not only_these:
         found += _orphans(history, removal, older_than, store)
     return found
 
@@ -61,25 +64,31 @@ def _outputs(ids: set[str], store: str) -> Iterator[Item]:
             yield _folder("output folder", output.folder, f"of run {output.run_id[:8]}")
 
 
-def _studies(runs: list[RecordedRun], url: str | None) -> Iterator[Item]:
+def _studies(history: History, runs: list[RecordedRun], url: str | None) -> Iterator[Item]:
+    """Of the sweeps that go; one that other stores' sweeps rest on, or that is being searched, stays."""
     keys = {run.tags["sweep.key"] for run in runs if "sweep.key" in run.tags}
     if not keys or url is None or not _is_there(url):
         return
     from boston_exp.tracking import studies
 
-    for name in studies.names_of(url, keys):
-        yield Item("study", name, "of a sweep that goes", None, 0, partial(studies.remove, url, name))
+    for name, trained in studies.of_searches(url, keys).items():
+        if all(history.run(run_id) is not None for run_id in trained):
+            yield Item("study", name, "of a sweep that goes", None, 0, partial(studies.remove, url, name))
 
 
 def _orphans(history: History, removal: Removal, older_than: float | None, store: str) -> Iterator[Item]:
     registered = removal.registered()
+    before = (time.time() - (older_than or 0)) * 1000
     for run in removal.deleted():
-        if run.run_id not in registered and not registered & set(removal.models(run.run_id)):
+        ended = run.end_time or run.start_time
+        used = run.run_id in registered or registered & set(removal.models(run.run_id))
+        if not used and ended <= before and (run.status != "RUNNING" or liveness.is_dead(run.tags)):
             yield _run(removal, run, "deleted before")
     for folder in removal.unowned():
-        yield _folder("artifacts", folder, "no run has them")
+        if is_older(folder, older_than):
+            yield _folder("artifacts", folder, "no run has them")
     for output in belongings.outputs():
-        if output.store == store and history.run(output.run_id) is None:
+        if output.store == store and history.run(output.run_id) is None and is_older(output.folder, older_than):
             yield _folder("output folder", output.folder, "its run is gone")
     for folder in belongings.temporary(older_than):
         yield _folder("temporary folder", folder, "its process is gone")

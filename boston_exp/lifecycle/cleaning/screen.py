@@ -45,7 +45,8 @@ def _drawn(found: list[Item], kept: list[dict[str, Any]], removed: bool, on_serv
     if models:
         counts["model"] = models
     told = [f"{number} {kind if number == 1 else PLURALS.get(kind, f'{kind}s')}" for kind, number in counts.items()]
-    total = human(sum(each.size or 0 for each in found))
+    sizes = [each.size for each in found if each.kind != "study"]
+    total = human(None if None in sizes else sum(each or 0 for each in sizes))
     if not found:
         parts.append("There is nothing to remove.")
     elif removed:
@@ -61,7 +62,7 @@ def _drawn(found: list[Item], kept: list[dict[str, Any]], removed: bool, on_serv
 def human(size: int | None) -> str:
     """`1.2 MB`."""
     if size is None:
-        return "?"
+        return "unknown size"
     value, unit = float(size), "B"
     for larger in ("kB", "MB", "GB"):
         if value < 1000:

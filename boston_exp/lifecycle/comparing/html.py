@@ -7,7 +7,9 @@ import os
 import re
 import tempfile
 import textwrap
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from boston_exp.config.invocation import again
@@ -51,6 +54,8 @@ def write(file: Path, found: Comparison, slices: Sequence[pd.DataFrame | None], 
         Path(draft.name).chmod(0o666 & ~_umask())
         Path(draft.name).replace(file)
     except OSError as error:
+        with suppress(NameError, OSError):
+            Path(draft.name).unlink()
         says = f"report={file} cannot be written: {error.strerror or error}."
         raise InvalidConfig(Fault(says, again("report=compare.html"))) from error
 
@@ -125,7 +130,9 @@ def _figures(found: Comparison, pair: Pair, slices: Sequence[pd.DataFrame | None
 def _svg(figure: Figure) -> Markup:
     """Inline, without the prolog, whose DTD is a link, and without a date."""
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings(), rc_context({"svg.fonttype": "none"}):  # text stays text, in the browser's fonts
+        warnings.simplefilter("ignore", UserWarning)  # of glyphs that are missing in matplotlib's own
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     return Markup(re.sub(r"^.*?(?=<svg)", "", text.getvalue(), count=1, flags=re.DOTALL))  # noqa: S704
 
 

@@ -68,11 +68,11 @@ class Comparison:
 
 
 def compare(history: History, runs: list[RecordedRun], metric: Metric, rope: float | None) -> Comparison:
-    """Compare every pair; `rope` is in the unit of the metric, None for 1 % of the score.
+    """Compare every pair; `rope` is in the unit of the metric, None for 1 % of the first run's score.
 
     Raises InvalidConfig for runs that cannot be compared, and says why.
     """
-    _refuse_unreadable(runs)
+    _refuse_unreadable(runs, metric)
     held_out = _held_out(history, runs)
     found = evidence.tables(history, (run.run_id for run in runs), OUT_OF_FOLD)
     out_of_fold = tuple(found[run.run_id] for run in runs)
@@ -83,9 +83,9 @@ def compare(history: History, runs: list[RecordedRun], metric: Metric, rope: flo
         for a, b in pairs
     ]
     adjusted = paired.holm([each.p for each in by_rows])
+    width = rope if rope is not None else ROPE * abs(_score(held_out[0], metric))
     compared = []
     for (a, b), rows, p in zip(pairs, by_rows, adjusted, strict=True):
-        width = rope if rope is not None else ROPE * abs(_score(tables[a.run_id], metric))
         compared.append(Pair(a, b, rows, p, _over_folds(a, b, found, metric, width), width))
     unit = metric.unit_of(_known(runs[0].params.get("data.target_unit")))
     return Comparison(metric, unit, tuple(runs), held_out, out_of_fold, tuple(compared))
@@ -102,7 +102,7 @@ def _over_folds(
     return OverFolds(paired.over_folds(*scores), *paired.probabilities(*scores, rope))
 
 
-def _refuse_unreadable(runs: list[RecordedRun]) -> None:
+def _refuse_unreadable(runs: list[RecordedRun], metric: Metric) -> None:
     """Raise InvalidConfig for runs that are not finished, have no record of their split, or differ in what was
     predicted."""
     faults = []
@@ -116,6 +116,9 @@ def _refuse_unreadable(runs: list[RecordedRun]) -> None:
         elif "split.digest" not in run.tags:
             says = f"{run.run_id} ({run.name}) is a record of version 1: which rows it was scored on is not in it."
             faults.append(Fault(says, f"{again}   (trains it again)"))
+        elif metric.name not in run.metrics:
+            says = f"{run.run_id} ({run.name}) has no {metric.name}."
+            faults.append(Fault(says, f"{again}   (trains it again; or compare by another metric=)"))
     if faults:
         raise InvalidConfig(*faults)
     told = {

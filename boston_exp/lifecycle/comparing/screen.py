@@ -121,4 +121,5 @@ def _differences(found: Comparison, differing: list[Differs]) -> Table:
 
 
 def _cut(value: str) -> str:
+    value = "".join(filter(str.isprintable, value))  # it goes to a terminal
     return value if len(value) <= LONG else f"{value[: LONG - 1]}…"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from boston_exp.config.invocation import again
+from boston_exp.config.invocation import for_services
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.tracking.protocol import History, RecordedRun
 
@@ -29,7 +29,8 @@ class Group:
 
     @property
     def n_folds(self) -> int:
-        return int(self.newest.params.get("evaluation.n_splits", "0"))
+        text = self.newest.params.get("evaluation.n_splits", "0")
+        return int(text) if text.isdigit() else 0
 
     @property
     def unit(self) -> str:
@@ -94,13 +95,17 @@ def _split(history: History, where: str, keys: tuple[str, ...]) -> list[tuple[Re
     if not keys:
         return [(run, where) for run in history.newest(where, top=1)]
     key, *rest = keys
-    values: list[str] = []
+    values: list[str | None] = []
     others = joined(where, f"{key} IS NOT NULL")
     while newest := history.newest(others, top=1):
-        values.append(str(_value(newest[0], key)))
-        others = joined(where, *(f"{key} != {_quoted(value)}" for value in values))
-    if len(values) == 1 and not history.newest(joined(where, f"{key} IS NULL"), top=1):
+        value = str(_value(newest[0], key))
+        values.append(value)
+        others = joined(others, f"{key} != {_quoted(value)}")
+    without = bool(history.newest(joined(where, f"{key} IS NULL"), top=1))
+    if len(values) == 1 and not without:
         return _split(history, where, tuple(rest))
+    if without and key.startswith("params"):  # without a tag a run says nothing of its data or split
+        values.append(None)
     return [group for value in values for group in _split(history, joined(where, equals(key, value)), tuple(rest))]
 
 
@@ -114,7 +119,7 @@ def _quoted(value: str) -> str:
         if quote not in value:
             return f"{quote}{value}{quote}"
     says = f"MLflow's search cannot be asked for {value}: it has both kinds of quotes in it."
-    raise InvalidConfig(Fault(says, again("experiments=[<another>]")))
+    raise InvalidConfig(Fault(says, for_services("leaderboard", "experiments=[<another>]")))
 
 
 def _unless_none(text: str | None) -> str:

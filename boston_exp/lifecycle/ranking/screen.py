@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from rich.table import Table
@@ -11,10 +12,11 @@ from rich.text import Text
 
 from boston_exp.config.invocation import for_services
 from boston_exp.lifecycle.ranking.standings import Board, Boards, Standing
-from boston_exp.reporting.tables import print_rows
+from boston_exp.reporting.tables import print_rows, wide_console
 
 MARK = "≈"  # cannot be told from the best
 HEADINGS = {"model._target_": "model"}
+NARROW = 140  # columns of a terminal; a pipe has 200
 
 
 def show(found: Boards, form: str) -> None:
@@ -69,41 +71,60 @@ def _drawn(found: Boards) -> list[Any]:
 
 
 def _table(board: Board) -> Table:
+    """One row an entry. On a narrow terminal params follow the name, and what is mostly alike is left out."""
+    narrow = wide_console().width < NARROW
     unit = board.metric.unit_of(board.group.unit)
     label = f"{board.metric.label}, {unit}" if unit else board.metric.label
+    has_seeds = any(len(standing.entry.runs) > 1 for standing in board.standings)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("", justify="right", no_wrap=True)
-    table.add_column("name", overflow="fold")
+    table.add_column("name", overflow="fold", min_width=22)
     if board.group.n_folds:
         table.add_column(f"{label}:\nfolds ± spread", justify="right", no_wrap=True)
-    has_seeds = any(len(standing.entry.runs) > 1 for standing in board.standings)
     if has_seeds:
         table.add_column("seeds\n± spread", justify="right", no_wrap=True)
     heading = "held out\n(95 % interval)" if board.group.n_folds else f"{label}:\nheld out (95 % interval)"
     table.add_column(heading, justify="right", no_wrap=True)
-    for name in board.params:
-        table.add_column(HEADINGS.get(name, name.removeprefix("model.")), justify="right", overflow="fold")
-    for heading in ("data", "commit", "age", "id"):
-        table.add_column(heading, no_wrap=True)
+    for name in () if narrow else board.params:
+        heading = HEADINGS.get(name, name.removeprefix("model."))
+        table.add_column(heading, justify="right", overflow="fold", min_width=min(len(heading), 12))
+    for heading in ("age", "id") if narrow else ("data", "commit", "age", "id"):
+        table.add_column(heading, no_wrap=True, min_width=8 if heading == "id" else None)
+    shown = _shown_params(board)
     for standing in board.standings:
-        table.add_row(*_cells(board, standing, has_seeds))
+        table.add_row(*_cells(board, standing, has_seeds, shown, narrow))
     return table
 
 
-def _cells(board: Board, standing: Standing, has_seeds: bool) -> list[str]:
+def _cells(
+    board: Board, standing: Standing, has_seeds: bool, shown: dict[str, dict[str, str]], narrow: bool
+) -> Iterator[str]:
     entry, run, name = standing.entry, standing.entry.newest, board.metric.name
-    cells = [f"{standing.rank} {MARK if standing.contends else '?' if standing in _unknown(board) else ' '}"]
-    cells.append(_plain_name(run.name, board.params))
+    yield f"{standing.rank} {MARK if standing.contends else '?' if standing in _unknown(board) else ' '}"
+    values = {each: shown[each][run.params.get(each, "")] for each in board.params}
+    own = (f"{each.removeprefix('model.')}={value}" for each, value in values.items() if value and each not in HEADINGS)
+    yield " ".join([_plain_name(run.name, board.params), *(own if narrow else ())])
     if board.group.n_folds:
-        cells.append(f"{entry.score:.4g} ± {standing.fold_spread:.2g}")
+        yield f"{entry.score:.4g} ± {standing.fold_spread:.2g}"
     if has_seeds:
-        cells.append(f"{len(entry.runs)} ± {entry.seed_spread:.2g}" if len(entry.runs) > 1 else "1")
+        yield f"{len(entry.runs)} ± {entry.seed_spread:.2g}" if len(entry.runs) > 1 else "1"
     low, high = entry.mean(f"{name}_ci_low"), entry.mean(f"{name}_ci_high")
-    cells.append(f"{entry.mean(name):.4g}" + ("" if math.isnan(low) else f" ({low:.3g} to {high:.3g})"))
-    cells += [_short(run.params.get(each, "")) for each in board.params]
-    dirty = "+" if run.tags.get("git.dirty") == "true" else ""
-    commit = run.tags.get("mlflow.source.git.commit", "")[:7] + dirty
-    return [*cells, run.tags["data.md5"][:8], commit, age(run.start_time), run.run_id[:8]]
+    yield f"{entry.mean(name):.4g}" + ("" if math.isnan(low) else f" ({low:.3g} to {high:.3g})")
+    if not narrow:
+        yield from values.values()
+        dirty = "+" if run.tags.get("git.dirty") == "true" else ""
+        yield from (run.tags["data.md5"][:8], run.tags.get("mlflow.source.git.commit", "")[:7] + dirty)
+    yield from (age(run.start_time), run.run_id[:8])
+
+
+def _shown_params(board: Board) -> dict[str, dict[str, str]]:
+    """For each param its values as they are shown: shortened, unless two of them would look the same."""
+    shown = {}
+    for name in board.params:
+        values = {standing.entry.newest.params.get(name, "") for standing in board.standings}
+        short = {value: _short(value) for value in values}
+        shown[name] = short if len(set(short.values())) == len(values) else {value: value for value in values}
+    return shown
 
 
 def _said(board: Board) -> list[str]:
@@ -155,6 +176,7 @@ def _short(value: str) -> str:
     try:
         number = float(value)
     except ValueError:
+        value = "".join(filter(str.isprintable, value))  # it goes to a terminal
         return value.rpartition(".")[2] if value.replace(".", "").replace("_", "").isalnum() else value
     return value if number.is_integer() or len(value) <= 6 else f"{number:.4g}"
 

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from boston_exp.config.invocation import again
+from boston_exp.config.invocation import again, for_services
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.experiment.metrics import Metric
 from boston_exp.lifecycle import evidence
@@ -98,7 +99,12 @@ def _standings(history: History, group: Group, metric: Metric, entries: list[Ent
         return tuple(Standing(rank, entry, math.nan, None) for rank, entry in enumerate(entries, 1))
     ids = [run.run_id for entry in entries for run in entry.runs]
     tables = evidence.tables(history, ids, OUT_OF_FOLD)
-    complete = [entry for entry in entries if all(tables[run.run_id] is not None for run in entry.runs)]
+    rows = next((table[["row", "fold", "actual"]] for table in tables.values() if table is not None), None)
+
+    def is_same(table: pd.DataFrame | None) -> bool:
+        return table is not None and rows is not None and rows.equals(table[["row", "fold", "actual"]])
+
+    complete = [entry for entry in entries if all(is_same(tables[run.run_id]) for run in entry.runs)]
     spreads: dict[int, float] = {}
     columns: list[np.ndarray] = []
     for entry in complete:
@@ -121,7 +127,7 @@ def _standings(history: History, group: Group, metric: Metric, entries: list[Ent
 def _nothing(left: int, metric: Metric, where: str) -> Fault:
     if left:
         says = f"{left} runs are here, and none says which rows it was scored on: records of version 1 do not."
-        return Fault(says, "python -m boston_exp.run evaluation=cv   (trains one that can be ranked)")
+        return Fault(says, f"{for_services('run', 'evaluation=cv')}   (trains one that can be ranked)")
     if where:
         return Fault(f"No finished run with {metric.name} meets {where}.", again(without=["filter", "sweep"]))
-    return Fault("There is no finished run here.", "python -m boston_exp.run evaluation=cv")
+    return Fault("There is no finished run here.", for_services("run", "evaluation=cv"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -109,6 +110,17 @@ def model_ids(uri: str) -> set[str]:
     """Of every model in a database, deleted ones included."""
     with _store(uri).ManagedSessionMaker() as session:
         return {model_id for (model_id,) in session.query(SqlLoggedModel.model_id).all()}
+
+
+def ids_beside(path: Path) -> set[str]:
+    """Of every run and model in the other sqlite stores of the same folder, which share its place for artifacts."""
+    found: set[str] = set()
+    for other in path.parent.glob("*.db"):
+        if other != path:
+            for statement in ("SELECT run_uuid AS id FROM runs", "SELECT model_id AS id FROM logged_models"):
+                with suppress(sqlite3.Error):  # another program's
+                    found |= {row["id"] for row in _query(other, statement, ())}
+    return found
 
 
 def remove_model(uri: str, model_id: str) -> None:

@@ -110,7 +110,12 @@ class MlflowHistory:
             return run and _recorded(run)
 
     def children(self, parent_id: str) -> list[RecordedRun]:
-        return self.newest(f"tags.mlflow.parentRunId = '{parent_id}'")
+        with raised_as(StoreUnusable, self._destination):
+            parent = find_run(self._client, parent_id) if self._client else None
+            if parent is None:
+                return []
+            condition = f"tags.mlflow.parentRunId = '{parent_id}'"
+            return [_recorded(run) for run in all_runs(self._client, [parent.info.experiment_id], condition)]
 
     def models(self, run_id: str) -> list[str]:
         with raised_as(StoreUnusable, self._destination):
@@ -161,7 +166,7 @@ class MlflowHistory:
         try:
             yield
         except MlflowException as error:
-            if error.error_code != "INVALID_PARAMETER_VALUE" or "filter" not in str(error).lower():
+            if error.error_code != "INVALID_PARAMETER_VALUE":
                 raise
             says = f"MLflow cannot read the condition {where}: {error.message.partition(chr(10))[0]}"
             example = quoted("metrics.rmse < 3 and params.`model.max_depth` = '10'")
@@ -215,7 +220,7 @@ def _listed(run_ids: list[str]) -> str:
 def _recorded(run: Run) -> RecordedRun:
     return RecordedRun(
         run_id=run.info.run_id,
-        name=run.info.run_name or "",
+        name="".join(filter(str.isprintable, run.info.run_name or "")),  # it goes to a terminal
         status=run.info.status,
         start_time=run.info.start_time,
         end_time=run.info.end_time,

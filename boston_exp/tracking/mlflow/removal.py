@@ -24,7 +24,7 @@ from boston_exp.tracking.mlflow.history import MlflowHistory
 from boston_exp.tracking.mlflow.runs import find_run
 from boston_exp.tracking.protocol import RecordedRun
 
-RUN_FOLDER, MODEL_FOLDER = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
+RUN, MODEL = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
 
 
 class MlflowRemoval:
@@ -34,17 +34,24 @@ class MlflowRemoval:
         self._destination = replace(destination, uri=str(destination.server)) if on_server else destination
         self._on_server = on_server
         self._history = history
-        self._client = MlflowClient(self._destination.uri)
+        path = self._destination.sqlite_path
+        self._beside = compat.ids_beside(path) if path else set()
+
+    @property
+    def _client(self) -> MlflowClient:
+        return MlflowClient(self._destination.uri)
 
     def registered(self) -> set[str]:
         with raised_as(StoreUnusable, self._destination):
             found: set[str] = set()
+            if not self._history.experiment_ids():  # there is no store: MLflow would create it
+                return found
             token = None
             while token != "":
                 page = self._client.search_model_versions(max_results=1000, page_token=token)
                 for version in page:
-                    found |= {str(version.run_id or ""), *MODEL_FOLDER.findall(str(version.source))}
-                    found |= set(RUN_FOLDER.findall(str(version.source)))
+                    found |= {str(version.run_id or ""), *MODEL.findall(str(version.source))}
+                    found |= set(RUN.findall(str(version.source)))
                 token = page.token or ""
             for model_id in [each for each in found if each.startswith("m-")]:
                 with suppress(MlflowException):  # deleted since
@@ -61,7 +68,8 @@ class MlflowRemoval:
             places = [(run_id, run.info.artifact_uri), *self._models(run_id)]
             if self._on_server or any(_folder(location) is None for _, location in places):
                 return None
-            return sum(bytes_in(folder) for owner, location in places if (folder := _own_folder(location, owner)))
+            own = (self._own_folder(location, owner) for owner, location in places)
+            return sum(bytes_in(folder) for folder in own if folder)
 
     def remove(self, run_id: str) -> None:
         with raised_as(StoreUnusable, self._destination):
@@ -69,18 +77,18 @@ class MlflowRemoval:
             if run is None:
                 return
             models = self._models(run_id)
-            if run.info.lifecycle_stage == "active":
-                self._client.delete_run(run_id)
-            for model_id, location in models:
+            if not self._on_server:  # first the files: while one is left, the store has the run
+                for owner, location in (*models, (run_id, run.info.artifact_uri)):
+                    self._remove_files(location, owner)
+            for model_id, _ in models:
                 with suppress(MlflowException):  # deleted before
                     self._client.delete_logged_model(model_id)
                 if not self._on_server:
-                    self._remove_files(location, model_id)
                     compat.remove_model(self._destination.uri, model_id)
-            if self._on_server:
-                return
-            self._remove_files(run.info.artifact_uri, run_id)
-            compat.remove_run(self._destination.uri, run_id)
+            if run.info.lifecycle_stage == "active":
+                self._client.delete_run(run_id)
+            if not self._on_server:
+                compat.remove_run(self._destination.uri, run_id)
 
     def deleted(self) -> list[RecordedRun]:
         return [] if self._on_server else self._history.deleted()
@@ -90,12 +98,28 @@ class MlflowRemoval:
             found: list[Path] = []
             for experiment_id in [] if self._on_server else self._history.experiment_ids():
                 root = _folder(self._client.get_experiment(experiment_id).artifact_location)
-                if root is None or not root.is_dir():
+                if root is None or not self._is_ours(root):
                     continue
-                found += [each for each in _named(root, RUN_FOLDER) if find_run(self._client, each.name) is None]
-                known = compat.model_ids(self._destination.uri)
-                found += [each for each in _named(root / "models", MODEL_FOLDER) if each.name not in known]
+                known = compat.model_ids(self._destination.uri) | self._beside
+                runs = [each for each in _named(root, RUN) if each.name not in self._beside]
+                found += [each for each in runs if find_run(self._client, each.name) is None]
+                found += [each for each in _named(root / "models", MODEL) if each.name not in known]
             return found
+
+    def _is_ours(self, folder: Path) -> bool:
+        """Whether a folder is inside of the place that this store has for artifacts: what a store says alone, which may
+        be a copy of another one, is no reason to remove a file."""
+        root = self._destination.artifact_root
+        return root is not None and "://" not in root and folder.resolve().is_relative_to(Path(root).resolve())
+
+    def _own_folder(self, location: str, owner: str) -> Path | None:
+        """`…/<owner>` of a location `…/<owner>/artifacts`, in our place and of no other store in the same folder; None
+        for any other location."""
+        folder = _folder(location)
+        if folder is None or folder.name != "artifacts" or folder.parent.name != owner or owner in self._beside:
+            return None
+        whole = folder.resolve() == folder.parent.resolve() / "artifacts" and _is_id(owner)
+        return folder.parent if whole and self._is_ours(folder.parent) else None
 
     def _models(self, run_id: str) -> list[tuple[str, str]]:
         """Id and location of each."""
@@ -107,10 +131,13 @@ class MlflowRemoval:
         return [(model.model_id, model.artifact_location) for model in found]
 
     def _remove_files(self, location: str, owner: str) -> None:
-        folder = _own_folder(location, owner)
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-        elif _folder(location) is None and location.rstrip("/").endswith(f"/{owner}/artifacts"):
+        """Raises OSError where they cannot be removed: the run stays in the store then."""
+        folder, root = self._own_folder(location, owner), str(self._destination.artifact_root)
+        if folder is not None and folder.exists():
+            shutil.rmtree(folder)
+            return
+        is_own = _is_id(owner) and location.startswith(f"{root}/") and location.endswith(f"/{owner}/artifacts")
+        if _folder(location) is None and is_own and ".." not in location:
             get_artifact_repository(location, tracking_uri=self._destination.uri).delete_artifacts()
 
 
@@ -127,13 +154,8 @@ def _folder(location: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
 
 
-def _own_folder(location: str, owner: str) -> Path | None:
-    """`…/<owner>` of a location `…/<owner>/artifacts` on this machine; None for any other, since a store can say
-    anything."""
-    folder = _folder(location)
-    if folder is None or folder.name != "artifacts" or folder.parent.name != owner:
-        return None
-    return folder.parent if folder.resolve() == folder.parent.resolve() / "artifacts" else None
+def _is_id(text: str) -> bool:
+    return bool(RUN.fullmatch(text) or MODEL.fullmatch(text))
 
 
 def _named(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
