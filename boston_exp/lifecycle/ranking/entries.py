@@ -10,9 +10,12 @@ import numpy as np
 from boston_exp.experiment.metrics import Metric
 from boston_exp.lifecycle.ranking.groups import Group, equals, joined
 from boston_exp.tracking.protocol import History, RecordedRun
+from boston_exp.training.fingerprint import DESCRIBING
 
 AT_ONCE = 8  # requests to a server
 SEED = "seed"  # the param
+# Params that change no score; and the seed, whose runs are one entry.
+DESCRIBES = (SEED, "evaluation.selection_metric", "objective.metric", *(f"data.{name}" for name in DESCRIBING))
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,15 @@ def without_score(history: History, group: Group, column: str, size: int) -> int
 
 
 def differing_params(entries: list[Entry]) -> list[str]:
-    """Names of the params in which the entries differ, the seed aside; what only some have counts as a difference."""
+    """Names of the params in which the entries differ, the seed aside.
+
+    What only some have comes along with another model, and is no difference of its own.
+    """
     names = dict.fromkeys(name for entry in entries for name in entry.newest.params)
     kept = []
     for name in names:
-        values = {entry.newest.params.get(name) for entry in entries}
-        if len(values) > 1 and name != SEED and not name.endswith("random_state"):
+        values = {entry.newest.params[name] for entry in entries if name in entry.newest.params}
+        if len(values) > 1 and name not in DESCRIBES and not name.endswith(("random_state", "n_jobs")):
             kept.append(name)
     return kept
 

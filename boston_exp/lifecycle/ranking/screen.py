@@ -74,11 +74,11 @@ def _table(board: Board) -> Table:
     """One row an entry. On a narrow terminal params follow the name, and what is mostly alike is left out."""
     narrow = wide_console().width < NARROW
     unit = board.metric.unit_of(board.group.unit)
-    label = f"{board.metric.label}, {unit}" if unit else board.metric.label
+    label = board.metric.label + (f",{chr(10) if narrow else ' '}{unit}" if unit else "")
     has_seeds = any(len(standing.entry.runs) > 1 for standing in board.standings)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("", justify="right", no_wrap=True)
-    table.add_column("name", overflow="fold", min_width=22)
+    table.add_column("name", overflow="fold", min_width=20)
     if board.group.n_folds:
         table.add_column(f"{label}:\nfolds ± spread", justify="right", no_wrap=True)
     if has_seeds:
@@ -87,7 +87,7 @@ def _table(board: Board) -> Table:
     table.add_column(heading, justify="right", no_wrap=True)
     for name in () if narrow else board.params:
         heading = HEADINGS.get(name, name.removeprefix("model."))
-        table.add_column(heading, justify="right", overflow="fold", min_width=min(len(heading), 12))
+        table.add_column(heading, justify="right", overflow="fold", min_width=len(heading))
     for heading in ("age", "id") if narrow else ("data", "commit", "age", "id"):
         table.add_column(heading, no_wrap=True, min_width=8 if heading == "id" else None)
     shown = _shown_params(board)
