@@ -175,7 +175,8 @@ def test_nothing_is_cut_on_a_narrow_terminal(afternoon: Path, tmp_path: Path) ->
     where = f"tracking.uri=sqlite:///{afternoon}"
     shown = subprocess.run(
         ["script", "-qec", f"stty cols 100; {sys.executable} -m boston_exp.leaderboard {where}", "/dev/null"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}, capture_output=True, text=True, check=True,
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"},
+        capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     assert "max_depth=None" in shown
     assert "random_forest" in shown
