@@ -26,7 +26,12 @@ VARIES = [
     (r"fit in \d+\.\d\d s", "fit in <seconds>"),
     (r"127\.0\.0\.1:\d{4,}", "127.0.0.1:<port>"),  # a test's services take ports that are free
     (r"^[\d:]+ \w+\.1 +\| ", ""),  # what honcho puts before a line
+    (r"\b[0-9a-f]{8}\b", "<short id>"),
+    (r"\b[0-9a-f]{7}\b\+?", "<commit>"),
+    (r"\b\d+ (min|h|d)\b", "<age>"),
+    (r"\d+\.\d [kM]B\b", "<size>"),
 ]
+SHORT_ID = re.compile(r"\b[0-9a-f]{8}\b")
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,7 @@ def test_every_command_of_the_readme_prints_what_it_shows(clone: Path) -> None:
         os.utime(clone / name, (0, 0))
     steps = shown_in((ROOT / "README.md").read_text())
     assert len(steps) > 8
+    ids: dict[str, str] = {}
     with ExitStack() as running:
         for step in steps:
             if step.command.startswith("mlflow ui"):
@@ -118,14 +124,15 @@ def test_every_command_of_the_readme_prints_what_it_shows(clone: Path) -> None:
             elif step.command == "make stack":
                 running.enter_context(stack(step.command, step.output, clone, environment))
             else:
-                check(step, clone, environment)
+                check(step, clone, environment, ids)
 
 
-def check(step: Shown, clone: Path, environment: dict[str, str]) -> None:
-    """Run it, and look for every line that is shown."""
+def check(step: Shown, clone: Path, environment: dict[str, str], ids: dict[str, str]) -> None:
+    """Run it, and look for every line that is shown. `ids` learns which id here is the one that README has."""
+    command = SHORT_ID.sub(lambda found: ids.get(found[0], found[0]), step.command)
     inactive = {**environment, "PATH": os.environ["PATH"].replace(str(Path(sys.prefix) / "bin"), "")}
     done = subprocess.run(
-        ["bash", "-c", step.command],
+        ["bash", "-c", command],
         cwd=clone,
         env=inactive if step.command.startswith("make") else environment,
         stdout=subprocess.PIPE,
@@ -138,6 +145,8 @@ def check(step: Shown, clone: Path, environment: dict[str, str]) -> None:
     printed = [masked(line) for line in done.stdout.splitlines()]
     for line in step.output:
         assert masked(line) in printed, f"$ {step.command}\n{done.stdout}"
+        found = done.stdout.splitlines()[printed.index(masked(line))]
+        ids.update(zip(SHORT_ID.findall(line), SHORT_ID.findall(found), strict=True))
 
 
 def test_links_and_pictures_of_the_documents_exist() -> None:

@@ -87,7 +87,7 @@ def _table(board: Board) -> Table:
     table.add_column(heading, justify="right", no_wrap=True)
     for name in () if narrow else board.params:
         heading = HEADINGS.get(name, name.removeprefix("model."))
-        table.add_column(heading, justify="right", overflow="fold", min_width=len(heading))
+        table.add_column(heading, justify="right", overflow="fold", min_width=len(heading), no_wrap=name in HEADINGS)
     for heading in ("age", "id") if narrow else ("data", "commit", "age", "id"):
         table.add_column(heading, no_wrap=True, min_width=8 if heading == "id" else None)
     shown = _shown_params(board)
