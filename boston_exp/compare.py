@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -35,7 +36,7 @@ def compare(cfg: DictConfig) -> None:
 
         slices = evidence.recorded_slices(history, runs)
         html.write(typed.cwd / Path(config.report).expanduser(), found, slices, differing)
-        print(f"report      {config.report}")
+        print(f"report      {config.report}", file=sys.stderr)  # stdout may be JSON
 
 
 def main() -> None:

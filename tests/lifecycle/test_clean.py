@@ -138,7 +138,7 @@ def test_what_is_registered_or_running_stays(command: Command, store: Path, proj
     (model,) = client.search_logged_models([experiment], f"source_run_id = '{by_model}'")
     client.create_registered_model("boston")
     client.create_model_version("boston", f"runs:/{registered}/model", run_id=registered)
-    client.create_model_version("boston", f"models:/{model.model_id}")
+    client.create_model_version("boston", model.artifact_location)  # of a models:/ URI MLflow asks its global store
     running = client.create_run(experiment, run_name="now").info.run_id
     for run_id, reason in (
         (registered, "a registered model comes from it"),

@@ -139,6 +139,7 @@ def test_records_that_say_less_are_told_of(command: Command, afternoon: Path, ru
     result = command(program="leaderboard")
     assert result.code == 0, result.err
     assert "1 more runs do not say which rows they were scored on" in result.out
+    assert f"python -m boston_exp.run tracking.uri=sqlite:///{afternoon} base={ridge.info.run_id}" in result.out
     assert "1 runs of this group have no cv_rmse" in result.out
     assert "? 1 without out-of-fold predictions" in result.out
 

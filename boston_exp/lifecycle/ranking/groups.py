@@ -73,9 +73,11 @@ def same_rows(run: RecordedRun) -> str:
     return joined(*(equals(key, _value(run, key)) for key in HELD_OUT))
 
 
-def unranked(history: History, where: str = "") -> int:
-    """Runs that say nothing of their split: records of version 1, and those of other programs."""
-    return history.count(joined(FINISHED, where, "tags.`split.digest` IS NULL", "tags.`sweep.key` IS NULL"))
+def unranked(history: History, where: str = "") -> tuple[int, RecordedRun | None]:
+    """How many runs say nothing of their split, and the newest of them: records of version 1, or of other programs."""
+    condition = joined(FINISHED, where, "tags.`split.digest` IS NULL", "tags.`sweep.key` IS NULL")
+    newest = history.newest(condition, top=1)
+    return (history.count(condition), newest[0]) if newest else (0, None)
 
 
 def equals(key: str, value: str | None) -> str:

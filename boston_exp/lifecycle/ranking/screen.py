@@ -62,10 +62,11 @@ def _drawn(found: Boards) -> list[Any]:
     parts: list[Any] = []
     for board in found.boards:
         parts += [*([""] if parts else []), Text(board.group.says, style="bold"), _table(board), *_said(board)]
-    if found.unranked:
+    if found.newest_unranked:
+        command = for_services("run", f"base={found.newest_unranked.run_id}")
         parts.append(
             f"{found.unranked} more runs do not say which rows they were scored on (records of version 1, or of another"
-            " program): not ranked. Train one again to rank it."
+            f" program): not ranked. The newest of them is trained again by: {command}"
         )
     return parts
 

@@ -16,7 +16,7 @@ from boston_exp.lifecycle.evidence import OUT_OF_FOLD, fold_scores, out_of_fold_
 from boston_exp.lifecycle.ranking.contention import contenders, overlap_factor
 from boston_exp.lifecycle.ranking.entries import Entry, column_of, differing_params, ranked, without_score
 from boston_exp.lifecycle.ranking.groups import Group, consulted, groups, unranked
-from boston_exp.tracking.protocol import History
+from boston_exp.tracking.protocol import History, RecordedRun
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Boards:
 
     boards: tuple[Board, ...]
     unranked: int
+    newest_unranked: RecordedRun | None
 
 
 def boards(history: History, metric: Metric, top: int, where: str = "") -> Boards:
@@ -69,10 +70,10 @@ def boards(history: History, metric: Metric, top: int, where: str = "") -> Board
     sizes = {group: history.count(group.where) for group in everything}
     found = tuple(_board(history, group, metric, top, sizes) for group in chosen)
     found = tuple(board for board in found if board.standings)
-    left = unranked(history, where)
+    left, newest = unranked(history, where)
     if not found:
-        raise InvalidConfig(_nothing(left, metric, where))
-    return Boards(found, left)
+        raise InvalidConfig(_nothing(left, newest, metric, where))
+    return Boards(found, left, newest)
 
 
 def best_run(history: History, metric: Metric, where: str = "") -> Entry | None:
@@ -124,10 +125,10 @@ def _standings(history: History, group: Group, metric: Metric, entries: list[Ent
     )
 
 
-def _nothing(left: int, metric: Metric, where: str) -> Fault:
-    if left:
+def _nothing(left: int, newest: RecordedRun | None, metric: Metric, where: str) -> Fault:
+    if newest:
         says = f"{left} runs are here, and none says which rows it was scored on: records of version 1 do not."
-        return Fault(says, f"{for_services('run', 'evaluation=cv')}   (trains one that can be ranked)")
+        return Fault(says, f"{for_services('run', f'base={newest.run_id}')}   (trains the newest again)")
     if where:
         return Fault(f"No finished run with {metric.name} meets {where}.", again(without=["filter", "sweep"]))
     return Fault("There is no finished run here.", for_services("run", "evaluation=cv"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from boston_exp.config.invocation import again
+from boston_exp.config.invocation import again, current
 from boston_exp.errors import ExpectedFailure, Fault
 from boston_exp.redaction import redact
 from boston_exp.tracking.destination import Destination
@@ -33,6 +34,10 @@ def raised_as(kind: type[ExpectedFailure], destination: Destination) -> Iterator
         elif isinstance(error, ImportError):
             mend = f"{sys.executable} -m pip install {error.name}"
         elif destination.uri.startswith("http"):
-            mend = f"start the server, or record here: {again('tracking.uri=sqlite:///mlflow.db')}"
+            verb = "record" if current().command == "run" else "look"
+            mend = f"start the server, or {verb} here: {again('tracking.uri=sqlite:///mlflow.db')}"
         reason = text.partition("\n")[0]
+        refused = re.search(r"Max retries exceeded.*?\[Errno -?\d+\] ([^')\"]+)", text)
+        if refused:
+            reason = f"it does not answer, {refused[1][0].lower()}{refused[1][1:]}"
         raise kind(Fault(f"{place} cannot be used: {reason}", mend)) from error
