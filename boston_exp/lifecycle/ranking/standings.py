@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from boston_exp.experiment.metrics import Metric
 from boston_exp.lifecycle import evidence
 from boston_exp.lifecycle.evidence import OUT_OF_FOLD, fold_scores, out_of_fold_losses
 from boston_exp.lifecycle.ranking.contention import contenders, overlap_factor
-from boston_exp.lifecycle.ranking.entries import Entry, column_of, differing_params, ranked, without_score
+from boston_exp.lifecycle.ranking.entries import AT_ONCE, Entry, column_of, differing_params, ranked, without_score
 from boston_exp.lifecycle.ranking.groups import Group, consulted, groups, unranked
 from boston_exp.tracking.protocol import History, RecordedRun
 
@@ -67,8 +68,9 @@ def boards(history: History, metric: Metric, top: int, where: str = "") -> Board
     """
     chosen = groups(history, where)
     everything = groups(history) if where else chosen
-    sizes = {group: history.count(group.where) for group in everything}
-    found = tuple(_board(history, group, metric, top, sizes) for group in chosen)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        sizes = dict(zip(everything, pool.map(lambda group: history.count(group.where), everything), strict=True))
+        found = tuple(pool.map(lambda group: _board(history, group, metric, top, sizes), chosen))
     found = tuple(board for board in found if board.standings)
     left, newest = unranked(history, where)
     if not found:
