@@ -23,10 +23,11 @@ def clean(cfg: DictConfig) -> None:
     run, sweep = (
         selection.identified(history, text, key) if (text := typed.text(key)) else None for key in ("run_id", "sweep")
     )
-    chosen = choice.chosen(history, removal, config.what, age, run, sweep)
+    registered = choice.registered(history, removal)
+    chosen = choice.chosen(history, registered, config.what, age, run, sweep)
     store = "" if destination.server else destination.uri  # whose ids the output folders here have
     only_these = run is not None or sweep is not None
-    found = items(history, removal, chosen, config.what, age, store, config.study_storage, only_these)
+    found = items(history, removal, registered, chosen, config.what, age, store, config.study_storage, only_these)
     if config.confirm:
         for each in found:
             each.remove()

@@ -16,14 +16,15 @@ def leaderboard(cfg: DictConfig) -> None:
     from boston_exp.lifecycle import selection
     from boston_exp.lifecycle.ranking import screen, standings
     from boston_exp.tracking import backends
+    from boston_exp.tracking.protocol import joined
 
     metric = selection.metric_named(config.metric)
     history = backends.open_history(destination, config.experiments)
-    where = config.filter or ""
+    points = ""
     sweep = typed.text("sweep")
     if sweep:
         points = selection.points_of(history, selection.identified(history, sweep, "sweep"))
-        where = f"{where} and {points}" if where else points
+    where = joined(config.filter or "", points)
     screen.show(standings.boards(history, metric, config.top, where), config.format)
 
 

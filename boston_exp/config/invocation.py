@@ -35,7 +35,12 @@ class Invocation:
                 flags += [argument, next(left, "")]
             elif not argument.startswith("-"):
                 overrides.append(argument)
-        return Invocation(command, tuple(flags), tuple(each for each in overrides if "=" in each or each[:1] == "~"))
+        return Invocation(command, tuple(flags), tuple(filter(is_override, overrides)))
+
+
+def is_override(argument: str) -> bool:
+    """Whether an argument is an override, and no flag of Hydra's."""
+    return not argument.startswith("-") and ("=" in argument or argument.startswith("~"))
 
 
 def sweeps(arguments: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from boston_exp.config.invocation import MULTIRUN, again, for_services, key_of, quoted
+from boston_exp.config.invocation import again, for_services, is_override, key_of, quoted
 from boston_exp.config.schema import CONF, Recorded
 from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig
@@ -29,28 +29,28 @@ def expanded(arguments: list[str]) -> list[str]:
     text = Typed(tuple(each for each in arguments if not each.startswith("-"))).text(KEY)
     if text is None:
         return arguments
-    rest = [each for each in arguments if not _is_override(each) or key_of(each) != KEY]
+    rest = [each for each in arguments if not is_override(each) or key_of(each) != KEY]
     history = _history(rest)
 
     from boston_exp.lifecycle import selection
 
     run = selection.identified(history, text, KEY)
     recorded = _recorded(history, run)
-    typed = [each for each in rest if _is_override(each)]
+    typed = [each for each in rest if is_override(each)]
     taken = list(_taken(recorded, run, typed))
     left = [each for each in recorded if not _may_be_taken(each) and _group(each) not in SERVICES]
     told = " ".join(taken) or "no overrides: it was the default experiment"
     print(f"base        {run.run_id} ({run.name}): {told}", file=sys.stderr)
     if left:
         print(f"left out    {' '.join(left)}   (type it if you want it)", file=sys.stderr)
-    place = next((number for number, each in enumerate(rest) if _is_override(each)), len(rest))
+    place = next((number for number, each in enumerate(rest) if is_override(each)), len(rest))
     return [*rest[:place], *taken, *rest[place:]]
 
 
 def _recorded(history: History, run: RecordedRun) -> list[str]:
     import yaml
 
-    if "sweep.key" in run.tags:
+    if run.is_sweep:
         best = run.tags.get("best.run_id", "<id of a point>")
         says = f"base={run.run_id} is a sweep's run, which has ranges, not values: its best point is {best}."
         raise InvalidConfig(Fault(says, again(f"base={best}")))
@@ -100,7 +100,7 @@ def _history(arguments: list[str]) -> History:
     from boston_exp.tracking import backends
     from boston_exp.tracking import destination as destinations
 
-    chosen = [each for each in arguments if _is_override(each) and _group(each) in SERVICES]
+    chosen = [each for each in arguments if is_override(each) and _group(each) in SERVICES]
     given = Typed(tuple(chosen), Path.cwd())
     try:
         with initialize_config_dir(config_dir=str(CONF), job_name="run"):
@@ -129,7 +129,3 @@ def _search_path(arguments: list[str]) -> list[str]:
 def _group(override: str) -> str:
     """`model` of model=ridge, model.alpha=1 and model/part=x."""
     return key_of(override).partition(".")[0].partition("/")[0]
-
-
-def _is_override(argument: str) -> bool:
-    return not argument.startswith("-") and argument not in MULTIRUN and ("=" in argument or argument[:1] == "~")

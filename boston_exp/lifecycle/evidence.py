@@ -14,7 +14,7 @@ from boston_exp.process import temporary_folder
 from boston_exp.tracking.protocol import History, RecordedRun
 
 OUT_OF_FOLD, HELD_OUT, SLICES = "out_of_fold.csv", "predictions.csv", "slices.csv"
-AT_ONCE = 8  # downloads
+AT_ONCE = 8  # requests to a server
 
 
 def tables(history: History, run_ids: Iterable[str], name: str) -> dict[str, pd.DataFrame | None]:

@@ -79,7 +79,7 @@ def identified(history: History, text: str, key: str, metric: Metric = METRICS[1
 def points_of(history: History, parent: RecordedRun) -> str:
     """The condition, in MLflow's search syntax, that the points of a sweep meet, those included that it took from
     earlier runs. Raises InvalidConfig for a run that is no sweep."""
-    if "sweep.key" not in parent.tags:
+    if not parent.is_sweep:
         says = f"{parent.run_id} ({parent.name}) is not a sweep's run."
         raise InvalidConfig(Fault(says, again(without=["sweep"])))
     reused = _reused(history, parent.run_id)

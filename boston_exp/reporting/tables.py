@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 FORMATS = ("table", "json", "csv", "markdown")
@@ -33,6 +34,11 @@ def print_rows(rows: Sequence[Row], form: str, draw: Draw, name: str = "rows", a
         console = wide_console()
         for part in draw():  # a sentence may have a command in it, which has to stay whole
             console.print(part, soft_wrap=isinstance(part, str | Text))
+
+
+def plain_table() -> Table:
+    """Without lines, its headings dim."""
+    return Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
 
 
 def wide_console() -> Console:

@@ -6,11 +6,11 @@ import sys
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.metrics import METRICS
 from boston_exp.experiment.split import Split
+from boston_exp.reporting.tables import plain_table
 
 
 def show_run(name: str, dataset: Dataset, rows: Split, metrics: dict[str, float]) -> None:
@@ -23,7 +23,7 @@ def show_run(name: str, dataset: Dataset, rows: Split, metrics: dict[str, float]
         soft_wrap=True,
     )
     has_intervals, has_folds = "rmse_ci_low" in metrics, "cv_rmse" in metrics
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = plain_table()
     table.add_column("")
     table.add_column("held out", justify="right")
     if has_intervals:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
 from boston_exp.config.schema import Figures
 from boston_exp.experiment.metrics import METRICS
 from boston_exp.process import temporary_folder
 from boston_exp.redaction import redact
+from boston_exp.reporting.tables import plain_table
 from boston_exp.sweep.plan import Report
 from boston_exp.tracking.protocol import SweepRecording
 
@@ -105,7 +105,7 @@ def show(report: Report, parent: SweepRecording) -> None:
 
 def _show_top(report: Report, console: Console) -> None:
     table, metrics = results(report), report.aim.metrics
-    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    shown = plain_table()
     for heading in [*metrics, *report.swept, "run id"]:
         shown.add_column(
             heading.removeprefix("model."), justify="left" if heading == "run id" else "right", no_wrap=True

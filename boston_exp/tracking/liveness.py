@@ -40,16 +40,23 @@ def is_dead(run_tags: dict[str, str]) -> bool:
         return False
     if world != _world():
         return silent
-    try:
-        os.kill(number, 0)  # which knows of a process even where /proc hides it
-    except ProcessLookupError:
+    if not is_running(number):
         return True
-    except (PermissionError, OverflowError):
-        pass
     try:
         return _started(number) != started or psutil.Process(number).status() == psutil.STATUS_ZOMBIE
     except (psutil.Error, OSError, ValueError):
         return silent
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this id, in this PID namespace."""
+    try:
+        os.kill(pid, 0)  # which knows of a process even where /proc hides it
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def is_of_here(process: str) -> bool:

@@ -165,8 +165,24 @@ class RecordedRun:
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
-    experiment: str = ""  # its id
-    lifecycle: str = "active"  # or deleted, until MLflow's garbage collection
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether it is a sweep's run, which has ranges and points, and no model of its own."""
+        return "sweep.key" in self.tags
+
+    def param(self, name: str) -> str:
+        """A param's text; empty where it is None or the run has none."""
+        text = self.params.get(name, "")
+        return "" if text == "None" else text
+
+
+FINISHED = "attributes.status = 'FINISHED'"  # a condition of a history
+
+
+def joined(*conditions: str) -> str:
+    """Conditions of which all have to hold; empty ones say nothing."""
+    return " and ".join(filter(None, conditions))
 
 
 class History(Protocol):

@@ -12,6 +12,8 @@ from boston_exp.redaction import redact
 from boston_exp.tracking import backends
 from boston_exp.tracking.destination import Destination
 
+RUN_ID = "run_id"  # file in a run's output folder: the run's id, and the store that has it
+
 
 def mark(folder: Path, run_id: str | None, store: str) -> None:
     """Note in an output folder whose it is: `clean` removes it with its run."""
@@ -27,9 +29,6 @@ class Trained:
     run_id: str | None
     show: Callable[[], None]
     reused: bool = False  # an earlier run with the same fingerprint; nothing was trained
-
-
-RUN_ID = "run_id"  # file in a run's output folder: the run's id, and the store that has it
 
 
 class Job:

@@ -13,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from boston_exp.lifecycle.cleaning import belongings
 from tests.conftest import Command, python
 
 AFTERNOON = (
@@ -74,3 +75,30 @@ def as_json(command: Command) -> Callable[..., dict[str, Any]]:
         return found
 
     return call
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where output folders are looked for; the commands of these tests put them there."""
+    monkeypatch.setattr(belongings, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr(belongings.outputs, "__defaults__", (tmp_path,))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "temporary").mkdir()
+    return tmp_path
+
+
+def trained(command: Command, project: Path, *overrides: str) -> str:
+    """A run of its own, with its output folder in the project; returns its id."""
+    number = len(list(project.glob("outputs/*/*")))
+    result = command("model=ridge", "figures=none", f"hydra.run.dir={project}/outputs/day/{number}", *overrides)
+    assert result.code == 0, result.err
+    return result.out.split("run id      ")[1].split()[0]
+
+
+def left(store: Path) -> set[str]:
+    """Ids of all runs of the store, deleted ones included."""
+    with sqlite3.connect(store) as connection:
+        found = {row[0] for row in connection.execute("SELECT run_uuid FROM runs")}
+    connection.close()
+    return found

@@ -16,6 +16,7 @@ from boston_exp.config.invocation import again
 from boston_exp.config.settings import PROJECT_ROOT
 from boston_exp.errors import Fault, StoreUnusable
 from boston_exp.process import TEMPORARY
+from boston_exp.tracking.liveness import is_running
 from boston_exp.training.job import RUN_ID
 
 PLACES = ("outputs/*/*", "multirun/*/*", "multirun/*/*/*")  # conf/hydra/output/project.yaml
@@ -56,7 +57,7 @@ def temporary(older_than: float | None = None) -> Iterator[Path]:
             continue
         mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
         old = is_older(folder, max(HOUR, older_than or 0))
-        if process and mine and old and not _is_running(int(process[1])):
+        if process and mine and old and not is_running(int(process[1])):
             yield folder
 
 
@@ -77,13 +78,3 @@ def remove_folder(folder: Path) -> None:
     parent = folder.parent
     if parent.is_relative_to(PROJECT_ROOT) and parent.is_dir() and not any(parent.iterdir()):
         parent.rmdir()
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True

@@ -52,7 +52,7 @@ def check(what: list[str], older_than: str | None, run_id: str | None, sweep: st
 
 def chosen(
     history: History,
-    removal: Removal,
+    registered: set[str],
     what: list[str],
     older_than: float | None,
     run: RecordedRun | None,
@@ -66,13 +66,12 @@ def chosen(
     before = time.time() - (older_than or 0)
     found = {key: each for key, each in found.items() if (each.end_time or each.start_time) / 1000 <= before}
     stays: dict[str, str] = {}
-    for parent in [each for each in found.values() if "sweep.key" in each.tags]:
+    for parent in [each for each in found.values() if each.is_sweep]:
         for child in history.children(parent.run_id):
             if not words:
                 found.setdefault(child.run_id, child)
             elif child.run_id not in found:
                 stays[parent.run_id] = "points of it are not among them"
-    registered = _registered(history, removal)
     for key, each in found.items():
         if key in registered:
             stays[key] = "a registered model comes from it"
@@ -88,7 +87,7 @@ def chosen(
     )
 
 
-def _registered(history: History, removal: Removal) -> set[str]:
+def registered(history: History, removal: Removal) -> set[str]:
     """What a registered model points at; of a sweep's model the point, too, that it was made from."""
     found = removal.registered()
     runs = [run for run_id in found if not run_id.startswith("m-") and (run := history.run(run_id))]

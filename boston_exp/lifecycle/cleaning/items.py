@@ -11,6 +11,7 @@ from pathlib import Path
 from boston_exp.lifecycle.cleaning import belongings
 from boston_exp.lifecycle.cleaning.belongings import is_older, remove_folder
 from boston_exp.lifecycle.cleaning.choice import ORPHANS, Chosen
+from boston_exp.storage.folders import bytes_in
 from boston_exp.tracking import liveness
 from boston_exp.tracking.protocol import History, RecordedRun, Removal
 
@@ -30,6 +31,7 @@ class Item:
 def items(
     history: History,
     removal: Removal,
+    registered: set[str],
     chosen: Chosen,
     what: list[str],
     older_than: float | None,
@@ -41,12 +43,12 @@ def items(
 
     `store` is the local store's URI, `studies` Optuna's; `only_these` runs leaves out what belongs to none.
     """
-    runs = sorted(chosen.runs, key=lambda run: ("sweep.key" in run.tags, run.start_time))
+    runs = sorted(chosen.runs, key=lambda run: (run.is_sweep, run.start_time))
     ids = {run.run_id for run in runs}
     found = [*_outputs(ids, store), *_studies(history, runs, studies)]
     found += [_run(removal, run, run.status.lower()) for run in runs]
     if ORPHANS in what and not only_these:
-        found += _orphans(history, removal, older_than, store)
+        found += _orphans(history, removal, registered, older_than, store)
     return found
 
 
@@ -66,7 +68,7 @@ def _outputs(ids: set[str], store: str) -> Iterator[Item]:
 
 def _studies(history: History, runs: list[RecordedRun], url: str | None) -> Iterator[Item]:
     """Of the sweeps that go; one that other stores' sweeps rest on, or that is being searched, stays."""
-    keys = {run.tags["sweep.key"] for run in runs if "sweep.key" in run.tags}
+    keys = {run.tags["sweep.key"] for run in runs if run.is_sweep}
     if not keys or url is None or not _is_there(url):
         return
     from boston_exp.tracking import studies
@@ -76,8 +78,9 @@ def _studies(history: History, runs: list[RecordedRun], url: str | None) -> Iter
             yield Item("study", name, "of a sweep that goes", None, 0, partial(studies.remove, url, name))
 
 
-def _orphans(history: History, removal: Removal, older_than: float | None, store: str) -> Iterator[Item]:
-    registered = removal.registered()
+def _orphans(
+    history: History, removal: Removal, registered: set[str], older_than: float | None, store: str
+) -> Iterator[Item]:
     before = (time.time() - (older_than or 0)) * 1000
     for run in removal.deleted():
         ended = run.end_time or run.start_time
@@ -95,8 +98,7 @@ def _orphans(history: History, removal: Removal, older_than: float | None, store
 
 
 def _folder(kind: str, folder: Path, says: str) -> Item:
-    size = sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
-    return Item(kind, str(folder), says, size, 0, partial(remove_folder, folder))
+    return Item(kind, str(folder), says, bytes_in(folder), 0, partial(remove_folder, folder))
 
 
 def _is_there(url: str) -> bool:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.table import Table
-
 from boston_exp.config.invocation import again
 from boston_exp.lifecycle.cleaning.choice import Chosen
 from boston_exp.lifecycle.cleaning.items import Item
-from boston_exp.reporting.tables import print_rows
+from boston_exp.reporting.tables import plain_table, print_rows
 
 PLURALS = {"study": "studies", "artifacts": "artifacts"}
 SHOWN = 30  # items on the screen; csv and json have all
@@ -29,7 +27,7 @@ def show(found: list[Item], chosen: Chosen, form: str, removed: bool, on_server:
 def _drawn(found: list[Item], kept: list[dict[str, Any]], removed: bool, on_server: bool) -> list[Any]:
     parts: list[Any] = []
     if found:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table = plain_table()
         for heading in ("", "name", "", "size"):
             table.add_column(heading, overflow="fold", justify="right" if heading == "size" else "left")
         for each in found[:SHOWN]:

@@ -65,5 +65,5 @@ def groups(table: pd.DataFrame, column: str, a: str, b: str, found: Comparison) 
 
 
 def _with_unit(text: str, found: Comparison) -> str:
-    unit = found.runs[0].params.get("data.target_unit")
-    return text if unit in (None, "None") else f"{text} ({unit})"
+    unit = found.runs[0].param("data.target_unit")
+    return f"{text} ({unit})" if unit else text

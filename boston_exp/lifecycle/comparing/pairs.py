@@ -87,7 +87,7 @@ def compare(history: History, runs: list[RecordedRun], metric: Metric, rope: flo
     compared = []
     for (a, b), rows, p in zip(pairs, by_rows, adjusted, strict=True):
         compared.append(Pair(a, b, rows, p, _over_folds(a, b, found, metric, width), width))
-    unit = metric.unit_of(_known(runs[0].params.get("data.target_unit")))
+    unit = metric.unit_of(runs[0].param("data.target_unit"))
     return Comparison(metric, unit, tuple(runs), held_out, out_of_fold, tuple(compared))
 
 
@@ -108,7 +108,7 @@ def _refuse_unreadable(runs: list[RecordedRun], metric: Metric) -> None:
     faults = []
     for run in runs:
         again = for_services("run", f"base={run.run_id}")
-        if "sweep.key" in run.tags:
+        if run.is_sweep:
             best = run.tags.get("best.run_id", "<id of a point>")
             faults.append(Fault(f"{run.run_id} is a sweep's run, not a model's: its best point is {best}.", _of(best)))
         elif run.status != "FINISHED":
@@ -157,7 +157,3 @@ def _score(table: pd.DataFrame, metric: Metric) -> float:
 
 def _of(run_id: str) -> str:
     return for_services("compare", f"runs=[{run_id},<another>]")
-
-
-def _known(text: str | None) -> str:
-    return "" if text in (None, "None") else str(text)

@@ -11,7 +11,7 @@ from rich.text import Text
 from boston_exp.lifecycle.comparing.differences import Differs
 from boston_exp.lifecycle.comparing.pairs import Comparison, Pair
 from boston_exp.lifecycle.comparing.verdicts import about_folds, names, verdict
-from boston_exp.reporting.tables import print_rows
+from boston_exp.reporting.tables import plain_table, print_rows
 from boston_exp.tracking.protocol import RecordedRun
 
 LONG = 40  # characters of a value on the screen
@@ -81,7 +81,7 @@ def _drawn(found: Comparison, differing: list[Differs]) -> list[Any]:
 
 
 def _scores(found: Comparison) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = plain_table()
     unit = f", {found.unit}" if found.unit else ""
     table.add_column("run", overflow="fold")
     table.add_column("id", no_wrap=True)
@@ -93,7 +93,7 @@ def _scores(found: Comparison) -> Table:
 
 
 def _over_folds(found: Comparison) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = plain_table()
     for heading in ("by folds: A", "B"):
         table.add_column(heading, overflow="fold")
     for heading in ("A - B", "p", "A better", "same", "B better"):
@@ -110,7 +110,7 @@ def _over_folds(found: Comparison) -> Table:
 
 
 def _differences(found: Comparison, differing: list[Differs]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = plain_table()
     table.add_column("differs", no_wrap=True)
     table.add_column("")
     for run in found.runs:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from boston_exp.experiment.metrics import Metric
-from boston_exp.lifecycle.ranking.groups import Group, equals, joined
-from boston_exp.tracking.protocol import History, RecordedRun
+from boston_exp.lifecycle.evidence import AT_ONCE
+from boston_exp.lifecycle.ranking.groups import Group, equals
+from boston_exp.tracking.protocol import History, RecordedRun, joined
 from boston_exp.training.fingerprint import DESCRIBING
 
-AT_ONCE = 8  # requests to a server
 SEED = "seed"  # the param
 # Params that change no score; and the seed, whose runs are one entry.
 DESCRIBES = (SEED, "evaluation.selection_metric", "objective.metric", *(f"data.{name}" for name in DESCRIBING))

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from boston_exp.config.invocation import for_services
 from boston_exp.errors import Fault, InvalidConfig
-from boston_exp.tracking.protocol import History, RecordedRun
+from boston_exp.tracking.protocol import FINISHED, History, RecordedRun, joined
 
 # Everything that has to be equal, as MLflow's search names it.
 KEYS = ("tags.`data.md5`", "tags.`split.digest`", "params.`data.target`", "params.`data.target_unit`")
 # Runs that were scored on the same held-out rows, whatever their folds.
 HELD_OUT = (KEYS[0], KEYS[2], "params.`data.test_size`", "params.`data.split_seed`", "params.`data.n_test`")
-FINISHED = "attributes.status = 'FINISHED'"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +34,7 @@ class Group:
     @property
     def unit(self) -> str:
         """Of the target; empty where none is given."""
-        return _unless_none(self.newest.params.get("data.target_unit"))
+        return self.newest.param("data.target_unit")
 
     @property
     def says(self) -> str:
@@ -85,10 +84,6 @@ def equals(key: str, value: str | None) -> str:
     return f"{key} IS NULL" if value is None else f"{key} = {_quoted(value)}"
 
 
-def joined(*conditions: str) -> str:
-    return " and ".join(filter(None, conditions))
-
-
 def _split(history: History, where: str, keys: tuple[str, ...]) -> list[tuple[RecordedRun, str]]:
     """The newest run and the condition of each group of the runs that meet `where`, told apart by these keys in turn.
 
@@ -122,7 +117,3 @@ def _quoted(value: str) -> str:
             return f"{quote}{value}{quote}"
     says = f"MLflow's search cannot be asked for {value}: it has both kinds of quotes in it."
     raise InvalidConfig(Fault(says, for_services("leaderboard", "experiments=[<another>]")))
-
-
-def _unless_none(text: str | None) -> str:
-    return "" if text in (None, "None") else str(text)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from boston_exp.config.invocation import for_services
 from boston_exp.lifecycle.ranking.standings import Board, Boards, Standing
-from boston_exp.reporting.tables import print_rows, wide_console
+from boston_exp.reporting.tables import plain_table, print_rows, wide_console
 
 MARK = "≈"  # cannot be told from the best
 HEADINGS = {"model._target_": "model"}
@@ -77,7 +77,7 @@ def _table(board: Board) -> Table:
     unit = board.metric.unit_of(board.group.unit)
     label = board.metric.label + (f",{chr(10) if narrow else ' '}{unit}" if unit else "")
     has_seeds = any(len(standing.entry.runs) > 1 for standing in board.standings)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = plain_table()
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("name", overflow="fold", min_width=20)
     if board.group.n_folds:
@@ -101,7 +101,7 @@ def _cells(
     board: Board, standing: Standing, has_seeds: bool, shown: dict[str, dict[str, str]], narrow: bool
 ) -> Iterator[str]:
     entry, run, name = standing.entry, standing.entry.newest, board.metric.name
-    yield f"{standing.rank} {MARK if standing.contends else '?' if standing in _unknown(board) else ' '}"
+    yield f"{standing.rank} {MARK if standing.contends else '?' if standing in board.unknown else ' '}"
     values = {each: shown[each][run.params.get(each, "")] for each in board.params}
     own = (f"{each.removeprefix('model.')}={value}" for each, value in values.items() if value and each not in HEADINGS)
     yield " ".join([_plain_name(run.name, board.params), *(own if narrow else ())])
@@ -143,7 +143,7 @@ def _said(board: Board) -> list[str]:
             f" {board.group.newest.params.get('data.n_train')} rows at 5 %, corrected for {shown} entries and for folds"
             " that share training rows. It takes these fits as they are: another seed may rank them otherwise."
         )
-    if board.group.n_folds and board.unknown:
+    if board.unknown:
         said.append(f"? {len(board.unknown)} without out-of-fold predictions: whether they can be told is not known.")
     if board.unscored:
         said.append(f"{board.unscored} runs of this group have no {board.column}.")
@@ -152,10 +152,6 @@ def _said(board: Board) -> list[str]:
         " the more, the more optimistic the best of them."
     )
     return said
-
-
-def _unknown(board: Board) -> list[Standing]:
-    return board.unknown if board.group.n_folds else []
 
 
 def age(start_time: int) -> str:

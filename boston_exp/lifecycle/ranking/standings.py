@@ -13,9 +13,9 @@ from boston_exp.config.invocation import again, for_services
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.experiment.metrics import Metric
 from boston_exp.lifecycle import evidence
-from boston_exp.lifecycle.evidence import OUT_OF_FOLD, fold_scores, out_of_fold_losses
+from boston_exp.lifecycle.evidence import AT_ONCE, OUT_OF_FOLD, fold_scores, out_of_fold_losses
 from boston_exp.lifecycle.ranking.contention import contenders, overlap_factor
-from boston_exp.lifecycle.ranking.entries import AT_ONCE, Entry, column_of, differing_params, ranked, without_score
+from boston_exp.lifecycle.ranking.entries import Entry, column_of, differing_params, ranked, without_score
 from boston_exp.lifecycle.ranking.groups import Group, consulted, groups, unranked
 from boston_exp.tracking.protocol import History, RecordedRun
 
@@ -48,8 +48,8 @@ class Board:
 
     @property
     def unknown(self) -> list[Standing]:
-        """Without out-of-fold predictions of all their runs."""
-        return [standing for standing in self.standings if standing.contends is None]
+        """Without out-of-fold predictions of all their runs, where there are folds."""
+        return [standing for standing in self.standings if standing.contends is None and self.group.n_folds]
 
 
 @dataclass(frozen=True)
@@ -104,27 +104,27 @@ def _standings(history: History, group: Group, metric: Metric, entries: list[Ent
     tables = evidence.tables(history, ids, OUT_OF_FOLD)
     rows = next((table[["row", "fold", "actual"]] for table in tables.values() if table is not None), None)
 
-    def is_same(table: pd.DataFrame | None) -> bool:
-        return table is not None and rows is not None and rows.equals(table[["row", "fold", "actual"]])
-
-    complete = [entry for entry in entries if all(is_same(tables[run.run_id]) for run in entry.runs)]
-    spreads: dict[int, float] = {}
-    columns: list[np.ndarray] = []
-    for entry in complete:
-        found = [table for run in entry.runs if (table := tables[run.run_id]) is not None]
-        spreads[id(entry)] = float(np.mean([np.std(fold_scores(table, metric), ddof=1) for table in found]))
-        columns.append(np.mean([out_of_fold_losses(table, metric) for table in found], axis=0))
-    kept = contenders(np.column_stack(columns), overlap_factor(group.n_folds)) if columns else np.empty(0)
-    contends = {id(entry): bool(each) for entry, each in zip(complete, kept, strict=True)}
+    known = [_evidence([tables[run.run_id] for run in entry.runs], rows, metric) for entry in entries]
+    losses = [each[1] for each in known if each]
+    kept = iter(contenders(np.column_stack(losses), overlap_factor(group.n_folds)) if losses else ())
     return tuple(
-        Standing(
-            rank,
-            entry,
-            spreads.get(id(entry), entry.mean(f"cv_{metric.name}_std")),
-            contends.get(id(entry)),
-        )
-        for rank, entry in enumerate(entries, 1)
+        Standing(rank, entry, each[0], bool(next(kept)))
+        if each
+        else Standing(rank, entry, entry.mean(f"cv_{metric.name}_std"), None)
+        for rank, (entry, each) in enumerate(zip(entries, known, strict=True), 1)
     )
+
+
+def _evidence(
+    tables: list[pd.DataFrame | None], rows: pd.DataFrame | None, metric: Metric
+) -> tuple[float, np.ndarray] | None:
+    """Spread over folds and losses by row of an entry, means over its seeds; None unless all of its tables have these
+    rows, in these folds."""
+    found = [table for table in tables if table is not None and rows is not None and rows.equals(table[list(rows)])]
+    if len(found) < len(tables):
+        return None
+    spread = float(np.mean([np.std(fold_scores(table, metric), ddof=1) for table in found]))
+    return spread, np.mean([out_of_fold_losses(table, metric) for table in found], axis=0)
 
 
 def _nothing(left: int, newest: RecordedRun | None, metric: Metric, where: str) -> Fault:

@@ -52,13 +52,13 @@ def open_history(destination: Destination, experiments: Sequence[str] = ()) -> H
     return history
 
 
-def open_removal(destination: Destination, experiments: Sequence[str] = ()) -> Removal:
+def open_removal(destination: Destination) -> Removal:
     """What takes runs out of a destination; raises InvalidConfig for a backend that records nothing."""
     opens = getattr(_backend(destination), "open_removal", None)
     if opens is None:
         says = f"tracking.backend={destination.backend} keeps no runs that could be removed."
         raise InvalidConfig(Fault(says, again("tracking=local", without=["tracking"])))
-    removal: Removal = opens(destination, experiments)
+    removal: Removal = opens(destination)
     return removal
 
 

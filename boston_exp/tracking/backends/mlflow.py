@@ -38,7 +38,7 @@ def open_history(destination: Destination, experiments: Sequence[str] = ()) -> H
     return MlflowHistory(destination, on_server=destination.server is not None, experiments=experiments)
 
 
-def open_removal(destination: Destination, experiments: Sequence[str] = ()) -> Removal:
+def open_removal(destination: Destination) -> Removal:
     """Of the server where there is one, else of the local store."""
     from boston_exp.tracking.mlflow.history import MlflowHistory
     from boston_exp.tracking.mlflow.removal import MlflowRemoval
@@ -46,7 +46,7 @@ def open_removal(destination: Destination, experiments: Sequence[str] = ()) -> R
     on_server = destination.server is not None
     if on_server:
         destination.login.into_environment()
-    history = MlflowHistory(destination, on_server, experiments)
+    history = MlflowHistory(destination, on_server)
     return MlflowRemoval(destination, history, on_server)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -106,21 +105,18 @@ def models_of(uri: str, run_id: str) -> list[tuple[str, str]]:
         return [(model.model_id, model.artifact_location) for model in found]
 
 
-def model_ids(uri: str) -> set[str]:
-    """Of every model in a database, deleted ones included."""
-    with _store(uri).ManagedSessionMaker() as session:
-        return {model_id for (model_id,) in session.query(SqlLoggedModel.model_id).all()}
+def ids_in(path: Path) -> set[str]:
+    """Of every run and model in an sqlite store, deleted ones included; none in another program's file.
 
-
-def ids_beside(path: Path) -> set[str]:
-    """Of every run and model in the other sqlite stores of the same folder, which share its place for artifacts."""
-    found: set[str] = set()
-    for other in path.parent.glob("*.db"):
-        if other != path:
-            for statement in ("SELECT run_uuid AS id FROM runs", "SELECT model_id AS id FROM logged_models"):
-                with suppress(sqlite3.Error):  # another program's
-                    found |= {row["id"] for row in _query(other, statement, ())}
-    return found
+    Raises sqlite3.Error for a store that cannot be read now: nobody may take that for an empty one.
+    """
+    try:
+        rows = _query(path, "SELECT run_uuid AS id FROM runs UNION SELECT model_id FROM logged_models", ())
+    except sqlite3.DatabaseError as error:
+        if "no such table" in str(error) or "not a database" in str(error):
+            return set()
+        raise
+    return {row["id"] for row in rows}
 
 
 def remove_model(uri: str, model_id: str) -> None:

@@ -21,11 +21,8 @@ from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import COPY, SOURCE, Destination, foreign_place
 from boston_exp.tracking.mlflow import compat, narrowing
 from boston_exp.tracking.mlflow.failures import raised_as
-from boston_exp.tracking.mlflow.narrowing import joined
 from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs, find_run, stored_model, stored_models
-from boston_exp.tracking.protocol import Finished, RecordedRun
-
-FINISHED = "attributes.status = 'FINISHED'"
+from boston_exp.tracking.protocol import FINISHED, Finished, RecordedRun, joined
 
 
 class MlflowHistory:
@@ -138,7 +135,7 @@ class MlflowHistory:
 
     def finished(self, fingerprint: str, with_model: bool, metrics: Sequence[str]) -> Finished | None:
         """The newest whole run with that fingerprint, as Tracker.find_finished says."""
-        for run in self._search(f"tags.fingerprint = '{fingerprint}' and {FINISHED}", top=20):
+        for run in self._search(joined(f"tags.fingerprint = '{fingerprint}'", FINISHED), top=20):
             published = COMPLETE in run.data.tags or not self._on_server
             if published and is_whole(run, metrics) and (not with_model or stored_model(self._client, run)):
                 return finished(run)
@@ -227,6 +224,4 @@ def _recorded(run: Run) -> RecordedRun:
         params=run.data.params,
         metrics=run.data.metrics,
         tags=run.data.tags,
-        experiment=run.info.experiment_id,
-        lifecycle=run.info.lifecycle_stage,
     )

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from mlflow.entities import Run
 
+from boston_exp.tracking.protocol import joined
+
 TURNS = 8  # then the server sorts all that are left
 SHARE = 5  # of the runs that are looked at, one in so many stays
 
@@ -53,8 +55,3 @@ def count(are_more_than: Callable[[int], bool], expected: int) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if are_more_than(middle) else (low, middle)
     return high
-
-
-def joined(*conditions: str) -> str:
-    """Conditions of which all have to hold."""
-    return " and ".join(filter(None, conditions))

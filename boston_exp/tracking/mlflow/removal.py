@@ -9,6 +9,7 @@ import re
 import shutil
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from boston_exp.errors import StoreUnusable
+from boston_exp.storage.folders import bytes_in
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow import compat
 from boston_exp.tracking.mlflow.failures import raised_as
@@ -34,12 +36,18 @@ class MlflowRemoval:
         self._destination = replace(destination, uri=str(destination.server)) if on_server else destination
         self._on_server = on_server
         self._history = history
-        path = self._destination.sqlite_path
-        self._beside = compat.ids_beside(path) if path else set()
 
-    @property
+    @cached_property
     def _client(self) -> MlflowClient:
+        """Opened when it is needed: MlflowClient creates a store that is not there."""
         return MlflowClient(self._destination.uri)
+
+    @cached_property
+    def _beside(self) -> set[str]:
+        """Ids in the other stores of the same folder, which share its place for artifacts."""
+        path = self._destination.sqlite_path
+        others = [each for each in path.parent.glob("*.db") if each != path] if path else []
+        return {found for other in others for found in compat.ids_in(other)}
 
     def registered(self) -> set[str]:
         with raised_as(StoreUnusable, self._destination):
@@ -95,16 +103,15 @@ class MlflowRemoval:
 
     def unowned(self) -> list[Path]:
         with raised_as(StoreUnusable, self._destination):
-            found: list[Path] = []
-            for experiment_id in [] if self._on_server else self._history.experiment_ids():
-                root = _folder(self._client.get_experiment(experiment_id).artifact_location)
-                if root is None or not self._is_ours(root):
-                    continue
-                known = compat.model_ids(self._destination.uri) | self._beside
-                runs = [each for each in _named(root, RUN) if each.name not in self._beside]
-                found += [each for each in runs if find_run(self._client, each.name) is None]
-                found += [each for each in _named(root / "models", MODEL) if each.name not in known]
-            return found
+            path = self._destination.sqlite_path
+            experiments = self._history.experiment_ids() if path else []
+            roots = [_folder(self._client.get_experiment(each).artifact_location) for each in experiments]
+            ours = [root for root in roots if root is not None and self._is_ours(root)]
+            if path is None or not ours:
+                return []
+            known = compat.ids_in(path) | self._beside
+            folders = [each for root in ours for each in (*_named(root, RUN), *_named(root / "models", MODEL))]
+            return [each for each in folders if each.name not in known]
 
     def _is_ours(self, folder: Path) -> bool:
         """Whether a folder is inside of the place that this store has for artifacts: what a store says alone, which may
@@ -139,13 +146,6 @@ class MlflowRemoval:
         is_own = _is_id(owner) and location.startswith(f"{root}/") and location.endswith(f"/{owner}/artifacts")
         if _folder(location) is None and is_own and ".." not in location:
             get_artifact_repository(location, tracking_uri=self._destination.uri).delete_artifacts()
-
-
-def bytes_in(folder: Path) -> int:
-    """Of all files below a folder; links are not followed."""
-    if not folder.is_dir():
-        return 0
-    return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file() or file.is_symlink())
 
 
 def _folder(location: str) -> Path | None:
