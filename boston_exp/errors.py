@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -105,6 +106,14 @@ class Together:
     def __exit__(self, *exception: object) -> None:
         if self._faults:
             raise self._kind(*self._faults)
+
+
+def traced(error: BaseException) -> str:
+    """The traceback, and what an expected failure advises; without secrets."""
+    text = "".join(traceback.format_exception(error))
+    if isinstance(error, ExpectedFailure):
+        text += "".join(f"next: {fault.mend}\n" for fault in error.faults)
+    return redact(text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -16,7 +16,7 @@ def leaderboard(cfg: DictConfig) -> None:
     from boston_exp.lifecycle import selection
     from boston_exp.lifecycle.ranking import screen, standings
     from boston_exp.tracking import backends
-    from boston_exp.tracking.protocol import joined
+    from boston_exp.tracking.recorded import joined
 
     metric = selection.metric_named(config.metric)
     history = backends.open_history(destination, config.experiments)

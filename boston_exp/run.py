@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
+
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from boston_exp import command
 from boston_exp.config import checks
 from boston_exp.config.parsing import parse
-from boston_exp.errors import InvalidConfig
+from boston_exp.errors import InvalidConfig, Pruned
 from boston_exp.lifecycle import base
 from boston_exp.sweep import jobs
 from boston_exp.tracking import destination as destinations
@@ -21,7 +24,7 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
     """Hydra's task: compose, check, train; returns the objective, or all of several, for whoever sweeps."""
     from boston_exp.experiment.metrics import objective_faults  # imports NumPy, which --help and --cfg do without
 
-    with jobs.current(HydraConfig.get()) as job:
+    with suppress(Pruned), jobs.current(HydraConfig.get()) as job:
         typed = command.typed()
         config = parse(cfg, typed)
         destination = job.placed(destinations.resolve(config, typed))
@@ -31,11 +34,12 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
 
         from boston_exp.training.train import Experiment, train  # all that is heavy, once nothing is refused without it
 
-        name = run_name(HydraConfig.get().runtime.choices, typed)
+        name = run_name(HydraConfig.get().runtime.choices, typed.overrides, job.swept, config.name)
         trained = train(Experiment(cfg, typed, config, destination, name), job)
         job.ended(trained)
-    objective = tuple(trained.metrics[metric] for metric in config.objective.metrics)
-    return objective if len(objective) > 1 else objective[0]
+        objective = tuple(trained.metrics[metric] for metric in config.objective.metrics)
+        return objective if len(objective) > 1 else objective[0]
+    return math.nan  # pruned, which is no failure
 
 
 def main() -> None:

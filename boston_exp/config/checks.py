@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from boston_exp.config.invocation import again
 from boston_exp.config.parsing import source_faults
 from boston_exp.config.schema import Config, Data, Evaluation, Range
 from boston_exp.errors import Fault, Kind, did_you_mean
+
+LONGEST_NAME = 100
 
 
 def _at_least(low: int, example: int, null: bool = False, share: bool = False) -> Range:
@@ -51,6 +54,8 @@ def faults(config: Config) -> list[Fault]:
     """All that is known to be wrong before any heavy import."""
     return [
         *out_of_range("", config),
+        *_name_faults(config.name),
+        *_report_faults(config.report),
         *_model_faults(config),
         *targets.faults(config),
         *source_faults(config.data),
@@ -80,6 +85,21 @@ def out_of_range(prefix: str, node: Any) -> Iterator[Fault]:
         yield _fault("evaluation.n_splits", 1, "it has to be 0 (no folds) or at least 2", 5)
     if isinstance(node, Evaluation) and 0 < node.n_resamples < 100:
         yield _fault("evaluation.n_resamples", node.n_resamples, "it has to be 0 or at least 100", 1000)
+
+
+def _name_faults(name: str | None) -> Iterator[Fault]:
+    if name is not None and not (name.isprintable() and 0 < len(name.strip()) <= LONGEST_NAME):
+        yield _fault("name", repr(name)[:40], f"it has to have 1 to {LONGEST_NAME} printable characters", "deep-forest")
+
+
+def _report_faults(report: str | None) -> Iterator[Fault]:
+    """What would keep the report from being written, known before hours of training."""
+    if report is None:
+        return
+    file = Path(report)
+    existing = next(each for each in (file.parent, *file.parents) if each.exists())
+    if file.is_dir() or not existing.is_dir() or not os.access(existing, os.W_OK):
+        yield Fault(f"report={file} cannot be written there.", again("report=report.html"), Kind.VALUE)
 
 
 def _model_faults(config: Config) -> Iterator[Fault]:

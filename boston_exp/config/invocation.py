@@ -12,6 +12,7 @@ from boston_exp import process
 MULTIRUN = ("-m", "--multirun")
 KEPT_FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")  # each takes a value
 PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
+OUTPUT = ("name", "report", "quiet")  # settings that say what a command writes, not what is trained
 WORDS = ("null", "true", "false", "nan", "inf")
 
 
@@ -77,6 +78,12 @@ def again(*changes: str, without: Iterable[str] = (), multirun: bool | None = No
     ]
     flags = [flag for flag in typed.flags if multirun is None or flag not in MULTIRUN]
     return command_line(typed.command, *flags, *(["-m"] if multirun else []), *kept, *changes)
+
+
+def again_alone(overrides: Iterable[str]) -> str:
+    """The command that trains these overrides alone, with the folders of options that were typed."""
+    kept = (override for override in overrides if key_of(override) not in OUTPUT)
+    return command_line("run", *(flag for flag in current().flags if flag not in MULTIRUN), *kept)
 
 
 def was_typed(key: str) -> bool:

@@ -16,6 +16,7 @@ from boston_exp.config.secrecy import refuse_composed
 from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig, did_you_mean
 
+ENDINGS = (".csv", ".tsv", ".txt", ".dat", ".data", ".gz", ".bz2", ".xz", ".zip", ".parquet")  # of tables
 Composed = TypeVar("Composed", Config, Doctor, Leaderboard, Compare, Clean, Recorded)
 
 
@@ -41,10 +42,26 @@ def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Com
     assert isinstance(config, schema)
     if isinstance(config, Config) and config.objective.metric is None:
         config.objective.metric = config.evaluation.selection_metric
-    data = config.data if isinstance(config, Config | Doctor) else None
-    if data is not None and data.path is not None:
-        data.path = str((typed.folder("data.path") / Path(data.path).expanduser()).resolve())
+    if isinstance(config, Config) and config.name is not None:
+        config.name = typed.text("name") or config.name  # 2e3 is a name, too
+    if isinstance(config, Config) and config.report is not None:
+        config.report = str((typed.folder("report") / Path(config.report).expanduser()).resolve())
+    if isinstance(config, Config | Doctor):
+        _complete(config.data, typed)
     return config
+
+
+def _complete(data: Data, typed: Typed) -> None:
+    """Make the path absolute, and name the table after its file where it has no name."""
+    if data.path is not None:
+        data.path = str((typed.folder("data.path") / Path(data.path).expanduser()).resolve())
+    if data.name is None:
+        name = Path(data.path or str(data.loader).rpartition(".")[2]).name
+        while data.path is not None and (ending := Path(name).suffix.lower()) in ENDINGS and name != ending:
+            name = name[: -len(ending)]
+        data.name = name
+    if data.experiment_name is None:
+        data.experiment_name = data.name
 
 
 def source_faults(data: Data) -> Iterator[Fault]:

@@ -11,6 +11,7 @@ from omegaconf import MISSING, OmegaConf
 from boston_exp.config.settings import PROJECT_ROOT, port
 
 CONF = PROJECT_ROOT / "conf"
+EXPERIMENT = "boston-housing"  # of the tables that come with the project
 
 OmegaConf.register_resolver("port", port, replace=True)
 OmegaConf.register_resolver("project_root", lambda: str(PROJECT_ROOT), replace=True)
@@ -53,7 +54,8 @@ SEED = Range("a whole number from 0 to 4294967295", 0, 2**32 - 1, whole=True)
 class Data:
     """A table and how to read it: either a file at `path` or a scikit-learn data set by its `loader`."""
 
-    name: str = MISSING
+    name: str | None = None  # of the table; null: that of its file
+    experiment_name: str | None = None  # where its runs are recorded unless `tracking` says it; null: the table's name
     path: str | None = None
     loader: str | None = None  # dotted name of a function that takes as_frame=True
     decimal: str = "."
@@ -95,7 +97,7 @@ class Tracking:
     artifact_root: str | None = None
     allow_http: bool = False  # send a user and password over plain http to another machine
     on_outage: str = field(default="keep", metadata={"choices": ("keep", "fail")})  # of the server
-    experiment_name: str = "boston-housing"
+    experiment_name: str | None = None  # null: that of the table
     log_model: str | None = field(default=None, metadata={"choices": (None, "all", "best", "none")})
 
 
@@ -141,6 +143,9 @@ class Config:
     figures: Figures = field(default_factory=Figures)
     objective: Objective = field(default_factory=Objective)
     seed: int = _ranged(42, SEED)
+    name: str | None = None  # of the run; in a sweep the names of its points begin with it
+    quiet: bool = False  # print the run's id alone
+    report: str | None = None  # an HTML file to write
     trusted_packages: list[str] = field(default_factory=lambda: ["sklearn"])  # whose classes a _target_ may name
     skip_finished: bool | None = None  # use a FINISHED run with the same fingerprint; null: in sweeps only
     max_failures: int | None = _ranged(None, Range("a whole number of at least 1, or null", 1, whole=True, null=True))

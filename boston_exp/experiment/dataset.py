@@ -83,7 +83,7 @@ def _checked(config: Config, frame: pd.DataFrame, digest: str, source: str, chan
     X = X.astype({column: "float64" if column in numeric else "object" for column in X.columns})
     label = data.target_label or data.target
     return Dataset(
-        name=data.name,
+        name=str(data.name),
         table=frame,
         X=X.where(X.notna(), np.nan) if len(numeric) < X.shape[1] else X,
         y=frame[data.target].astype("float64"),

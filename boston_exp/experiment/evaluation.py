@@ -41,7 +41,6 @@ class Evaluated:
     predictions: pd.DataFrame  # held-out rows: row, actual, predicted, residual (actual - predicted)
     train_predicted: np.ndarray  # (n_train,), in the order of the training rows
     importance: pd.DataFrame  # feature, importance, std; the most important first
-    importance_method: str  # what the numbers mean, for an axis
     test_predicted: np.ndarray = field(repr=False)  # (n_test,), in the order of the held-out rows
     folds: Folds | None = None
 
@@ -51,7 +50,6 @@ def evaluate(
     rows: Split,
     seed: int,
     n_resamples: int,
-    unit: str,
     reached: Reached = lambda fold, metrics: None,
 ) -> Evaluated:
     """Score the folds of the split, then fit on all training rows and score the held-out rows once.
@@ -71,11 +69,11 @@ def evaluate(
     train_predicted = _predict(fitted, rows.X_train)
     metrics |= scores(rows.y_train.to_numpy(), train_predicted, "train_")
     metrics |= {"fit_seconds": fit_done - start, "predict_seconds": predict_done - fit_done}
-    table, method = importance(fitted, rows, seed, unit)
+    table = importance(fitted, rows, seed)
     predictions = pd.DataFrame(
         {"row": rows.y_test.index, "actual": y_test, "predicted": predicted, "residual": y_test - predicted}
     ).sort_values("row", ignore_index=True)
-    return Evaluated(fitted, metrics, predictions, train_predicted, table, method, predicted, folds)
+    return Evaluated(fitted, metrics, predictions, train_predicted, table, predicted, folds)
 
 
 def fit(estimator: BaseEstimator, X: pd.DataFrame, y: pd.Series) -> BaseEstimator:

@@ -10,8 +10,8 @@ from boston_exp.experiment.models import final_step
 from boston_exp.experiment.split import Split
 
 
-def importance(fitted: BaseEstimator, rows: Split, seed: int, unit: str) -> tuple[pd.DataFrame, str]:
-    """A table (feature, importance, std), the most important first, and what its numbers mean.
+def importance(fitted: BaseEstimator, rows: Split, seed: int) -> pd.DataFrame:
+    """A table (feature, importance, std), the most important first; reporting/labels.py says what its numbers are.
 
     The model's own importances where it has them, else how much the held-out RMSE grows when a column is shuffled.
     """
@@ -20,12 +20,10 @@ def importance(fitted: BaseEstimator, rows: Split, seed: int, unit: str) -> tupl
     if own is not None:
         names = list(rows.X_train.columns) if model is fitted else list(fitted[:-1].get_feature_names_out())
         table = pd.DataFrame({"feature": names, "importance": own, "std": np.nan})
-        method = "share of the variance explained by splits on the feature"
     else:
         means, deviations = _shuffled(fitted, rows, seed)
         table = pd.DataFrame({"feature": rows.X_test.columns, "importance": means, "std": deviations})
-        method = f"increase of the held-out RMSE{f', {unit},' if unit else ''} when the feature is shuffled"
-    return table.sort_values("importance", ascending=False, ignore_index=True), method
+    return table.sort_values("importance", ascending=False, ignore_index=True)
 
 
 def _shuffled(fitted: BaseEstimator, rows: Split, seed: int, n_repeats: int = 5) -> tuple[list[float], list[float]]:

@@ -12,12 +12,12 @@ from boston_exp.config.schema import CONF, Recorded
 from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.process import temporary_folder
-from boston_exp.tracking.protocol import History, RecordedRun
+from boston_exp.tracking.recorded import History, RecordedRun
 
 KEY = "base"
 SERVICES = ("tracking", "storage", "env")  # where it was recorded, which is no part of what it is
 # Not taken from a record, which may be another person's: what runs or trusts code is typed by whoever runs it.
-LEFT_OUT = (*SERVICES, "hydra", "trusted_packages", "skip_finished", "max_failures", KEY)
+LEFT_OUT = (*SERVICES, "hydra", "trusted_packages", "skip_finished", "max_failures", "name", "quiet", "report", KEY)
 OVERRIDES = "config/overrides.yaml"
 
 

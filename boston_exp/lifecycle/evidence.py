@@ -11,7 +11,7 @@ import pandas as pd
 
 from boston_exp.experiment.metrics import Metric
 from boston_exp.process import temporary_folder
-from boston_exp.tracking.protocol import History, RecordedRun
+from boston_exp.tracking.recorded import History, RecordedRun
 
 OUT_OF_FOLD, HELD_OUT, SLICES = "out_of_fold.csv", "predictions.csv", "slices.csv"
 AT_ONCE = 8  # requests to a server

@@ -12,7 +12,7 @@ from boston_exp.experiment.metrics import METRICS, Metric, named
 from boston_exp.lifecycle.ranking import standings
 from boston_exp.lifecycle.ranking.groups import same_rows
 from boston_exp.process import temporary_folder
-from boston_exp.tracking.protocol import History, RecordedRun
+from boston_exp.tracking.recorded import History, RecordedRun
 
 BEST = "best"
 MODELS = "models:/"

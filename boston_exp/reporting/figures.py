@@ -1,70 +1,125 @@
-"""The two figures of a run: how good the predictions are, and what they rest on."""
+"""The two figures of a run, how good the predictions are and what they rest on, and what all figures share."""
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator, ScalarFormatter
 
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.evaluation import Evaluated
 from boston_exp.experiment.split import Split
+from boston_exp.reporting import numbers
+from boston_exp.reporting.labels import importance_label
 
-BLUE, GREY, RED = "#2a6f97", "#b0b7bd", "#c1121f"
+BLUE, GREY, RED = "#2a6f97", "#9aa3aa", "#c1121f"  # told apart by colour-blind people, and on white and on black
+TOP = 20  # features that are drawn
+MANY = 10_000  # points, which an SVG has as one image
+LONGEST = 34  # characters of a name beside an axis
+LARGE, SMALL = 1e4, 1e-3  # beyond them ticks get a prefix (200 k) or a power of ten
 
 
 def draw(folder: Path, title: str, dataset: Dataset, rows: Split, evaluated: Evaluated, dpi: int) -> None:
     """Write predictions.png and feature_importance.png into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    _predictions(title, dataset, rows, evaluated).savefig(folder / "predictions.png", dpi=dpi)
-    _importance(title, evaluated).savefig(folder / "feature_importance.png", dpi=dpi)
+    predictions(title, dataset, rows, evaluated).savefig(folder / "predictions.png", dpi=dpi)
+    importance(title, dataset, evaluated).savefig(folder / "feature_importance.png", dpi=dpi)
 
 
-def _predictions(title: str, dataset: Dataset, rows: Split, evaluated: Evaluated) -> Figure:
-    figure = Figure(figsize=(10, 4.8))
+def predictions(title: str, dataset: Dataset, rows: Split, evaluated: Evaluated) -> Figure:
+    """Predicted over actual, on equal axes, and the residuals over what was predicted."""
+    figure = Figure(figsize=(10, 5))
     left, right = figure.subplots(1, 2)
-    figure.subplots_adjust(0.085, 0.12, 0.98, 0.87, wspace=0.25)  # a layout engine would cost as much as the drawing
+    figure.subplots_adjust(0.09, 0.14, 0.98, 0.85, wspace=0.28)  # a layout engine would cost as much as the drawing
     actual, predicted = evaluated.predictions["actual"], evaluated.predictions["predicted"]
     train = evaluated.train_predicted
-    ends = np.array([min(actual.min(), predicted.min(), train.min()), max(actual.max(), predicted.max(), train.max())])
-    rmse = evaluated.metrics["rmse"]
+    everything = np.concatenate([actual, predicted, train, rows.y_train])
+    low, high = float(everything.min()), float(everything.max())
+    margin = (high - low or abs(high) or 1.0) * 0.04
+    ends = np.array([low - margin, high + margin])
+    rmse, many = evaluated.metrics["rmse"], len(everything) > MANY
     left.fill_between(ends, ends - rmse, ends + rmse, color=BLUE, alpha=0.1, lw=0, label="± 1 RMSE")
     left.plot(ends, ends, color=GREY, lw=1, ls="--", label="perfect")
-    left.scatter(rows.y_train, train, s=8, color=GREY, alpha=0.5, lw=0, label=f"training rows ({len(train)})")
-    left.scatter(actual, predicted, s=18, color=BLUE, alpha=0.8, lw=0, label=f"held-out rows ({len(actual)})")
-    left.set(xlabel=f"actual {dataset.label}", ylabel=f"predicted {dataset.label}")
+    left.scatter(
+        rows.y_train, train, s=8, color=GREY, alpha=0.5, lw=0, rasterized=many, label=f"training rows ({len(train):,})"
+    )
+    left.scatter(
+        actual, predicted, s=18, color=BLUE, alpha=0.8, lw=0, rasterized=many, label=f"held-out rows ({len(actual):,})"
+    )
+    left.set(xlabel=axis_label("actual", dataset.label), ylabel=axis_label("predicted", dataset.label))
+    left.set(xlim=ends, ylim=ends, aspect="equal")
     left.legend(frameon=False, fontsize=8, loc="upper left")
     right.axhline(0, color=GREY, lw=1, ls="--")
-    right.scatter(predicted, evaluated.predictions["residual"], s=18, color=BLUE, alpha=0.8, lw=0)
-    unit = f" ({dataset.unit})" if dataset.unit else ""
-    right.set(xlabel=f"predicted {dataset.label}", ylabel=f"residual, actual − predicted{unit}")
-    figure.suptitle(f"{title}\n{_scores(evaluated.metrics, dataset.unit)}", fontsize=11)
+    right.scatter(predicted, evaluated.predictions["residual"], s=18, color=BLUE, alpha=0.8, lw=0, rasterized=many)
+    unit = f"({dataset.unit})" if dataset.unit else ""
+    right.set(xlabel=axis_label("predicted", dataset.label), ylabel=axis_label("residual: actual − predicted", unit))
+    figure.suptitle(f"{shortened(title, 100)}\n{_scores(evaluated.metrics, dataset.unit)}", fontsize=11)
     for axes in (left, right):
         tidy(axes)
     return figure
 
 
-def _importance(title: str, evaluated: Evaluated) -> Figure:
-    table = evaluated.importance.head(20).iloc[::-1]
-    figure = Figure(figsize=(7, 1.4 + 0.28 * len(table)), layout="constrained")
+def importance(title: str, dataset: Dataset, evaluated: Evaluated) -> Figure:
+    """The most important features; how many are left out is said."""
+    table = evaluated.importance.head(TOP).iloc[::-1]
+    figure = Figure(figsize=(7, 1.5 + 0.28 * len(table)), layout="constrained")
     axes = figure.subplots()
     error = table["std"] if table["std"].notna().any() else None
-    axes.barh(table["feature"], table["importance"], xerr=error, color=BLUE, height=0.7, ecolor=GREY)
-    axes.set(xlabel=evaluated.importance_method, title=title)
-    axes.title.set_fontsize(11)
+    places = range(len(table))
+    axes.barh(places, table["importance"], xerr=error, color=BLUE, height=0.7, ecolor=GREY)
+    axes.set_yticks(places, [shortened(name) for name in table["feature"]])
+    more = f"top {TOP} of {len(evaluated.importance):,} features" if len(evaluated.importance) > TOP else ""
+    figure.suptitle("\n".join(filter(None, [shortened(title, 70), more])), fontsize=11)
+    figure.supxlabel(axis_label(importance_label(evaluated.estimator, dataset.unit), "", 76), fontsize=10)
     tidy(axes)
     return figure
 
 
-def _scores(metrics: dict[str, float], unit: str) -> str:
-    text = f"held-out RMSE {metrics['rmse']:#.3g} {unit}".rstrip()
+def _scores(metrics: Mapping[str, float], unit: str) -> str:
+    text = f"held-out RMSE {numbers.with_unit(numbers.score(metrics['rmse']), shortened(unit))}"
     if "rmse_ci_low" in metrics:
-        text += f" (95 % interval {metrics['rmse_ci_low']:#.3g} to {metrics['rmse_ci_high']:#.3g})"
-    return f"{text}, R² {metrics['r2_score']:.3f}"
+        text += f" (95 % interval {numbers.interval(metrics['rmse_ci_low'], metrics['rmse_ci_high'])})"
+    return f"{text}, R² {numbers.score(metrics['r2_score'])}"
 
 
 def tidy(axes: Axes) -> None:
+    """Without a frame, ticks that can be read: few, and large numbers as 200 k."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9)
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "linear" and isinstance(axis.get_major_formatter(), ScalarFormatter):
+            readable(axis)
+
+
+def readable(axis: Axis) -> None:
+    """Ticks of numbers: at most six, with a prefix or a power of ten where they are large or small."""
+    low, high = axis.get_view_interval()
+    largest = max(abs(low), abs(high))
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    if largest >= LARGE and (high - low) / largest > 1e-3:
+        axis.set_major_formatter(EngFormatter())
+    else:
+        formatter = ScalarFormatter(useOffset=largest >= LARGE, useMathText=True)
+        formatter.set_powerlimits((-3, 5))
+        axis.set_major_formatter(formatter)
+
+
+def axis_label(what: str, of: str, longest: int = 44) -> str:
+    """`predicted median home value (thousand USD)`, in two lines where it is long, cut where it is longer."""
+    lines = textwrap.wrap(f"{what} {of}".strip(), longest, max_lines=2, placeholder=" …")
+    return "\n".join(shortened(line, longest) for line in lines)
+
+
+def shortened(name: object, longest: int = LONGEST) -> str:
+    """A long name without its middle: names of one table often begin alike, or end alike."""
+    text = " ".join(str(name).split())
+    if len(text) <= longest:
+        return text
+    half = (longest - 1) // 2
+    return f"{text[: longest - 1 - half]}…{text[-half:]}"

@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 FORMATS = ("table", "json", "csv", "markdown")
+# Styles, for terminals that have colours and people who see them: what they say is in the words, too.
+WARNING, BAD = "yellow", "bold red"
 Row = Mapping[str, Any]
 Draw = Callable[[], Iterable[RenderableType]]
 
@@ -44,6 +46,12 @@ def plain_table() -> Table:
 def wide_console() -> Console:
     """As wide as the terminal; 200 columns where the output is a file or a pipe, so that nothing is cut."""
     return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+
+
+def narrow_console(stderr: bool = False) -> Console:
+    """As wide as the terminal; 100 columns and no colour where the output is a file or a pipe."""
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, highlight=False, markup=False, width=None if is_terminal else 100)
 
 
 def _cell(value: object) -> str:

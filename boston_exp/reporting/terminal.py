@@ -2,60 +2,85 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console
-from rich.markup import escape
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
 
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.metrics import METRICS
 from boston_exp.experiment.split import Split
-from boston_exp.reporting.tables import plain_table
+from boston_exp.reporting import numbers
+from boston_exp.reporting.tables import WARNING, narrow_console, plain_table
 
 
-def show_run(name: str, dataset: Dataset, rows: Split, metrics: dict[str, float]) -> None:
+def show_run(name: str, dataset: Dataset, rows: Split, metrics: Mapping[str, float]) -> None:
     """Print what was trained and its scores; intervals and folds only where the evaluation made them."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    changed = " [yellow](changed: not the file that its .dvc records)[/yellow]" if dataset.changed else ""
-    console.print(
-        f"[bold]{escape(name)}[/bold] on {escape(dataset.name)}{changed}: {len(rows.X_train)} rows to train on, "
-        f"{len(rows.X_test)} held out, {dataset.X.shape[1]} features, fit in {metrics['fit_seconds']:.2f} s",
-        soft_wrap=True,
+    console = narrow_console()
+    changed = Text(" (changed: not the file that its .dvc records)" if dataset.changed else "", style=WARNING)
+    said = (
+        f": {len(rows.X_train):,} rows to train on, {len(rows.X_test):,} held out, {dataset.X.shape[1]:,} features, "
+        f"fit in {metrics['fit_seconds']:.2f} s"
     )
-    has_intervals, has_folds = "rmse_ci_low" in metrics, "cv_rmse" in metrics
+    console.print(Text(name, style="bold") + Text(f" on {dataset.name}") + changed + Text(said))
+    console.print(next(table for table in _tables(metrics, dataset.unit) if _fits(table, console)))
+
+
+def _tables(metrics: Mapping[str, float], unit: str) -> Iterator[Table]:
+    """The scores, the widest table first: a narrow terminal does without units, then training rows, then intervals."""
+    yield _table(metrics, unit)
+    yield _table(metrics, "")
+    yield _table(metrics, "", ("interval", "folds"))
+    yield _table(metrics, "", ("folds",))
+    yield _table(metrics, "", ())
+
+
+def _fits(table: Table, console: Console) -> bool:
+    return Measurement.get(console, console.options, table).minimum <= console.width or len(table.columns) <= 2
+
+
+def _table(
+    metrics: Mapping[str, float], unit: str, columns: tuple[str, ...] = ("interval", "folds", "training")
+) -> Table:
     table = plain_table()
-    table.add_column("")
-    table.add_column("held out", justify="right")
-    if has_intervals:
-        table.add_column("95 % interval", justify="right")
-    if has_folds:
-        table.add_column("folds: mean ± spread", justify="right")
-    table.add_column("training", justify="right")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
+    table.add_column("held out", justify="right", no_wrap=True)
+    headings = {"interval": "95 % interval", "folds": "folds ± spread", "training": "training"}
+    made = {"interval": "rmse_ci_low" in metrics, "folds": "cv_rmse" in metrics, "training": True}
+    columns = tuple(each for each in columns if made[each])
+    for each in columns:
+        table.add_column(headings[each], justify="right", no_wrap=True)
+    if unit:
+        table.add_column("", no_wrap=True)
     for metric in METRICS:
-        cells = [metric.label, _number(metrics[metric.name])]
-        if has_intervals:
-            cells.append(f"{metrics[f'{metric.name}_ci_low']:.4f} to {metrics[f'{metric.name}_ci_high']:.4f}")
-        if has_folds:
-            cells.append(f"{metrics[f'cv_{metric.name}']:.4f} ± {metrics[f'cv_{metric.name}_std']:.4f}")
-        table.add_row(*cells, f"{metrics[f'train_{metric.name}']:.4f}", metric.unit_of(dataset.unit))
-    console.print(table)
+        name = metric.name
+        cells = [metric.label, numbers.score(metrics[name])]
+        for each in columns:
+            if each == "interval":
+                cells.append(numbers.interval(metrics[f"{name}_ci_low"], metrics[f"{name}_ci_high"]))
+            elif each == "folds":
+                cells.append(numbers.over_folds(metrics, name))
+            else:
+                cells.append(numbers.score(metrics[f"train_{name}"]))
+        table.add_row(*cells, *([metric.unit_of(unit)] if unit else []))
+    return table
 
 
-def show_reused(name: str, metrics: dict[str, float]) -> None:
+def show_reused(name: str, metrics: Mapping[str, float]) -> None:
     """With skip_finished=true: this very experiment is recorded already."""
-    scores = ", ".join(f"{metric.label} {metrics[metric.name]:.4f}" for metric in METRICS)
-    text = f"[bold]{escape(name)}[/bold] is recorded already, nothing was trained: {scores}"
-    Console(highlight=False).print(text, soft_wrap=True)
+    scores = ", ".join(f"{metric.label} {numbers.score(metrics[metric.name])}" for metric in METRICS)
+    narrow_console().print(
+        Text(name, style="bold") + Text(f" is recorded already, nothing was trained: {scores}"), soft_wrap=True
+    )
 
 
 def show_record(where: str, run_id: str | None, next_command: str | None) -> None:
-    """Print where the record is, its id and the command that shows it, each where there is one."""
-    console = Console(highlight=False)
-    for heading, value in (("recorded in ", where), ("run id      ", run_id), ("next        ", next_command)):
-        if value:
-            console.print(f"{heading}{value}", soft_wrap=True, markup=False)
-
-
-def _number(value: float) -> str:
-    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
+    """Print where the record is, its id and what shows it, each where there is one."""
+    steps = (next_command or "").splitlines()
+    lines = [("recorded in", where), ("run id", run_id)]
+    lines += [("next" if number == 0 else "", step) for number, step in enumerate(steps)]
+    for heading, value in lines:
+        if value:  # to be copied whole: the terminal wraps it
+            narrow_console().print(f"{heading:<11} {value}", soft_wrap=True)

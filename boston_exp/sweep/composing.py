@@ -23,6 +23,7 @@ from boston_exp.config.schema import Config
 from boston_exp.config.settings import Typed
 from boston_exp.sweep.mailbox import sweep_dir_of
 from boston_exp.sweep.plan import Point
+from boston_exp.training.naming import run_name
 
 PLAIN = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*)=[^\[{$]*")
 Parsed = tuple[DictConfig, Config, Typed]
@@ -106,6 +107,12 @@ class Composer:
     def compose(self, point: Point) -> DictConfig:
         """The whole configuration of a point, hydra's part included. Raises what Hydra does if it does not compose."""
         return self._loader.load_sweep_config(self.master, list(point.overrides))
+
+    def name_of(self, point: Point) -> str:
+        """As its run is called; of a point that does not compose, too."""
+        choices, typed = self.master.hydra.runtime.choices, Typed(point.overrides)
+        chosen = {group: typed.text(group) or choice for group, choice in choices.items()}
+        return run_name(chosen, point.overrides, [name for name, _ in point.swept], typed.text("name"))
 
     def parsed(self, point: Point) -> Parsed:
         """Configuration without hydra's part, as plain objects, and as typed."""

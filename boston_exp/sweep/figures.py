@@ -1,74 +1,146 @@
-"""The figures of a sweep: objective by parameter, its history, and which parameters mattered."""
+"""The figures of a sweep: objective by parameter, its history, the Pareto front, and which parameters mattered."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
 
-from boston_exp.reporting.figures import BLUE, GREY, RED, tidy
+from boston_exp.reporting.figures import BLUE, GREY, RED, axis_label, shortened, tidy
+from boston_exp.reporting.labels import metric_label
 from boston_exp.sweep.plan import Report
+from boston_exp.training.naming import rounded, short
+
+WIDE = 50  # values that span this factor are on a logarithmic axis
+ROW = 30  # characters of tick labels that fit side by side
 
 
 def draw(folder: Path, report: Report, table: pd.DataFrame, dpi: int) -> None:
-    """Write objective_by_parameter.png, history.png and, where Optuna searched, parameter_importance.png."""
+    """Write a PNG for each of the figures into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures(report, table):
+        figure.savefig(folder / f"{name}.png", dpi=dpi)
+
+
+def figures(report: Report, table: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
+    """Each figure that this sweep has, with its name. `table` is that of results.csv."""
     if report.swept:
-        _by_parameter(report, table).savefig(folder / "objective_by_parameter.png", dpi=dpi)
-    _history(report).savefig(folder / "history.png", dpi=dpi)
+        yield "objective_by_parameter", by_parameter(report, table)
+    yield "history", history(report)
+    if len(report.aim.metrics) > 1:
+        yield "pareto", pareto(report, table)
     if report.importances:
-        _importances(report).savefig(folder / "parameter_importance.png", dpi=dpi)
+        yield "parameter_importance", importances(report)
 
 
-def _by_parameter(report: Report, table: pd.DataFrame) -> Figure:
+def by_parameter(report: Report, table: pd.DataFrame) -> Figure:
+    """The objective over each parameter; bars are the spread over the folds."""
     metric, names = report.aim.metrics[0], list(report.swept)
     done = table[table[metric].notna()]
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(3.6 * columns, 3.0 * rows), layout="constrained")
+    figure = Figure(figsize=(max(4.6, 3.6 * columns), 3.3 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
+    spread = done.get(f"{metric}_std")
     for axes, name in zip(panels, names, strict=False):
-        values = pd.to_numeric(done[name], errors="coerce")
-        if values.isna().any():  # words, null: one place each, in the order in which they were given
-            places = {value: place for place, value in enumerate(dict.fromkeys(done[name]))}
-            values = done[name].map(places)
-            axes.set_xticks(list(places.values()), [str(value) for value in places])
-        elif values.min() > 0 and values.max() / values.min() > 50:
-            axes.set_xscale("log")
-        axes.scatter(values, done[metric], s=18, color=BLUE, alpha=0.7, lw=0)
-        axes.scatter(values.iloc[:1], done[metric].iloc[:1], s=60, color=RED, marker="*", lw=0, label="best")
-        axes.set(xlabel=name)
+        values = _placed(axes, done[name], name in report.logarithmic)
+        if spread is not None and spread.notna().any():
+            axes.errorbar(values, done[metric], spread, fmt="none", color=GREY, lw=0.8, label="± spread over folds")
+        axes.scatter(values, done[metric], s=18, color=BLUE, alpha=0.7, lw=0, label="point", zorder=2)
+        axes.scatter(values.iloc[:1], done[metric].iloc[:1], s=70, color=RED, marker="*", lw=0, label="best", zorder=3)
+        axes.set_xlabel(shortened(short(name)))
         tidy(axes)
     for axes in list(figure.axes)[len(names) :]:
         axes.remove()
     for axes in figure.axes[::columns]:
-        axes.set_ylabel(metric)
-    figure.axes[0].legend(frameon=False, fontsize=8)
+        axes.set_ylabel(axis_label(metric_label(metric, report.unit), "", 34))
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside upper right", ncols=len(labels))
     return figure
 
 
-def _history(report: Report) -> Figure:
+def _placed(axes: Axes, column: pd.Series, is_logarithmic: bool) -> pd.Series:
+    """The values as numbers, and an axis for them: logarithmic where it was searched so, or spans decades; words and
+    null have one place each, numbers first."""
+    values = pd.to_numeric(column, errors="coerce")
+    if not values.isna().any():
+        if values.min() > 0 and (is_logarithmic or values.max() / values.min() > WIDE):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(numticks=5))
+        return values
+    order = sorted(zip(values.fillna(np.inf), column.astype(str), strict=True))
+    places = {text: place for place, text in enumerate(dict.fromkeys(text for _, text in order))}
+    labels = [shortened(rounded(text), 18) for text in places]
+    every = max(1, len(labels) // 12)
+    axes.set_xticks(
+        list(places.values())[::every],
+        labels[::every],
+        rotation=90 if sum(map(len, labels[::every])) + 2 * len(labels) > ROW else 0,
+    )
+    axes.margins(x=0.15)
+    return column.astype(str).map(places)
+
+
+def history(report: Report) -> Figure:
+    """The objective of each point, and the best so far; points without a score are at the edge."""
     metric = report.aim.metrics[0]
-    values = np.array([result.metrics.get(metric, np.nan) for result in report.results])
+    values = np.array([result.metrics.get(metric, np.nan) for result in report.results], dtype=float)
     best_of = np.fmax.accumulate if report.aim.directions[0] == "maximize" else np.fmin.accumulate
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    figure = Figure(figsize=(7, 3.8), layout="constrained")
     axes = figure.subplots()
-    numbers = np.arange(1, len(values) + 1)
-    axes.scatter(numbers, values, s=18, color=GREY, lw=0, label="point")
-    axes.step(numbers, best_of(values), where="post", color=BLUE, label="best so far")
-    axes.set(xlabel="points, in the order in which they ended", ylabel=metric)
-    axes.legend(frameon=False, fontsize=8)
+    places = np.arange(1, len(values) + 1)
+    axes.scatter(places, values, s=18, color=GREY, lw=0, label="point")
+    axes.step(places, best_of(values), where="post", color=BLUE, label="best so far")
+    for status, marker in (("pruned", "|"), ("failed", "x")):
+        which = [number for number, result in enumerate(report.results, 1) if result.status == status]
+        if which:
+            label = f"{status} ({len(which)})"
+            edge = axes.get_xaxis_transform()
+            axes.scatter(which, [0.02] * len(which), s=26, color=RED, marker=marker, lw=1, label=label, transform=edge)
+    axes.set(xlabel="points, in the order in which they ended")
+    axes.set_ylabel(axis_label(metric_label(metric, report.unit), "", 34))
+    figure.suptitle(shortened(report.name, 70), fontsize=11)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=4)
     tidy(axes)
+    axes.set_xlim(0.5, len(values) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     return figure
 
 
-def _importances(report: Report) -> Figure:
+def pareto(report: Report, table: pd.DataFrame) -> Figure:
+    """The first objective over each of the others; the front is what nothing beats in all of them."""
+    first, *others = report.aim.metrics
+    done = table[table[list(report.aim.metrics)].notna().all(axis=1)]
+    front = done[done["pareto"]]
+    figure = Figure(figsize=(max(4.8, 4.2 * len(others)), 4), layout="constrained")
+    panels = figure.subplots(1, len(others), squeeze=False).flat
+    for axes, other in zip(panels, others, strict=True):
+        axes.scatter(done[other], done[first], s=18, color=GREY, lw=0, label="point")
+        line = front.sort_values(other)
+        style = "-" if len(others) == 1 else ""  # of three objectives, a pair shows no line
+        axes.plot(line[other], line[first], f"o{style}", color=BLUE, ms=5, lw=1, label=f"Pareto front ({len(front)})")
+        axes.set_xlabel(axis_label(metric_label(other, report.unit), "", 36))
+        axes.set_ylabel(axis_label(metric_label(first, report.unit), "", 36))
+        tidy(axes)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside upper right", ncols=2)
+    return figure
+
+
+def importances(report: Report) -> Figure:
+    """Shares of the objective's variance over the trials."""
     names, shares = zip(*sorted(report.importances.items(), key=lambda item: item[1]), strict=True)
-    figure = Figure(figsize=(7, 1.2 + 0.35 * len(names)), layout="constrained")
+    figure = Figure(figsize=(7, 1.5 + 0.35 * len(names)), layout="constrained")
     axes = figure.subplots()
-    axes.barh(names, shares, color=BLUE, height=0.7)
-    axes.set(xlabel=f"share of the variance of {report.aim.metrics[0]} that the parameter explains (fANOVA)")
+    axes.barh(range(len(names)), shares, color=BLUE, height=0.7)
+    axes.set_yticks(range(len(names)), [shortened(short(name)) for name in names])
+    metric = metric_label(report.aim.metrics[0], "")
+    label = f"share of the variance of {metric} that the parameter explains (fANOVA, {report.scored} trials)"
+    figure.supxlabel(axis_label(label, "", 76), fontsize=10)
     tidy(axes)
     return figure

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from hydra.types import RunMode
 
 from boston_exp import redaction
 from boston_exp.config import secrecy
-from boston_exp.errors import ExpectedFailure, Fault, Kind, Pruned
+from boston_exp.errors import ExpectedFailure, Fault, Kind, Pruned, traced
 from boston_exp.process import remembered
 from boston_exp.signals import terminable
 from boston_exp.sweep import mailbox
@@ -41,9 +42,11 @@ class SweepJob(Job):
         self._run_id: str | None = None
         parent = {"mlflow.parentRunId": task.parent_run_id} if task.parent_run_id else {}
         self.tags = {"sweep.point": task.key, **parent}
+        self.swept = tuple(task.swept)
 
     def placed(self, destination: Destination) -> Destination:
         """The shared store on this machine; on another one a store of its own, which it publishes itself."""
+        destination = replace(destination, experiment_name=self._task.experiment or destination.experiment_name)
         if self._task.main_host != mailbox.host():
             return super().placed(destination.on_host(mailbox.host()))
         return super().placed(destination.for_worker(self._task.asks_server))
@@ -57,6 +60,9 @@ class SweepJob(Job):
     def skips_finished(self, skip_finished: bool | None) -> bool:
         return skip_finished is not False
 
+    def reports(self, report: str | None) -> bool:
+        return False  # the page is the sweep's
+
     def began(self, run_id: str | None) -> None:
         super().began(run_id)
         self.say("running", run_id)
@@ -69,11 +75,16 @@ class SweepJob(Job):
         self.say("reused" if trained.reused else "finished", trained.run_id, trained.metrics)
 
     def say(
-        self, status: str, run_id: str | None = None, metrics: dict[str, float] | None = None, message: str = ""
+        self,
+        status: str,
+        run_id: str | None = None,
+        metrics: dict[str, float] | None = None,
+        message: str = "",
+        trace: str = "",
     ) -> None:
         """Write the state that the main process reads."""
         self._run_id = run_id or self._run_id
-        state = State(status, os.getpid(), mailbox.host(), self._run_id, metrics or {}, message)
+        state = State(status, os.getpid(), mailbox.host(), self._run_id, metrics or {}, message, trace)
         mailbox.write_state(self._sweep_dir, self._number, state)
 
 
@@ -103,12 +114,13 @@ def current(hydra_config: HydraConf) -> Iterator[Job]:
             job.should_prune = _pruner(hydra_config, task)
             yield job
         except Pruned as pruned:
+            log.info("%s", pruned)
             job.say("pruned", message=str(pruned))
             raise
         except (Exception, SystemExit) as error:
             if isinstance(error, ExpectedFailure) and any(fault.kind is Kind.SECRET for fault in error.faults):
                 secrecy.remove_composed(hydra_config)
-            job.say("failed", message=f"{type(error).__name__}: {error}")
+            job.say("failed", message=f"{type(error).__name__}: {error}", trace=traced(error))
             raise
 
 

@@ -6,9 +6,11 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from boston_exp.signals import obey
@@ -19,7 +21,7 @@ from boston_exp.sweep.mailbox import State, Task
 from boston_exp.sweep.plan import ENDED, Assignment, Point, Result, point_key
 from boston_exp.sweep.screen import Screen
 from boston_exp.sweep.workers import Workers
-from boston_exp.tracking.protocol import Finished, SweepRecording
+from boston_exp.tracking.protocol import Failure, Finished, SweepRecording
 
 LOST = "its worker was killed (out of memory?)"
 TRIES = 3  # of a point whose worker ended before it began
@@ -42,6 +44,7 @@ class Loop:
         earlier: Mapping[str, Finished],
         max_failures: int | None,
         asks_server: bool,
+        experiment: str,
     ) -> None:
         self.results: list[Result] = []
         self.failed = 0  # points, in this part of the sweep
@@ -53,6 +56,7 @@ class Loop:
         self._earlier = earlier  # what earlier parts of the sweep have done, by the key of the point
         self._max_failures = max_failures
         self._asks_server = asks_server
+        self._experiment = experiment
         self._dir = composer.sweep_dir
         self._number = _first_free_number(self._dir)
 
@@ -105,13 +109,22 @@ class Loop:
         if trial_of and point.trial is not None:
             trial = (trial_of[0], point.trial, trial_of[1])
         key = point_key(self._key, point)
-        return Task(key, self._parent.run_id, self._workers.threads, mailbox.host(), trial, self._asks_server)
+        return Task(
+            key,
+            self._parent.run_id,
+            self._workers.threads,
+            mailbox.host(),
+            trial,
+            self._asks_server,
+            self._experiment,
+            tuple(name for name, _ in point.swept),
+        )
 
     def _result(self, point: Point, state: State | None, error: Exception | None, tries: int) -> Result | None:
         """What became of a point that a worker is done with; None if it has to be tried again."""
         key = point_key(self._key, point)
         if state is not None and state.status in ENDED:
-            return Result(point, key, state.status, state.run_id, state.metrics, state.message)
+            return Result(point, key, state.status, state.run_id, state.metrics, state.message, state.trace)
         if state is not None:  # it had begun
             done = self._parent.finished(state.run_id) if state.run_id else None
             if done:  # killed after its run was closed, before it could say so
@@ -131,11 +144,12 @@ class Loop:
     def _take(self, result: Result) -> Result:
         if result.status == "failed":
             self.failed += 1
-            name = f"{self._composer.master.hydra.runtime.choices.get('model', '')} {result.point.name}".strip()
-            tags = {"sweep.point": result.key}
-            run_id = self._parent.fail(result.run_id, name, dict(result.point.swept), tags, result.message)
-            result = Result(result.point, result.key, "failed", run_id, result.metrics, result.message)
-        self._parent.point_ended(result.run_id)
+            name = self._composer.name_of(result.point)
+            tags, overrides = {"sweep.point": result.key}, OmegaConf.to_yaml(list(result.point.overrides))
+            params = dict(result.point.swept)
+            failure = Failure(name, params, tags, result.message, result.trace, overrides)
+            result = replace(result, run_id=self._parent.fail(result.run_id, failure))
+        self._parent.point_ended(result.run_id, result.status == "reused")
         self.results.append(result)
         self._screen.update(result)
         obey()

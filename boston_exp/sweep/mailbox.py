@@ -32,6 +32,8 @@ class Task:
     main_host: str
     trial: tuple[str, int, str] | None = None  # Optuna's study, trial number and metric, where it can be pruned
     asks_server: bool = False  # for finished runs
+    experiment: str = ""  # of the sweep's run, in which its points are recorded, too
+    swept: tuple[str, ...] = ()  # keys of the settings that the sweep varies
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class State:
     run_id: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     message: str = ""
+    trace: str = ""  # of what ended a point that failed
 
     def is_gone(self) -> bool:
         """Whether the process that said this has ended; of another host nobody here can tell."""
@@ -85,7 +88,9 @@ def _state_file(sweep_dir: Path, number: int) -> Path:
 
 def write_state(sweep_dir: Path, number: int, state: State) -> None:
     """Say how a point is doing; an empty file in `news` tells the main process which state to read."""
-    _write(_state_file(sweep_dir, number), asdict(replace(state, message=redact(state.message))))
+    _write(
+        _state_file(sweep_dir, number), asdict(replace(state, message=redact(state.message), trace=redact(state.trace)))
+    )
     news = sweep_dir / FOLDER / NEWS / str(number)
     news.parent.mkdir(exist_ok=True)
     news.touch()

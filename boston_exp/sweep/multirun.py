@@ -32,6 +32,8 @@ from boston_exp.tracking import destination as destinations
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.protocol import Outcome, SweepPlan
 from boston_exp.training.job import mark
+from boston_exp.training.naming import sweep_name
+from boston_exp.training.telling import Told
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Checked:
     destination: Destination
     aim: Aim
     key: str
+    about: str  # what is trained on what
 
 
 def run(context: HydraContext, master: DictConfig, search: Search, make_workers: Callable[[], Workers]) -> int:
@@ -55,11 +58,12 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
     checked = _checked(composer, search)
     config, aim = checked.config, checked.aim
     tracker = backends.open_tracker(checked.destination)
+    plan = _plan(composer, checked, search)
     failed = False
     with (
         suppress(MaxFailuresError),
-        tracker.sweep(_plan(checked, search)) as parent,
-        Screen(search.total, aim) as screen,
+        tracker.sweep(plan) as parent,
+        Screen(search.total, aim, config.quiet) as screen,
     ):
         composer.sweep_dir.mkdir(parents=True, exist_ok=True)
         mark(composer.sweep_dir, parent.run_id, checked.destination.uri)
@@ -77,13 +81,26 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
                 earlier=parent.finished_points() if reuses else {},
                 max_failures=config.max_failures,
                 asks_server=checked.destination.server is not None and tracker.outage is None,
+                experiment=checked.destination.experiment_name,
             )
             try:
                 stopped = _searched(search, checked, loop, workers.count)
                 names = tuple(name_of(key) for key in search.space)
-                report = Report(search.kind, search.total, names, aim, tuple(loop.results), search.importances())
+                report = Report(
+                    search.kind,
+                    search.total,
+                    names,
+                    aim,
+                    tuple(loop.results),
+                    search.importances(),
+                    plan.name,
+                    config.data.target_unit or "",
+                    search.logarithmic,
+                    checked.about,
+                )
                 screen.close()
-                outcome.record(report, parent, config.figures)
+                local = replace(checked.destination, server=None)  # the points are here before they are anywhere else
+                outcome.record(report, parent, config, plan.params, lambda: backends.open_history(local))
                 if report.best and report.best.run_id and config.tracking.log_model != "none":
                     parent.store_model(report.best.run_id, partial(_refit, composer, report.best.point))
             except KeyboardInterrupt:
@@ -92,7 +109,7 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
         failed = loop.failed > 0
         if stopped:
             raise stopped  # which leaves the parent FAILED
-    outcome.show(report, parent)
+    outcome.show(report, parent, config.quiet)
     return int(failed)
 
 
@@ -119,7 +136,7 @@ def _checked(composer: Composer, search: Search) -> Checked:
     faults += search.faults(aim)
     if faults:
         raise InvalidConfig(*faults)
-    return Checked(config, typed, destination, aim, _key(config, typed, aim, search))
+    return Checked(config, typed, destination, aim, *_looked_at(config, typed, aim, search))
 
 
 def _faults(config: Config) -> list[Fault]:
@@ -147,8 +164,11 @@ def _launcher_faults(settings: DictConfig, destination: Destination) -> Iterator
             yield Fault(says, mend)
 
 
-def _key(config: Config, typed: Typed, aim: Aim, search: Search) -> str:
-    """Of the sweep; reads the table. What the best model would hold is checked here, too, before hours of training."""
+def _looked_at(config: Config, typed: Typed, aim: Aim, search: Search) -> tuple[str, str]:
+    """The sweep's key, and what it trains on what; reads the table.
+
+    What the best model would hold is checked here, too, before hours of training.
+    """
     from boston_exp.experiment import dataset, models, split
     from boston_exp.storage import dvc_remote
     from boston_exp.tracking import model_types
@@ -157,29 +177,33 @@ def _key(config: Config, typed: Typed, aim: Aim, search: Search) -> str:
     if config.data.path is not None:
         dvc_remote.fetch_if_missing(Path(config.data.path), config.storage, typed)
     table = dataset.load(config)
-    if config.tracking.log_model != "none" and config.trusted_packages != ["sklearn"]:
-        estimator = None
-        with suppress(InvalidConfig):  # the first point may be a bad one
-            estimator = models.build(config)
-        if estimator is not None:
-            model_types.check_storable(estimator, split.split_rows(table, config), tuple(config.trusted_packages))
-    return sweep_key(search.kind, fingerprint(config, table.md5), aim, search.space)
+    rows, model = split.split_rows(table, config), ""
+    with suppress(InvalidConfig):  # the first point may be a bad one
+        estimator = models.build(config)
+        model = f"{type(models.final_step(estimator)).__name__} "
+    if model and config.tracking.log_model != "none" and config.trusted_packages != ["sklearn"]:
+        model_types.check_storable(estimator, rows, tuple(config.trusted_packages))
+    if any(key.partition(".")[0] in ("model", "experiment") and "." not in key for key in search.space):
+        model = ""  # each point has its own
+    about = f"{model}on {table.name}, {len(rows.X_train):,} rows to train on, {len(rows.X_test):,} held out"
+    return sweep_key(search.kind, fingerprint(config, table.md5), aim, search.space), about
 
 
-def _plan(checked: Checked, search: Search) -> SweepPlan:
-    names = [name_of(key) for key in search.space]
+def _plan(composer: Composer, checked: Checked, search: Search) -> SweepPlan:
+    choices, swept = composer.master.hydra.runtime.choices, [name_of(key) for key in search.space]
     params = {name_of(key): str(override.input_line).partition("=")[2] for key, override in search.space.items()}
     return SweepPlan(
         checked.key,
-        name=f"{search.kind} over {', '.join(name.removeprefix('model.') for name in names) or 'nothing'}",
+        name=sweep_name(search.kind, choices, search.fixed, swept, checked.config.name),
         params={
             **params,
             "sweep.kind": search.kind,
             "sweep.fixed": " ".join(search.fixed),
             "objective": str(checked.aim),
         },
-        tags={"dataset": checked.config.data.name, "mlflow.source.name": "boston_exp.run"},
+        tags={"dataset": str(checked.config.data.name), "mlflow.source.name": "boston_exp.run"},
         metrics=checked.aim.metrics,
+        swept=tuple(swept),
     )
 
 
@@ -209,6 +233,8 @@ def _refit(composer: Composer, best: Point) -> Iterator[Outcome]:
     rows = split.split_rows(table, replace(config, evaluation=replace(config.evaluation, n_splits=0)))
     config = replace(config, figures=replace(config.figures, draw=False))
     collector.start()
-    evaluated = evaluate(estimator, rows, config.seed, 0, table.unit)
-    with record.outcome(cfg, typed, config, table, rows, evaluated, best.name, store_model=True) as fitted:
+    evaluated = evaluate(estimator, rows, config.seed, 0)
+    with record.outcome(
+        cfg, typed, config, table, rows, evaluated, Told(composer.name_of(best)), store_model=True
+    ) as fitted:
         yield fitted

@@ -18,7 +18,7 @@ from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.redaction import redact
 from boston_exp.sweep.compat import distribution_of
 from boston_exp.sweep.loop import Loop
-from boston_exp.sweep.plan import Aim, Point, Result, Space, values
+from boston_exp.sweep.plan import Aim, Point, Result, Space, name_of, values
 from boston_exp.tracking.studies import ERROR, RUN, open_study
 
 STATUSES = {TrialState.COMPLETE: "reused", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -48,6 +48,8 @@ class OptunaSearch:
         self.total = settings.n_trials
         self._settings = settings
         self._distributions = _distributions(space)
+        logarithmic = (key for key, each in self._distributions.items() if getattr(each, "log", False))
+        self.logarithmic = tuple(map(name_of, logarithmic))
         faults = list(_faults(settings, space))
         if faults:
             raise InvalidConfig(*faults)

@@ -3,53 +3,78 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
 
-from boston_exp.config.schema import Figures
-from boston_exp.experiment.metrics import METRICS
+from boston_exp.config.invocation import for_services
+from boston_exp.config.schema import Config
 from boston_exp.process import temporary_folder
 from boston_exp.redaction import redact
-from boston_exp.reporting.tables import plain_table
+from boston_exp.reporting import terminal
+from boston_exp.reporting.labels import metric_label
+from boston_exp.reporting.tables import narrow_console, plain_table
+from boston_exp.sweep import telling
 from boston_exp.sweep.plan import Report
 from boston_exp.tracking.protocol import SweepRecording
+from boston_exp.tracking.recorded import History
+from boston_exp.training.naming import rounded, short
 
 TOP = 5  # points on the last screen
-COUNTED = {"done": "finished", "reused": "reused", "pruned": "pruned", "failed": "failed"}
 
 
-def record(report: Report, parent: SweepRecording, drawing: Figures) -> None:
-    """Write the report to the parent run: results.csv, figures, counts, metrics and tags of the best point."""
-    best = report.best
-    counts = {f"n_{name}": float(report.count(status)) for name, status in COUNTED.items()}
+def record(
+    report: Report,
+    parent: SweepRecording,
+    config: Config,
+    ranges: Mapping[str, str],
+    history: Callable[[], History],
+) -> None:
+    """Write the report to the parent run: results.csv, story, page, figures, counts, the best point.
+    A page that was asked for is written to its file, too.
+
+    `ranges` says what was tried, by setting; `history` opens that of the points.
+    """
+    best, table = report.best, results(report)
+    page = telling.page(report, table, parent.run_id, ranges, history()) if config.report else None
+    counts = {f"n_{name}": float(report.count(status)) for name, status in telling.COUNTED.items()}
     metrics = {"n_points": float(len(report.results)), **counts, **(best.metrics if best else {})}
-    tags = {}
+    tags = {"mlflow.note.content": telling.story(report, table, parent.run_id, parent.link)}
     if best:
-        tags = {
+        tags |= {
             "best.run_id": best.run_id or "",
             "best.overrides": best.point.name,
             "best.command": best.point.command,
         }
     with temporary_folder() as folder:
-        results(report).to_csv(Path(folder) / "results.csv", index=False)
-        if drawing.draw and best:
+        table.to_csv(Path(folder) / "results.csv", index=False)
+        if page is not None:
+            (Path(folder) / "report.html").write_text(page, encoding="utf-8")
+        if config.figures.draw and best:
             from boston_exp.sweep import figures  # matplotlib costs 0.45 s to import
 
-            figures.draw(Path(folder) / "figures", report, results(report), drawing.dpi)
+            figures.draw(Path(folder) / "figures", report, table, config.figures.dpi)
         parent.log(metrics, tags, Path(folder))
+    if page is not None:
+        from boston_exp.reporting import html  # imports matplotlib
+
+        html.write(Path(str(config.report)), page)
+        print(f"report      {config.report}", file=sys.stderr)
 
 
 def results(report: Report) -> pd.DataFrame:
-    """One row a point, the best first: status, parameters, metrics, run_id, key, message."""
+    """One row a point, the best first: objectives, parameters, status, all metrics, run_id, key, message."""
     aim = report.aim
     rows = [
         {
-            "status": result.status,
-            **dict(result.point.swept),
             **{metric: result.metrics.get(metric) for metric in aim.metrics},
+            **dict(result.point.swept),
+            "status": result.status,
             **result.metrics,
             "run_id": result.run_id,
             "key": result.key,
@@ -59,7 +84,7 @@ def results(report: Report) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows)
     if len(aim.metrics) > 1:
-        table.insert(1, "pareto", pareto_front(table[list(aim.metrics)], aim.directions))
+        table.insert(len(aim.metrics), "pareto", pareto_front(table[list(aim.metrics)], aim.directions))
     ascending = aim.directions[0] == "minimize"
     return table.sort_values(aim.metrics[0], ascending=ascending, na_position="last", kind="stable", ignore_index=True)
 
@@ -76,46 +101,51 @@ def pareto_front(objectives: pd.DataFrame, directions: Sequence[str]) -> list[bo
     ]
 
 
-def show(report: Report, parent: SweepRecording) -> None:
-    """The last screen: counts, the top points, the best one's held-out score, the command that trains it again."""
-    best, aim = report.best, report.aim
-    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
-    counts = ", ".join(f"{report.count(status)} {name}" for name, status in COUNTED.items() if report.count(status))
-    left = report.total - len(report.results)
-    untried = f", {left} not tried" if left else ""
-    console.print(f"[bold]{report.kind} of {report.total} points[/bold]: {counts}{untried}")
+def show(report: Report, parent: SweepRecording, quiet: bool) -> None:
+    """The last screen: counts, the top points, the best one's score, the command that trains it again. With `quiet` the
+    id of the sweep's run alone."""
+    if quiet:
+        print(parent.run_id or "")
+        return
+    best, console = report.best, narrow_console()
+    console.print(Text(telling.counted(report), style="bold") + Text(f"; {report.about}"), soft_wrap=True)
     if report.results:
-        _show_top(report, console)
-    if best:
-        known = [metric.name for metric in METRICS if metric.name in best.metrics]
-        scores = ", ".join(f"{name} {best.metrics[name]:.4f}" for name in known)
-        heading = "best, on the held-out rows"
-        if aim.on_held_out_rows:
-            metric = aim.on_held_out_rows[0]
-            instead = f"objective.metric=cv_{metric}" if f"cv_{metric}" in best.metrics else "evaluation=cv"
-            heading += f", which it was selected on by {metric} (optimistic; {instead} selects by folds)"
-        if scores:  # a study may know of a point that this store does not
-            console.print(f"{heading}: {scores}")
-    console.print(f"recorded in {parent.where}", markup=False)
-    if parent.run_id:
-        console.print(f"run id      {parent.run_id}")
-    if best:
-        console.print(f"next        {best.point.command}", markup=False)
+        _show_top(report, parent.run_id, console)
+    if best and best.metrics:
+        console.print(f"best        {best.point.name}: {telling.best_score(report, best)}", soft_wrap=True)
+    steps = [*([best.point.command] if best else []), *(parent.next_command or "").splitlines()]
+    terminal.show_record(parent.where, parent.run_id, "\n".join(steps))
 
 
-def _show_top(report: Report, console: Console) -> None:
-    table, metrics = results(report), report.aim.metrics
+def _show_top(report: Report, run_id: str | None, console: Console) -> None:
+    ranked = telling.scored(report, results(report))
+    if len(report.aim.metrics) > 1:
+        front = f"Pareto front of {', '.join(report.aim.metrics)}: {len(ranked)} point{'s' * (len(ranked) != 1)}"
+        console.print(front)
+    if not len(ranked):
+        return
+    top = ranked.head(TOP).to_dict("records")
+    wide = _top_table(report, top, list(report.swept))
+    fits = Measurement.get(console, console.options, wide).maximum <= console.width
+    console.print(wide if fits else _top_table(report, top, []))
+    more = len(ranked) - len(top)
+    if more:
+        listed = f": {for_services('leaderboard', f'sweep={run_id[:8]}')}" if run_id else ""
+        console.print(f"and {more} more{listed}", soft_wrap=True)
+
+
+def _top_table(report: Report, top: Sequence[telling.Row], swept: Sequence[str]) -> Table:
+    """A column for each objective and each parameter; without the latter one for the point as a whole, which wraps."""
     shown = plain_table()
-    for heading in [*metrics, *report.swept, "run id"]:
-        shown.add_column(
-            heading.removeprefix("model."), justify="left" if heading == "run id" else "right", no_wrap=True
-        )
-    top = table[table[metrics[0]].notna()]
-    if len(metrics) > 1:
-        top = top[top["pareto"]]
-        console.print(f"Pareto front of {', '.join(metrics)}: {len(top)} points")
-    for _, row in top.head(TOP).iterrows():
-        values = (str(row[name]) for name in report.swept)
-        shown.add_row(*(f"{row[name]:.4f}" for name in metrics), *values, str(row["run_id"] or ""))
-    if len(top):
-        console.print(shown)
+    for name in report.aim.metrics:
+        shown.add_column(metric_label(name, report.unit), justify="right", no_wrap=True)
+    for name in swept:
+        shown.add_column(short(name), justify="right", no_wrap=True)
+    if not swept:
+        shown.add_column("point", overflow="fold")
+    shown.add_column("id", no_wrap=True, min_width=8)
+    for row in top:
+        scores = [telling.selected_by(report, row, number) for number in range(len(report.aim.metrics))]
+        values = [rounded(str(row[name])) for name in swept] or [telling.name_of(report, row)]
+        shown.add_row(*scores, *values, str(row["run_id"] or "")[:8])
+    return shown

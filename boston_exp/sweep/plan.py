@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ from dataclasses import dataclass, field
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from boston_exp.config.invocation import MULTIRUN, again, command_line, current
+from boston_exp.config.invocation import again, again_alone
 from boston_exp.errors import Fault, InvalidConfig
+from boston_exp.reporting import numbers
+from boston_exp.training.naming import assigned
 
 Space = Mapping[str, Override]  # swept overrides by their keys as they were typed, `+model.ccp_alpha` included
 Assignment = tuple[int, list[str]]  # the number of a job, whose folder it names, and its overrides
@@ -35,13 +38,12 @@ class Point:
 
     @property
     def name(self) -> str:
-        return " ".join(f"{key.removeprefix('model.')}={value}" for key, value in self.swept) or "the only point"
+        return assigned(self.swept) or "the only point"
 
     @property
     def command(self) -> str:
         """Trains this point again, alone."""
-        flags = [flag for flag in current().flags if flag not in MULTIRUN]
-        return command_line("run", *flags, *self.overrides)
+        return again_alone(self.overrides)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Result:
     run_id: str | None
     metrics: dict[str, float]
     message: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,12 @@ class Aim:
         metric, sign = self.metrics[0], -1 if self.directions[0] == "maximize" else 1
         done = [result for result in results if metric in result.metrics and result.status in SUCCEEDED]
         return min(done, key=lambda result: sign * result.metrics[metric], default=None)
+
+    def score_of(self, result: Result) -> str:
+        """`cv_rmse 3.721 ± 0.54` by the first metric; where that selects on the held-out rows, this says so."""
+        metric = self.metrics[0]
+        text = f"{metric} {numbers.plus_minus(result.metrics[metric], result.metrics.get(f'{metric}_std', math.nan))}"
+        return f"{text}, optimistic: selected on the held-out rows" if metric in self.on_held_out_rows else text
 
     @property
     def on_held_out_rows(self) -> list[str]:
@@ -90,10 +99,19 @@ class Report:
     aim: Aim
     results: tuple[Result, ...]  # in the order in which they ended
     importances: Mapping[str, float] = field(default_factory=dict)  # of the parameters, where a search can tell
+    name: str = ""  # of the sweep
+    unit: str = ""  # of the target
+    logarithmic: tuple[str, ...] = ()  # names of the parameters that were searched so
+    about: str = ""  # what was trained on what
 
     @property
     def best(self) -> Result | None:
         return self.aim.best(self.results)
+
+    @property
+    def scored(self) -> int:
+        """Points that have a score of the first metric."""
+        return sum(self.aim.metrics[0] in result.metrics for result in self.results)
 
     def count(self, status: str) -> int:
         return sum(result.status == status for result in self.results)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import io
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -41,7 +43,8 @@ class PointRunner:
             config.hydra.job.num = number
         task: TaskFunction = inspect.unwrap(getattr(import_module(self.module), self.function))
         done = run_job(task, config, "hydra.sweep.dir", "hydra.sweep.subdir", self.context)
-        try:
-            done.return_value  # noqa: B018 (raises what the task raised)
-        except Exception as error:
-            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+        with redirect_stderr(io.StringIO()):  # Hydra says that the job failed; the main process says more of it
+            try:
+                done.return_value  # noqa: B018 (raises what the task raised)
+            except Exception as error:
+                raise RuntimeError(f"{type(error).__name__}: {error}") from None

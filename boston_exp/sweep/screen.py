@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from boston_exp.reporting.tables import BAD
 from boston_exp.sweep.plan import Aim, Result
 
 EVERY = 10.0  # seconds between plain lines when nothing has improved
@@ -17,8 +18,9 @@ EVERY = 10.0  # seconds between plain lines when nothing has improved
 class Screen:
     """Is told each result, and keeps what it shows of them."""
 
-    def __init__(self, total: int, aim: Aim) -> None:
+    def __init__(self, total: int, aim: Aim, quiet: bool = False) -> None:
         self._total = total
+        self._quiet = quiet
         self._aim = aim
         self._counts: Counter[str] = Counter()
         self._best: Result | None = None
@@ -26,12 +28,12 @@ class Screen:
         self._printed = self._started = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24, complete_style="blue", finished_style="blue"),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=quiet or not self._console.is_terminal,
         )
         self._task = self._progress.add_task("starting", total=total)
 
@@ -48,13 +50,17 @@ class Screen:
     def update(self, result: Result) -> None:
         """One more point has ended."""
         if result.status == "failed":
-            self._console.print(f"[red]failed[/red] {escape(result.point.name)}: {escape(result.message)}")
+            self._console.print(f"[{BAD}]failed[/{BAD}] {escape(result.point.name)}: {escape(result.message)}")
+            alone = f"run {result.run_id}: {result.point.command}" if result.run_id else result.point.command
+            self._console.print(f"       {escape(alone)}")
         self._counts[result.status] += 1
         best = self._aim.best([result] if self._best is None else [self._best, result])
         improved, self._best = best is not self._best, best
         self._progress.update(self._task, advance=1, description=self._line())
-        quiet = result.status == "reused" or time.monotonic() - self._printed < EVERY
-        if not self._console.is_terminal and (not quiet or (improved and result.status == "finished")):
+        waits = result.status == "reused" or time.monotonic() - self._printed < EVERY
+        if self._quiet or self._console.is_terminal:
+            return
+        if not waits or (improved and result.status == "finished"):
             self._printed = time.monotonic()
             done = self._counts.total()
             left = (time.monotonic() - self._started) / done * (self._total - done)
@@ -67,11 +73,6 @@ class Screen:
         self._console.print(f"stopped after {done} of {self._total} points; the same command goes on from here")
 
     def _line(self) -> str:
-        metric = self._aim.metrics[0]
-        best = (
-            f"best {metric} {self._best.metrics[metric]:.4f} ({self._best.point.name})"
-            if self._best
-            else "no score yet"
-        )
         failed = self._counts["failed"]
+        best = f"best {self._aim.score_of(self._best)}: {self._best.point.name}" if self._best else "no score yet"
         return escape(best) + (f", {failed} failed" if failed else "")

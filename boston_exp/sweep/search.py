@@ -19,6 +19,7 @@ class Search(Protocol):
     space: Space
     fixed: list[str]  # overrides that all points share
     total: int  # points, once it is complete
+    logarithmic: tuple[str, ...]  # names of the parameters that are searched on a logarithmic scale
 
     def corners(self) -> tuple[Point, Point]:
         """Two points that differ in every parameter: what is wrong with both is wrong with the sweep."""
@@ -40,6 +41,7 @@ class Grid:
     """Every combination of the values given."""
 
     kind = "grid"
+    logarithmic: tuple[str, ...] = ()
 
     def __init__(self, space: Space, fixed: list[str]) -> None:
         self.space = space

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from boston_exp.config.schema import Config, Doctor, Recorded
+from boston_exp.config.invocation import quoted
+from boston_exp.config.schema import EXPERIMENT, Config, Doctor, Recorded
 from boston_exp.config.settings import Typed, decide
 from boston_exp.redaction import redact
 from boston_exp.storage import s3
@@ -15,6 +16,7 @@ from boston_exp.storage.s3 import Access
 
 SQLITE = "sqlite:///"
 SERVER, STATE, PENDING, PUBLISHED = "sync.server", "sync.state", "pending", "published"
+NOTE = "mlflow.note.content"  # tag: a description in Markdown, of runs and experiments
 COPY, SOURCE = "sync.run_id", "sync.source"  # tags: the id of a run's copy on a server; of a copy, that of its source
 CLOUD = ("s3", "gs", "wasbs", "abfss")  # where a server may have its clients write artifacts, with keys of their own
 
@@ -34,6 +36,7 @@ class Destination:
     artifact_root: str | None
     experiment_name: str
     server: str | None = None
+    experiment_typed: tuple[str, ...] = ()  # what leads another command to this experiment
     on_outage: str = "keep"
     worker: bool = False
     asks: bool = True
@@ -103,13 +106,14 @@ def without_user(uri: str) -> str:
 def resolve(config: Config | Doctor | Recorded, typed: Typed) -> Destination:
     """Where this configuration and this environment lead to; touches no store."""
     tracking = config.tracking
+    own = EXPERIMENT if isinstance(config, Recorded) else str(config.data.experiment_name)
     if tracking.backend != "mlflow":
         root = tracking.artifact_root and str(
             (typed.folder("tracking.artifact_root") / tracking.artifact_root).resolve()
         )
-        return Destination(tracking.backend, "", "", root, tracking.experiment_name)
+        return Destination(tracking.backend, "", "", root, tracking.experiment_name or own)
     uri = decide("MLFLOW_TRACKING_URI", "tracking.uri", tracking.uri or "", typed)
-    experiment = decide("MLFLOW_EXPERIMENT_NAME", "tracking.experiment_name", tracking.experiment_name, typed)
+    experiment = decide("MLFLOW_EXPERIMENT_NAME", "tracking.experiment_name", tracking.experiment_name or own, typed)
     resolved, artifact_root, server, folder = uri.value, None, None, uri.folder
     if resolved.startswith(("http://", "https://")):
         server, resolved = resolved.rstrip("/"), tracking.local_uri
@@ -124,6 +128,7 @@ def resolve(config: Config | Doctor | Recorded, typed: Typed) -> Destination:
         if "://" not in artifact_root:  # beside the database, unless typed
             beside = typed.cwd if typed.has("tracking.artifact_root") else path.parent
             artifact_root = str((beside / artifact_root).resolve())
+    known = experiment.value == EXPERIMENT or not experiment.why.startswith("from conf")
     return Destination(
         tracking.backend,
         resolved,
@@ -131,6 +136,7 @@ def resolve(config: Config | Doctor | Recorded, typed: Typed) -> Destination:
         artifact_root,
         experiment.value,
         server,
+        () if known else (f"tracking.experiment_name={quoted(experiment.value)}",),
         tracking.on_outage,
         allow_http=tracking.allow_http,
         login=login_for(server, from_conf=uri.why.startswith("from conf")) if server else Login(""),

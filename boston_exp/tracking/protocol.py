@@ -34,9 +34,11 @@ class Plan(_Redacted):
     name: str
     params: dict[str, str]
     tags: dict[str, str]
+    overrides: str  # as YAML, for the config/overrides.yaml of a run that fails
     dataset_name: str
     dataset_md5: str
     dataset_source: str
+    selected_by: str  # metric
     table: pd.DataFrame  # features and target as pandas read them, for the dataset's schema and profile
     target: str
 
@@ -71,7 +73,20 @@ class SweepPlan(_Redacted):
     name: str
     params: dict[str, str]
     tags: dict[str, str]
-    metrics: tuple[str, ...] = ()  # that a point has to have, to count as done
+    metrics: tuple[str, ...]  # that a point has to have, to count as done
+    swept: tuple[str, ...] = ()  # names of the parameters
+
+
+@dataclass(frozen=True)
+class Failure(_Redacted):
+    """A point that failed: what its run is called and has, should it have none yet, and what ended it."""
+
+    name: str
+    params: dict[str, str]
+    tags: dict[str, str]
+    message: str
+    trace: str
+    overrides: str  # as YAML, for config/overrides.yaml
 
 
 class Recording(Protocol):
@@ -86,7 +101,7 @@ class Recording(Protocol):
 
     @property
     def next_command(self) -> str | None:
-        """Shows the user what was recorded."""
+        """Shows the user what was recorded; one step a line."""
 
     def log(self, outcome: Outcome) -> None:
         """Write all of it; raises RecordingFailed, and the run is then not FINISHED."""
@@ -107,18 +122,19 @@ class SweepRecording(Protocol):
     @property
     def next_command(self) -> str | None: ...
 
+    def link(self, run_id: str) -> str:
+        """The page of a run of this sweep, as a description of another run can point at it; empty if there is none."""
+
     def finished_points(self) -> dict[str, Finished]:
         """What earlier parts of this sweep have done, by the key of the point."""
 
     def finished(self, run_id: str) -> Finished | None:
         """A point's run, if it is FINISHED: its worker may have been killed before it could say so."""
 
-    def fail(
-        self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str
-    ) -> str | None:
+    def fail(self, run_id: str | None, failure: Failure) -> str | None:
         """Record a point as FAILED: its own run where it had opened one, else a new one. Returns the run's id."""
 
-    def point_ended(self, run_id: str | None) -> None:
+    def point_ended(self, run_id: str | None, reused: bool) -> None:
         """The run of a point is closed, by whatever process, or taken from before: where there is a server, publish it
         in the background, unless it is there."""
 
@@ -151,96 +167,3 @@ class Tracker(Protocol):
 
         Raises StoreUnusable if it cannot be written, or is being written by another process at this moment.
         """
-
-
-@dataclass(frozen=True)
-class RecordedRun:
-    """A run as its store has it, with everything that it holds. Times are in ms since 1970."""
-
-    run_id: str
-    name: str
-    status: str
-    start_time: int
-    end_time: int | None
-    params: dict[str, str]
-    metrics: dict[str, float]
-    tags: dict[str, str]
-
-    @property
-    def is_sweep(self) -> bool:
-        """Whether it is a sweep's run, which has ranges and points, and no model of its own."""
-        return "sweep.key" in self.tags
-
-    def param(self, name: str) -> str:
-        """A param's text; empty where it is None or the run has none."""
-        text = self.params.get(name, "")
-        return "" if text == "None" else text
-
-
-FINISHED = "attributes.status = 'FINISHED'"  # a condition of a history
-
-
-def joined(*conditions: str) -> str:
-    """Conditions of which all have to hold; empty ones say nothing."""
-    return " and ".join(filter(None, conditions))
-
-
-class History(Protocol):
-    """The recorded runs of some experiments, read only: opening it creates and closes nothing.
-
-    `where` is a condition in MLflow's search syntax, all of whose parts have to hold.
-    https://mlflow.org/docs/latest/ml/search/search-runs/
-    """
-
-    def best(self, metric: str, direction: str, top: int, where: str = "") -> list[RecordedRun]:
-        """FINISHED runs that have the metric, the best first; `direction` is `minimize` or `maximize`."""
-
-    def newest(self, where: str = "", top: int | None = None) -> list[RecordedRun]:
-        """Runs of any status, the newest first."""
-
-    def count(self, where: str = "", expected: int = 0) -> int:
-        """How many runs there are, those that were deleted included; quicker where it is the expected number."""
-
-    def named(self, text: str) -> list[str]:
-        """Ids, in all experiments, of the runs whose id begins with this, or whose id had before they were published,
-        or has where they were published to."""
-
-    def registered(self, uri: str) -> str | None:
-        """The run that `models:/<name>@<alias>` or `models:/<name>/<version>` comes from; None if there is none."""
-
-    def run(self, run_id: str) -> RecordedRun | None:
-        """One run, or None where the store has no such run."""
-
-    def children(self, parent_id: str) -> list[RecordedRun]:
-        """The runs of a sweep, the newest first."""
-
-    def models(self, run_id: str) -> list[str]:
-        """`models:/<id>` of each model of the run that is whole and was not deleted."""
-
-    def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
-        """Download one artifact into `folder`; None where the run has no such artifact."""
-
-
-class Removal(Protocol):
-    """Takes runs out of a store for good, with what belongs to them; what is registered stays."""
-
-    def registered(self) -> set[str]:
-        """Ids of the runs and models that a version of a registered model points at."""
-
-    def models(self, run_id: str) -> list[str]:
-        """Ids of all models of the run, those included that are not whole or were deleted."""
-
-    def size(self, run_id: str) -> int | None:
-        """Bytes of artifacts and models of the run that would be free; None where that cannot be known from here."""
-
-    def remove(self, run_id: str) -> None:
-        """Remove the files, then models and run. Interrupted, the run is still there, and it can be called again.
-
-        Files outside of the place that this store has for artifacts stay.
-        """
-
-    def deleted(self) -> list[RecordedRun]:
-        """Runs that were deleted and still have their files; on a server its own garbage collection removes them."""
-
-    def unowned(self) -> list[Path]:
-        """Folders of artifacts and models, on this machine, that no run or model of the store has."""

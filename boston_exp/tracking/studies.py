@@ -23,6 +23,7 @@ from boston_exp.tracking import liveness
 
 SEARCH, INTERRUPTED, RUN = "boston_exp.search", "boston_exp.interrupted", "boston_exp.run_id"
 ERROR = "error"
+ENOUGH = 20  # complete trials, below which the importance of parameters is guessed
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # the sweep has one line on the screen, and says all there
 
@@ -70,7 +71,7 @@ class Study:
     def importances(self) -> dict[str, float]:
         """Shares of the objective's variance that the parameters explain; nothing where that cannot be told."""
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if len(self.study.directions) > 1 or len(complete) < 5:
+        if len(self.study.directions) > 1 or len(complete) < ENOUGH:
             return {}
         try:
             return optuna.importance.get_param_importances(self.study)

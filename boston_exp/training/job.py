@@ -39,6 +39,7 @@ class Job:
         self._store = ""
 
     tags: Mapping[str, str] = MappingProxyType({})
+    swept: tuple[str, ...] = ()  # keys of the settings by which this run differs from its siblings
 
     def placed(self, destination: Destination) -> Destination:
         """Where this job records, given where the configuration leads to."""
@@ -56,6 +57,10 @@ class Job:
     def skips_finished(self, skip_finished: bool | None) -> bool:
         """Whether a finished run with the same fingerprint is taken instead of a training."""
         return bool(skip_finished)
+
+    def reports(self, report: str | None) -> bool:
+        """Whether a page is written of this run, given `report`."""
+        return report is not None
 
     def began(self, run_id: str | None) -> None:
         """The run is open."""

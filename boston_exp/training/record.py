@@ -6,7 +6,7 @@ import getpass
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import metadata
@@ -20,27 +20,34 @@ from boston_exp.config.schema import Config
 from boston_exp.config.settings import Typed
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.evaluation import Evaluated
-from boston_exp.experiment.metrics import METRICS
 from boston_exp.experiment.models import final_step
 from boston_exp.experiment.profile import profile
-from boston_exp.experiment.slices import slices
 from boston_exp.experiment.split import Split
 from boston_exp.process import remembered, temporary_folder
 from boston_exp.redaction import redact
 from boston_exp.tracking.protocol import Outcome, Plan
 from boston_exp.training import provenance
 from boston_exp.training.fingerprint import NUMERIC_LIBRARIES, config_digest, fingerprint
+from boston_exp.training.telling import Told
 
 log = logging.getLogger(__name__)
 VERSION = "2"  # of the record: what a reader may expect. Version 1 has no `record.version`, no folds, no digests.
-HOW_RECORDED = ("tracking", "storage", "figures", "skip_finished", "max_failures")  # not what the experiment is
+# Not what the experiment is, but how it is recorded and told.
+HOW_RECORDED = ("tracking", "storage", "figures", "skip_finished", "max_failures", "name", "quiet", "report")
 
 
 def plan(
-    name: str, config: Config, dataset: Dataset, rows: Split, estimator: BaseEstimator, tags: Mapping[str, str]
+    name: str,
+    typed: Typed,
+    config: Config,
+    dataset: Dataset,
+    rows: Split,
+    estimator: BaseEstimator,
+    tags: Mapping[str, str],
 ) -> Plan:
     """Params and tags, known before the fit; `tags` are those that the job around the run gives."""
     decides = {group: value for group, value in asdict(config).items() if group not in HOW_RECORDED}
+    del decides["data"]["experiment_name"]
     counts = {
         "data.n_samples": len(dataset.X),
         "data.n_features": dataset.X.shape[1],
@@ -74,9 +81,11 @@ def plan(
         name=name,
         params=flat(decides) | {key: str(count) for key, count in counts.items()},
         tags=own | dict(tags),
+        overrides=as_yaml(typed.overrides),
         dataset_name=dataset.name,
         dataset_md5=dataset.md5,
         dataset_source=dataset.source,
+        selected_by=config.evaluation.selection_metric,
         table=dataset.as_read,
         target=str(dataset.y.name),
     )
@@ -90,14 +99,14 @@ def outcome(
     dataset: Dataset,
     rows: Split,
     evaluated: Evaluated,
-    title: str,
+    told: Told,
     store_model: bool,
 ) -> Iterator[Outcome]:
     """Metrics, model and a temporary folder with every artifact."""
     with temporary_folder() as folder:
         files = Path(folder)
         _write(files / "config" / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        _write(files / "config" / "overrides.yaml", OmegaConf.to_yaml(list(typed.overrides)))
+        _write(files / "config" / "overrides.yaml", as_yaml(typed.overrides))
         _write(files / "environment" / "requirements.txt", provenance.environment())
         _write(files / "environment" / "platform.json", json.dumps(provenance.machine(), indent=1))
         _write(files / "profile.json", json.dumps(profile(dataset, rows), indent=1))
@@ -106,10 +115,10 @@ def outcome(
         if evaluated.folds:
             evaluated.folds.table.to_csv(files / "folds.csv", index=False)
             evaluated.folds.out_of_fold.to_csv(files / "out_of_fold.csv", index=False)
-        sliced = [column for column in config.data.slices if column in dataset.table]
-        if sliced:
-            errors = slices(dataset, sliced, rows, evaluated.test_predicted)
-            errors.to_csv(files / "slices.csv", index=False)
+        if told.groups is not None:
+            told.groups.to_csv(files / "slices.csv", index=False)
+        if told.page is not None:
+            _write(files / "report.html", told.page)
         code = provenance.code()
         if code.patch:
             (files / "git").mkdir()
@@ -119,10 +128,10 @@ def outcome(
         if config.figures.draw:
             from boston_exp.reporting import figures  # matplotlib costs 0.45 s to import
 
-            figures.draw(files / "figures", title, dataset, rows, evaluated, config.figures.dpi)
+            figures.draw(files / "figures", told.title, dataset, rows, evaluated, config.figures.dpi)
         yield Outcome(
             metrics=evaluated.metrics,
-            tags={"mlflow.note.content": _note(title, dataset, rows, evaluated)},
+            tags={"mlflow.note.content": told.story},
             files=files,
             estimator=evaluated.estimator,
             example=dataset.as_read.loc[rows.X_train.index, list(dataset.X.columns)],
@@ -130,28 +139,6 @@ def outcome(
             trusted_packages=tuple(config.trusted_packages),
             store_model=store_model,
         )
-
-
-def _note(title: str, dataset: Dataset, rows: Split, evaluated: Evaluated) -> str:
-    """The run in one paragraph, which MLflow shows at the head of its page."""
-    metrics = evaluated.metrics
-    told = []
-    for metric in METRICS:
-        text = f"{metric.label} {metrics[metric.name]:.4g} {metric.unit_of(dataset.unit)}".rstrip()
-        if f"{metric.name}_ci_low" in metrics:
-            text += (
-                f" (95 % interval {metrics[f'{metric.name}_ci_low']:.4g} to {metrics[f'{metric.name}_ci_high']:.4g})"
-            )
-        told.append(text)
-    model = type(final_step(evaluated.estimator)).__name__
-    text = (
-        f"**{title}**: {model} on {dataset.name}, {len(rows.X_train)} rows to train on, {len(rows.X_test)} held out. "
-    )
-    text += f"On the held-out rows: {', '.join(told)}."
-    if evaluated.folds:
-        text += f" RMSE over {rows.n_splits} folds of the training rows, mean ± spread: "
-        text += f"{metrics['cv_rmse']:.4g} ± {metrics['cv_rmse_std']:.4g} {dataset.unit}".rstrip() + "."
-    return text
 
 
 @remembered()
@@ -186,6 +173,11 @@ def flat(node: dict[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             params[f"{prefix}{name}"] = json.dumps(value) if isinstance(value, list) else str(value)
     return params
+
+
+def as_yaml(overrides: Sequence[str]) -> str:
+    """The content of config/overrides.yaml."""
+    return OmegaConf.to_yaml(list(overrides))
 
 
 def _write(file: Path, text: str) -> None:

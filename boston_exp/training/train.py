@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.protocol import Finished, Recording
 from boston_exp.training import collector, record
 from boston_exp.training.job import Job, Trained
+from boston_exp.training.telling import told
 
 
 @dataclass(frozen=True)
@@ -51,38 +53,67 @@ def train(experiment: Experiment, job: Job) -> Trained:
     store_model = job.stores_model(config.tracking.log_model)
     if store_model and destination.backend != "none":
         model_types.check_storable(estimator, rows, tuple(config.trusted_packages))
-    plan = record.plan(experiment.name, config, dataset, rows, estimator, job.tags)
+    plan = record.plan(experiment.name, experiment.typed, config, dataset, rows, estimator, job.tags)
     tracker = backends.open_tracker(destination)
     if job.skips_finished(config.skip_finished):
         done = tracker.find_finished(plan.tags["fingerprint"], store_model, metrics.names(config.evaluation))
         if done:
-            return Trained(done.metrics, done.run_id, partial(_show_reused, experiment.name, done), reused=True)
+            show = partial(_show_reused, experiment.name, done, config.quiet)
+            return Trained(done.metrics, done.run_id, show, reused=True)
     with tracker.start(plan) as recording:
         job.began(recording.run_id)
         collector.start()
         resamples = config.evaluation.n_resamples
-        evaluated = evaluate(estimator, rows, config.seed, resamples, dataset.unit, job.reached)
-        written = record.outcome(
-            experiment.cfg, experiment.typed, config, dataset, rows, evaluated, experiment.name, store_model
+        evaluated = evaluate(estimator, rows, config.seed, resamples, job.reached)
+        said = told(
+            experiment.name,
+            experiment.typed,
+            config,
+            destination,
+            plan.params,
+            dataset,
+            rows,
+            evaluated,
+            recording.run_id,
+            with_page=job.reports(config.report),
         )
-        with written as outcome:
+        with record.outcome(
+            experiment.cfg, experiment.typed, config, dataset, rows, evaluated, said, store_model
+        ) as outcome:
             recording.log(outcome)
+    if said.page is not None:
+        _write_report(Path(str(config.report)), said.page)
     return Trained(
         evaluated.metrics,
         recording.run_id,
-        partial(_show, experiment.name, dataset, rows, evaluated.metrics, recording),
+        partial(_show, experiment.name, dataset, rows, evaluated.metrics, recording, config.quiet),
     )
 
 
-def _show(name: str, dataset: Dataset, rows: Split, metrics: dict[str, float], recording: Recording) -> None:
+def _write_report(file: Path, page: str) -> None:
+    from boston_exp.reporting import html
+
+    html.write(file, page)
+    print(f"report      {file}", file=sys.stderr)
+
+
+def _show(
+    name: str, dataset: Dataset, rows: Split, metrics: dict[str, float], recording: Recording, quiet: bool
+) -> None:
     from boston_exp.reporting import terminal
 
+    if quiet:
+        print(recording.run_id or "")
+        return
     terminal.show_run(name, dataset, rows, metrics)
     terminal.show_record(recording.where, recording.run_id, recording.next_command)
 
 
-def _show_reused(name: str, done: Finished) -> None:
+def _show_reused(name: str, done: Finished, quiet: bool) -> None:
     from boston_exp.reporting import terminal
 
+    if quiet:
+        print(done.run_id)
+        return
     terminal.show_reused(name, done.metrics)
     terminal.show_record("", done.run_id, None)

@@ -19,7 +19,7 @@ from sklearn.linear_model import Ridge
 from boston_exp.errors import StoreUnusable
 from boston_exp.tracking import backends
 from boston_exp.tracking.destination import Destination
-from boston_exp.tracking.protocol import Finished, Outcome, Plan, SweepPlan, Tracker
+from boston_exp.tracking.protocol import Failure, Finished, Outcome, Plan, SweepPlan, Tracker
 
 SERVER = "mlflow, published to a server"
 
@@ -44,9 +44,11 @@ PLAN = Plan(
     name="a name",
     params={f"model.p{number}": str(number) for number in range(150)} | {"long": "x" * 9000},
     tags={"fingerprint": "f00"},
+    overrides="- model=ridge\n",
     dataset_name="table",
     dataset_md5="3612cdb00d81977bf402e334f47be860",
     dataset_source="table.csv",
+    selected_by="rmse",
     table=TABLE,
     target="y",
 )
@@ -143,7 +145,7 @@ def test_a_finished_run_is_found_again_by_its_fingerprint(
     assert tracker.find_finished("f00", with_model, ["rmse", "mae"]) is None  # not a whole record
 
 
-SWEEP = SweepPlan("key", "a sweep", {"model.alpha": "1,2"}, {"dataset": "table"})
+SWEEP = SweepPlan("key", "a sweep", {"model.alpha": "1,2"}, {"dataset": "table"}, ("rmse",))
 
 
 def a_point(tracker: Tracker, parent_id: str | None, point: str, folder: Path, store_model: bool = False) -> str | None:
@@ -157,9 +159,11 @@ def test_a_sweep_has_a_parent_that_knows_its_points(tracker: Tracker, destinatio
     with tracker.sweep(SWEEP) as parent:
         assert parent.finished_points() == {}
         child = a_point(tracker, parent.run_id, "p1", tmp_path)
-        parent.point_ended(child)
-        failed = parent.fail(None, "a point", {"model.alpha": "2"}, {"sweep.point": "p2"}, "no room")
-        parent.point_ended(failed)
+        parent.point_ended(child, reused=False)
+        params, tags = {"model.alpha": "2"}, {"sweep.point": "p2"}
+        failure = Failure("a point", params, tags, "no room", "Traceback\nMemoryError", "- model.alpha=2\n")
+        failed = parent.fail(None, failure)
+        parent.point_ended(failed, reused=False)
         done = Finished(str(child), {"rmse": 1.5})
         assert parent.finished_points() == ({"p1": done} if remembers(destination) else {})
         assert parent.finished(str(child)) == (done if remembers(destination) else None)
@@ -237,7 +241,7 @@ def test_the_history_has_what_was_recorded_and_opening_it_changes_nothing(
 ) -> None:
     with tracker.sweep(SWEEP) as parent:
         child = a_point(tracker, parent.run_id, "p1", tmp_path, store_model=True)
-        parent.point_ended(child)
+        parent.point_ended(child, reused=False)
     before = [(run.info.run_id, run.info.status, run.data.tags) for run in recorded(destination)]
     history = backends.open_history(destination)
     best = history.best("rmse", "minimize", 5)

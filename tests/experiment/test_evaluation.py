@@ -30,10 +30,10 @@ JUDGES = {
 numbers = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
 
 
-def evaluate(estimator: BaseEstimator, rows: Split, evaluation: Evaluation, seed: int, unit: str) -> Evaluated:
+def evaluate(estimator: BaseEstimator, rows: Split, evaluation: Evaluation, seed: int) -> Evaluated:
     """With the folds that an evaluation asks for."""
     rows = Split(rows.X_train, rows.X_test, rows.y_train, rows.y_test, evaluation.n_splits, seed)
-    return evaluated(estimator, rows, seed, evaluation.n_resamples, unit)
+    return evaluated(estimator, rows, seed, evaluation.n_resamples)
 
 
 def rows(n: int, noise: float = 1.0, seed: int = 0) -> Split:
@@ -63,7 +63,7 @@ def test_scores_are_scikit_learns(pair: tuple[np.ndarray, np.ndarray]) -> None:
 )
 def test_exactly_the_promised_metrics_are_produced(evaluation: Evaluation) -> None:
     """`objective.metric` is checked against the promise before anything heavy is imported."""
-    produced = evaluate(LinearRegression(), rows(20), evaluation, seed=0, unit="").metrics
+    produced = evaluate(LinearRegression(), rows(20), evaluation, seed=0).metrics
     assert sorted(produced) == sorted(names(evaluation))
 
 
@@ -78,7 +78,7 @@ def test_a_forest_is_the_same_in_any_number_of_threads(monkeypatch: pytest.Monke
     for cores in (1, 4):
         monkeypatch.setattr("boston_exp.experiment.evaluation.cpu_count", lambda cores=cores: cores)
         forest = Watched(30, random_state=0)
-        found.append(evaluate(forest, rows(40), Evaluation(n_splits=3), seed=0, unit=""))
+        found.append(evaluate(forest, rows(40), Evaluation(n_splits=3), seed=0))
     one, four = found
     assert (one.predictions == four.predictions).all(axis=None)
     assert (one.train_predicted == four.train_predicted).all()
@@ -101,13 +101,12 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
 def test_a_constant_held_out_target_gives_no_r2_but_no_crash() -> None:
     split = rows(10)
     split.y_test[:] = 7.0
-    metrics = evaluate(LinearRegression(), split, Evaluation(), seed=0, unit="").metrics
+    metrics = evaluate(LinearRegression(), split, Evaluation(), seed=0).metrics
     assert not np.isfinite(metrics["r2_score"])
     assert np.isfinite(metrics["rmse"])
 
 
 def test_importance_by_shuffling_finds_the_column_that_matters() -> None:
-    evaluated = evaluate(LinearRegression(), rows(200), Evaluation(n_resamples=0), seed=0, unit="m")
+    evaluated = evaluate(LinearRegression(), rows(200), Evaluation(n_resamples=0), seed=0)
     assert list(evaluated.importance.feature) == ["a", "b"]
     assert evaluated.importance.importance[0] > 10 * abs(evaluated.importance.importance[1])
-    assert "RMSE, m, when the feature is shuffled" in evaluated.importance_method

@@ -55,7 +55,7 @@ def uri(command: Command, store: Path, tmp_path: Path) -> str:
     assert result.code == 0, result.err
     mlflow.set_tracking_uri(f"sqlite:///{store}")
     client = MlflowClient(f"sqlite:///{store}")
-    (run,) = client.search_runs([client.get_experiment_by_name("boston-housing").experiment_id])
+    (run,) = client.search_runs([client.get_experiment_by_name("my").experiment_id])
     return f"runs:/{run.info.run_id}/model"
 
 
@@ -79,7 +79,7 @@ def test_both_flavours_predict_on_the_file_as_read(uri: str, tmp_path: Path, nam
 
 def test_the_file_it_was_trained_on_gets_the_recorded_predictions(uri: str, tmp_path: Path, store: Path) -> None:
     run_id = uri.split("/")[1]
-    recorded = pd.read_csv(store.parent / "mlartifacts" / "boston-housing" / run_id / "artifacts" / "predictions.csv")
+    recorded = pd.read_csv(store.parent / "mlartifacts" / "my" / run_id / "artifacts" / "predictions.csv")
     predicted = mlflow.pyfunc.load_model(uri).predict(as_read(table(), tmp_path))
     assert predicted[recorded.row] == pytest.approx(recorded.predicted, abs=1e-12)
 

@@ -24,10 +24,10 @@ from tests.conftest import Command
 QUICK = ("experiment=quick_test", "figures=none")
 
 
-def runs(store: Path) -> list[Run]:
+def runs(store: Path, experiment: str = "boston-housing") -> list[Run]:
     """The newest first."""
     client = MlflowClient(f"sqlite:///{store}")
-    return list(client.search_runs([client.get_experiment_by_name("boston-housing").experiment_id]))
+    return list(client.search_runs([client.get_experiment_by_name(experiment).experiment_id]))
 
 
 def artifact(run: Run, name: str) -> Path:
@@ -99,7 +99,7 @@ def test_text_and_gaps_are_profiled_too(command: Command, store: Path, tmp_path:
     (tmp_path / "my.csv").write_text("size,town,garden,price\n" + rows)
     table = ("data=csv", "data.path=my.csv", "data.target=price", "preprocess=tabular", "model=ridge", "figures=none")
     assert command(*table).code == 0
-    columns = json.loads(artifact(runs(store)[0], "profile.json").read_text())["columns"]
+    columns = json.loads(artifact(runs(store, "my")[0], "profile.json").read_text())["columns"]
     assert columns["garden"]["type"] == "boolean"
     assert columns["garden"]["categories"].keys() == {"True", "False"}
     assert columns["town"]["type"] == "text"
@@ -136,8 +136,13 @@ def test_the_machine_and_the_story_are_recorded(command: Command, store: Path) -
     tags = run.data.tags
     assert tags["record.version"] == "2"
     note = tags["mlflow.note.content"]
-    assert f"RMSE {run.data.metrics['rmse']:.4g} thousand USD" in note
-    assert "over 5 folds of the training rows" in note
+    scores = run.data.metrics
+    assert f"| RMSE, thousand USD | {scores['rmse']:.4g} ({scores['rmse_ci_low']:.4g} to " in note
+    assert f"| {scores['cv_rmse']:#.4g} ± {scores['cv_rmse_std']:#.2g} |" in note
+    assert "RandomForestRegressor on boston (13 features), 404 rows to train on, 102 held out." in note
+    for sentence in ("The 3 rows that are furthest off", "Its RMSE is worst where", "It rests most on"):
+        assert sentence in note
+    assert f"runs=[best,{run.info.run_id}]" in note
 
 
 def test_a_record_of_version_1_is_still_reused(command: Command, store: Path) -> None:

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from boston_exp.lifecycle import base
-from boston_exp.tracking.protocol import RecordedRun
+from boston_exp.tracking.recorded import RecordedRun
 from tests.conftest import Command
 
 Runs = Callable[[str], list[Run]]
@@ -58,7 +58,7 @@ def test_a_point_of_a_sweep_is_taken_and_changed(command: Command, afternoon: Pa
     (point,) = runs("params.`model.n_estimators` = '5' and params.`model.max_depth` = '2'")
     result = command(f"base={point.info.run_id[:9]}", "model.max_depth=3", "figures=none")
     assert result.code == 0, result.err
-    assert f"base        {point.info.run_id} (random_forest n_estimators=5 max_depth=2): " in result.err
+    assert f"base        {point.info.run_id} (n_estimators=5 max_depth=2 random_forest): " in result.err
     run = newest(afternoon)
     assert (run.data.params["model.n_estimators"], run.data.params["model.max_depth"]) == ("5", "3")
     assert run.data.params["evaluation.n_splits"] == "5"

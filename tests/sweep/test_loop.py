@@ -21,7 +21,7 @@ from boston_exp.sweep.mailbox import State
 from boston_exp.sweep.plan import Aim, Assignment, Point, Result, point_key
 from boston_exp.sweep.screen import Screen
 from boston_exp.tracking.backends.none import SweepNotRecorded
-from boston_exp.tracking.protocol import Finished
+from boston_exp.tracking.protocol import Failure, Finished
 
 Script = list[tuple[State | None, Exception | None]]  # what the worker says of a point, and what it dies of, per try
 
@@ -64,6 +64,9 @@ class Composing:
         self.sweep_dir = folder
         self.master = OmegaConf.create({"hydra": hydra})
 
+    def name_of(self, point: Point) -> str:
+        return f"ridge {point.name}"
+
     def compose(self, point: Point) -> None:
         if point.overrides == ("x=bad",):
             raise HydraException("no such value")
@@ -80,8 +83,8 @@ class Parent(SweepNotRecorded):
     def finished(self, run_id: str) -> Finished | None:
         return self._finished.get(run_id)
 
-    def fail(self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str) -> str:
-        self.failed.append(message)
+    def fail(self, run_id: str | None, failure: Failure) -> str:
+        self.failed.append(failure.message)
         return run_id or "new"
 
 
@@ -99,7 +102,17 @@ def looped(
     workers = Scripted(folder, {f"x={value}": script for value, script in scripts.items()})
     screen = Screen(len(scripts), Aim(("rmse",), ("minimize",)))
     composer: Any = Composing(folder)
-    loop = Loop("key", composer, workers, parent or Parent(), screen, earlier or {}, max_failures, asks_server=False)
+    loop = Loop(
+        "key",
+        composer,
+        workers,
+        parent or Parent(),
+        screen,
+        earlier or {},
+        max_failures,
+        asks_server=False,
+        experiment="tests",
+    )
     return loop, workers
 
 

@@ -113,6 +113,7 @@ DECIDES: list[Callable[[Config], Any]] = [
 ]
 DOES_NOT: list[Callable[[Config], Any]] = [
     lambda c: setattr(c.data, "name", "other"),
+    lambda c: setattr(c.data, "experiment_name", "another"),
     lambda c: setattr(c.data, "path", "/b/e.csv"),
     lambda c: setattr(c.data, "allow_changed", True),
     lambda c: setattr(c.data, "slices", ["p"]),

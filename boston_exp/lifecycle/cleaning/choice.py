@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from boston_exp.config.invocation import again, quoted_list
 from boston_exp.errors import Fault, InvalidConfig, did_you_mean
-from boston_exp.tracking.protocol import History, RecordedRun, Removal
+from boston_exp.tracking.recorded import History, RecordedRun, Removal
 
 WHAT = {
     "failed": "attributes.status = 'FAILED'",

@@ -13,7 +13,7 @@ from boston_exp.lifecycle.cleaning.belongings import is_older, remove_folder
 from boston_exp.lifecycle.cleaning.choice import ORPHANS, Chosen
 from boston_exp.storage.folders import bytes_in
 from boston_exp.tracking import liveness
-from boston_exp.tracking.protocol import History, RecordedRun, Removal
+from boston_exp.tracking.recorded import History, RecordedRun, Removal
 
 
 @dataclass(frozen=True)

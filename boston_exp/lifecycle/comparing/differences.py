@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from boston_exp.process import temporary_folder
-from boston_exp.tracking.protocol import History, RecordedRun
+from boston_exp.tracking.recorded import History, RecordedRun
 
 CODE = ("mlflow.source.git.commit", "git.dirty", "git.patch", "record.version")
 DATA = ("dataset", "data.md5", "data.changed", "split.digest")

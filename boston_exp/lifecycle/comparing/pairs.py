@@ -15,7 +15,7 @@ from boston_exp.lifecycle import evidence
 from boston_exp.lifecycle.comparing import paired
 from boston_exp.lifecycle.comparing.paired import LEVEL, Difference
 from boston_exp.lifecycle.evidence import HELD_OUT, OUT_OF_FOLD, fold_scores, held_out_losses
-from boston_exp.tracking.protocol import History, RecordedRun
+from boston_exp.tracking.recorded import History, RecordedRun
 
 ROPE = 0.01  # of the score: a difference that does not matter
 

@@ -12,7 +12,7 @@ from boston_exp.lifecycle.comparing.differences import Differs
 from boston_exp.lifecycle.comparing.pairs import Comparison, Pair
 from boston_exp.lifecycle.comparing.verdicts import about_folds, names, verdict
 from boston_exp.reporting.tables import plain_table, print_rows
-from boston_exp.tracking.protocol import RecordedRun
+from boston_exp.tracking.recorded import RecordedRun
 
 LONG = 40  # characters of a value on the screen
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from boston_exp.lifecycle.comparing.pairs import Comparison, Pair
-from boston_exp.tracking.protocol import RecordedRun
+from boston_exp.tracking.recorded import RecordedRun
 
 
 def verdict(found: Comparison, pair: Pair) -> str:

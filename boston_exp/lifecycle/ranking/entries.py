@@ -10,7 +10,7 @@ import numpy as np
 from boston_exp.experiment.metrics import Metric
 from boston_exp.lifecycle.evidence import AT_ONCE
 from boston_exp.lifecycle.ranking.groups import Group, equals
-from boston_exp.tracking.protocol import History, RecordedRun, joined
+from boston_exp.tracking.recorded import History, RecordedRun, joined
 from boston_exp.training.fingerprint import DESCRIBING
 
 SEED = "seed"  # the param

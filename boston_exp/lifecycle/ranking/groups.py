@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from boston_exp.config.invocation import for_services
 from boston_exp.errors import Fault, InvalidConfig
-from boston_exp.tracking.protocol import FINISHED, History, RecordedRun, joined
+from boston_exp.tracking.recorded import FINISHED, History, RecordedRun, joined
 
 # Everything that has to be equal, as MLflow's search names it.
 KEYS = ("tags.`data.md5`", "tags.`split.digest`", "params.`data.target`", "params.`data.target_unit`")

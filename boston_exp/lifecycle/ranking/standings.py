@@ -17,7 +17,7 @@ from boston_exp.lifecycle.evidence import AT_ONCE, OUT_OF_FOLD, fold_scores, out
 from boston_exp.lifecycle.ranking.contention import contenders, overlap_factor
 from boston_exp.lifecycle.ranking.entries import Entry, column_of, differing_params, ranked, without_score
 from boston_exp.lifecycle.ranking.groups import Group, consulted, groups, unranked
-from boston_exp.tracking.protocol import History, RecordedRun
+from boston_exp.tracking.recorded import History, RecordedRun
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from types import ModuleType
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig, Kind, did_you_mean
 from boston_exp.tracking.destination import Destination
-from boston_exp.tracking.protocol import History, Removal, Tracker
+from boston_exp.tracking.protocol import Tracker
+from boston_exp.tracking.recorded import History, Removal
 
 
 def names() -> list[str]:

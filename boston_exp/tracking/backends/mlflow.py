@@ -12,7 +12,8 @@ from boston_exp.storage import credentials, s3
 from boston_exp.storage.s3 import Access, is_here
 from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import Destination, without_user
-from boston_exp.tracking.protocol import History, Removal, Tracker
+from boston_exp.tracking.protocol import Tracker
+from boston_exp.tracking.recorded import History, Removal
 
 STORES_MODELS = "boston_exp.tracking.mlflow.models"  # imports mlflow.sklearn and skops: 0.4 s
 

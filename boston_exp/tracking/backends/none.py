@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from boston_exp.tracking.destination import Destination
-from boston_exp.tracking.protocol import Finished, Outcome, Plan, RecordedRun, Refit, SweepPlan
+from boston_exp.tracking.protocol import Failure, Finished, Outcome, Plan, Refit, SweepPlan
+from boston_exp.tracking.recorded import RecordedRun
 
 
 class Nowhere:
@@ -24,18 +25,19 @@ class SweepNotRecorded(Nowhere):
     def __init__(self, where: str = Nowhere.where) -> None:
         self.where = where
 
+    def link(self, run_id: str) -> str:
+        return ""
+
     def finished_points(self) -> dict[str, Finished]:
         return {}
 
     def finished(self, run_id: str) -> Finished | None:
         return None
 
-    def fail(
-        self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str
-    ) -> str | None:
+    def fail(self, run_id: str | None, failure: Failure) -> str | None:
         return None
 
-    def point_ended(self, run_id: str | None) -> None: ...
+    def point_ended(self, run_id: str | None, reused: bool) -> None: ...
 
     def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None: ...
 

@@ -22,7 +22,8 @@ from boston_exp.tracking.destination import COPY, SOURCE, Destination, foreign_p
 from boston_exp.tracking.mlflow import compat, narrowing
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs, find_run, stored_model, stored_models
-from boston_exp.tracking.protocol import FINISHED, Finished, RecordedRun, joined
+from boston_exp.tracking.protocol import Finished
+from boston_exp.tracking.recorded import FINISHED, RecordedRun, joined
 
 
 class MlflowHistory:

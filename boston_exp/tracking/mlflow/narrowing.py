@@ -8,7 +8,7 @@ from typing import Protocol
 
 from mlflow.entities import Run
 
-from boston_exp.tracking.protocol import joined
+from boston_exp.tracking.recorded import joined
 
 TURNS = 8  # then the server sorts all that are left
 SHARE = 5  # of the runs that are looked at, one in so many stays

@@ -8,14 +8,19 @@ import sys
 from pathlib import Path
 
 from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.mlflow.pages import address
+
+LOCAL = "http://127.0.0.1:5000"  # where `mlflow ui` serves
 
 
 class Placed:
     """A record in a store."""
 
-    def __init__(self, destination: Destination, run_id: str) -> None:
+    def __init__(self, destination: Destination, run_id: str, experiment_id: str, view: str) -> None:
         self.run_id = run_id
+        self.view = view  # key of the list of runs that shows it
         self._destination = destination
+        self._page = address(LOCAL, experiment_id, view)
 
     @property
     def where(self) -> str:
@@ -26,8 +31,8 @@ class Placed:
 
     @property
     def next_command(self) -> str:
-        """Opens MLflow's pages on this store."""
-        return ui_command(self._destination)
+        """Serves MLflow's pages on this store, and the address of the list that has the record."""
+        return f"{ui_command(self._destination)}\n{self._page}"
 
 
 def ui_command(destination: Destination) -> str:

@@ -24,7 +24,7 @@ from boston_exp.tracking.mlflow import compat
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.history import MlflowHistory
 from boston_exp.tracking.mlflow.runs import find_run
-from boston_exp.tracking.protocol import RecordedRun
+from boston_exp.tracking.recorded import RecordedRun
 
 RUN, MODEL = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
 

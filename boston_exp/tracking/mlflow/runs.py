@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, LoggedModel, LoggedModelStatus, Metric, Param, Run, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
 
-from boston_exp.errors import Pruned, RecordingFailed
+from boston_exp.errors import Pruned, RecordingFailed, traced
 from boston_exp.redaction import redact
 from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import Destination
@@ -69,18 +69,23 @@ def log_datasets(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) 
 
 
 @contextmanager
-def open_run(client: MlflowClient, run_id: str, destination: Destination) -> Iterator[None]:
-    """A run from here to FINISHED, or to FAILED or KILLED by whatever ends it."""
+def open_run(client: MlflowClient, run_id: str, destination: Destination, overrides: str = "") -> Iterator[None]:
+    """A run from here to FINISHED, or to FAILED or KILLED by whatever ends it; one that fails keeps the traceback and
+    its overrides."""
     try:
         with liveness.Heartbeat(lambda key, value: client.set_tag(run_id, key, value)):
             yield
         with raised_as(RecordingFailed, destination):
             client.set_terminated(run_id, "FINISHED")
+            _forget_process(client, run_id)
     except Pruned as pruned:  # KILLED is what MLflow's own Optuna storage makes of a pruned trial
         close_run(client, run_id, "KILLED", str(pruned), {"pruned": "true"})
         raise
     except BaseException as error:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
+        if status == "FAILED":
+            with suppress(Exception):  # no room for artifacts, perhaps
+                log_failure(client, run_id, traced(error), overrides)
         with suppress(Exception):  # the store may be what failed; the next command closes the run then
             close_run(client, run_id, status, f"{type(error).__name__}: {error}")
         log.error("run %s is recorded as %s", run_id, status)
@@ -103,6 +108,21 @@ def close_run(
         if model and model.status == LoggedModelStatus.PENDING:
             client.finalize_logged_model(output.model_id, "FAILED")
     client.set_terminated(run_id, status, end_time)
+    _forget_process(client, run_id)
+
+
+def log_failure(client: MlflowClient, run_id: str, trace: str, overrides: str) -> None:
+    """What ended a run that failed, and with which overrides: `error.txt` and `config/overrides.yaml`."""
+    client.log_text(run_id, trace, "error.txt")
+    if overrides:
+        client.log_text(run_id, overrides, "config/overrides.yaml")
+
+
+def _forget_process(client: MlflowClient, run_id: str) -> None:
+    """Which process has a run, and when it was last seen, is told of an open one."""
+    for tag in (liveness.PROCESS, liveness.HEARTBEAT):
+        with suppress(MlflowException):  # it is gone
+            client.delete_tag(run_id, tag)
 
 
 def find_run(client: MlflowClient, run_id: str) -> Run | None:

@@ -26,8 +26,8 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its err
 
 
 @remembered()
-def connect(destination: Destination) -> tuple[MlflowClient, str]:
-    """A client and the experiment's id. Creates a local store and the experiment where there is none, and closes the
+def connect(destination: Destination) -> tuple[MlflowClient, Experiment]:
+    """A client and the experiment. Creates a local store and the experiment where there is none, and closes the
     runs of dead processes.
 
     Raises StoreUnusable if the experiment was deleted, or keeps its artifacts elsewhere than is asked for.
@@ -38,10 +38,10 @@ def connect(destination: Destination) -> tuple[MlflowClient, str]:
         if kind:
             log.warning("%s lies on a network file system (%s): for one machine at a time", destination.shown_uri, kind)
     client = MlflowClient(destination.uri)
-    experiment_id = _experiment(client, destination)
+    experiment = _experiment(client, destination)
     if not destination.worker:  # it would race with the main process, which marks the runs of killed workers FAILED
         close_dead_runs(client)
-    return client, experiment_id
+    return client, experiment
 
 
 def close_dead_runs(client: MlflowClient) -> None:
@@ -55,12 +55,12 @@ def close_dead_runs(client: MlflowClient) -> None:
             log.warning("run %s was left open by a process that is gone: closed as KILLED", run.info.run_id)
 
 
-def _experiment(client: MlflowClient, destination: Destination) -> str:
+def _experiment(client: MlflowClient, destination: Destination) -> Experiment:
     name, root = destination.experiment_name, destination.artifact_root
     location = root and (root if "://" in root else Path(root).as_uri()) + f"/{_folder_of(name)}"
     experiment = experiment_named(client, name, destination.shown_uri, location)
     _check_place(experiment, destination)
-    return str(experiment.experiment_id)
+    return experiment
 
 
 def _folder_of(name: str) -> str:

@@ -8,11 +8,14 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock
 from mlflow import MlflowClient
+from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
 from boston_exp.errors import Fault, RecordingFailed, StoreUnusable
+from boston_exp.experiment.metrics import direction
 from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.mlflow import pages
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.history import finished, is_whole
 from boston_exp.tracking.mlflow.places import Placed
@@ -21,11 +24,12 @@ from boston_exp.tracking.mlflow.runs import (
     close_run,
     create_run,
     find_run,
+    log_failure,
     log_metrics,
     log_params,
     stored_model,
 )
-from boston_exp.tracking.protocol import Finished, Refit, SweepPlan
+from boston_exp.tracking.protocol import Failure, Finished, Refit, SweepPlan
 
 MODEL_OF = "best.model_of"  # tag: the run whose model the parent holds
 LOCK_TIMEOUT = 10.0  # seconds; it is held for a few requests to a local store
@@ -80,12 +84,18 @@ class MlflowSweepRecording(Placed):
     """The parent of a sweep's runs, open in the store."""
 
     def __init__(
-        self, client: MlflowClient, experiment_id: str, run_id: str, destination: Destination, plan: SweepPlan
+        self, client: MlflowClient, experiment: Experiment, run_id: str, destination: Destination, plan: SweepPlan
     ) -> None:
-        super().__init__(destination, run_id)
+        super().__init__(destination, run_id, experiment.experiment_id, pages.key_of_sweep(run_id))
         self._client = client
-        self._experiment_id = experiment_id
+        self._experiment = experiment
+        self._experiment_id = str(experiment.experiment_id)
         self._plan = plan
+        self._points: list[str] = []  # ids of their runs
+        self._reused: list[str] = []
+
+    def link(self, run_id: str) -> str:
+        return f"#/experiments/{self._experiment_id}/runs/{run_id}"
 
     def finished_points(self) -> dict[str, Finished]:
         with raised_as(StoreUnusable, self._destination):
@@ -115,16 +125,17 @@ class MlflowSweepRecording(Placed):
             run = find_run(self._client, run_id)
             return finished(run) if run and run.info.status == "FINISHED" else None
 
-    def fail(self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str) -> str:
+    def fail(self, run_id: str | None, failure: Failure) -> str:
         with raised_as(RecordingFailed, self._destination):
-            run_id = run_id or self._left_open(tags["sweep.point"])
+            run_id = run_id or self._left_open(failure.tags["sweep.point"])
             if run_id is None:
-                parent = {"mlflow.parentRunId": self.run_id, **self._destination.tags}
-                run_id = str(create_run(self._client, self._experiment_id, name, {**tags, **parent}).run_id)
-                log_params(self._client, run_id, params)
+                tags = {**failure.tags, "mlflow.parentRunId": self.run_id, **self._destination.tags}
+                run_id = str(create_run(self._client, self._experiment_id, failure.name, tags).run_id)
+                log_params(self._client, run_id, failure.params)
             run = find_run(self._client, run_id)  # None: in another machine's store, which closes it
             if run and run.info.status != "FAILED":
-                close_run(self._client, run_id, "FAILED", message)
+                log_failure(self._client, run_id, failure.trace or failure.message, failure.overrides)
+                close_run(self._client, run_id, "FAILED", failure.message)
             return run_id
 
     def _left_open(self, point: str) -> str | None:
@@ -135,12 +146,28 @@ class MlflowSweepRecording(Placed):
                 return str(run.info.run_id)
         return None
 
-    def point_ended(self, run_id: str | None) -> None: ...
+    def point_ended(self, run_id: str | None, reused: bool) -> None:
+        if run_id is not None:
+            self._points.append(run_id)
+            self._reused += [run_id] if reused else []
 
     def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:
         with raised_as(RecordingFailed, self._destination):
             log_metrics(self._client, self.run_id, metrics, tags=tags)
             self._client.log_artifacts(self.run_id, str(files))
+            pages.share(self._client, self._experiment, [self._view()])
+
+    def _view(self) -> pages.View:
+        """The list of this sweep's points; by their ids where some are runs of another one."""
+        points = list(dict.fromkeys(self._points))
+        foreign = len(points) <= pages.NAMED and any(map(self._is_foreign, self._reused))
+        metrics = self._plan.metrics
+        ascending = direction(metrics[0]) == "minimize"
+        return pages.of_sweep(self.run_id, metrics, ascending, self._plan.swept, points if foreign else [])
+
+    def _is_foreign(self, run_id: str) -> bool:
+        run = find_run(self._client, run_id)
+        return run is None or run.data.tags.get("mlflow.parentRunId") != self.run_id
 
     def store_model(self, run_id: str, refit: Refit) -> None:
         from boston_exp.tracking.mlflow import models  # imports mlflow.sklearn and skops: 0.5 s

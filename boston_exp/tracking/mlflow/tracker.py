@@ -17,7 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from boston_exp import process
 from boston_exp.errors import RecordingFailed, StoreUnusable
+from boston_exp.experiment.metrics import direction
 from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.mlflow import pages
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.history import MlflowHistory
 from boston_exp.tracking.mlflow.places import Placed
@@ -38,15 +40,18 @@ class MlflowTracker:
     def __init__(self, destination: Destination) -> None:
         self._destination = destination
         with raised_as(StoreUnusable, destination):
-            self._client, self._experiment_id = connect(destination)
+            self._client, self._experiment = connect(destination)
+        self._experiment_id = str(self._experiment.experiment_id)
         self._history = MlflowHistory(destination)
 
     @contextmanager
     def start(self, plan: Plan) -> Iterator[MlflowRecording]:
         with raised_as(StoreUnusable, self._destination):
             info = create_run(self._client, self._experiment_id, plan.name, plan.tags | self._destination.tags)
-        recording = MlflowRecording(self._client, info, self._destination, plan)
-        with open_run(self._client, info.run_id, self._destination):
+            view = pages.of_runs(plan.selected_by, direction(plan.selected_by) == "minimize")
+            pages.share(self._client, self._experiment, [view])
+        recording = MlflowRecording(self._client, info, self._destination, plan, view)
+        with open_run(self._client, info.run_id, self._destination, plan.overrides):
             with raised_as(RecordingFailed, self._destination):
                 recording.log_plan()
             yield recording
@@ -59,9 +64,10 @@ class MlflowTracker:
     def sweep(self, plan: SweepPlan) -> Iterator[MlflowSweepRecording]:
         with raised_as(StoreUnusable, self._destination):
             run_id = open_parent(self._client, self._experiment_id, plan, self._destination)
+            pages.share(self._client, self._experiment, [])
         with open_run(self._client, run_id, self._destination):
             try:
-                yield MlflowSweepRecording(self._client, self._experiment_id, run_id, self._destination, plan)
+                yield MlflowSweepRecording(self._client, self._experiment, run_id, self._destination, plan)
             finally:
                 with suppress(MlflowException, SQLAlchemyError):  # the next command on this store would do it
                     close_children(self._client, self._experiment_id, run_id)
@@ -70,8 +76,10 @@ class MlflowTracker:
 class MlflowRecording(Placed):
     """A run that is open in the store."""
 
-    def __init__(self, client: MlflowClient, info: RunInfo, destination: Destination, plan: Plan) -> None:
-        super().__init__(destination, info.run_id)
+    def __init__(
+        self, client: MlflowClient, info: RunInfo, destination: Destination, plan: Plan, view: pages.View
+    ) -> None:
+        super().__init__(destination, info.run_id, info.experiment_id, view.key)
         self._client = client
         self._experiment_id = info.experiment_id
         self._plan = plan

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,7 @@ from mlflow.entities import LoggedModelOutput, Run
 from mlflow.exceptions import MlflowException
 
 from boston_exp.process import temporary_folder
-from boston_exp.tracking import liveness
-from boston_exp.tracking.destination import COPY, SERVER, SOURCE, STATE
+from boston_exp.tracking.destination import NOTE, SOURCE
 from boston_exp.tracking.mlflow.runs import (
     COMPLETE,
     find_run,
@@ -34,13 +34,8 @@ from boston_exp.tracking.mlflow.runs import (
 from boston_exp.tracking.mlflow.store import experiment_named
 from boston_exp.tracking.publishing.files import own_files, time_for
 from boston_exp.tracking.publishing.once import SOURCE_MODEL, Once
+from boston_exp.tracking.publishing.shared import POINTS_AT_RUNS, SharedPages, goes_along, translated
 
-SERVER_ID = "sync.server_id"
-OWN = (SERVER, SERVER_ID, STATE, COPY, liveness.PROCESS, liveness.HEARTBEAT)  # tags of the source alone
-IN_DOUBT = (
-    "sync.in_doubt."  # and a server_id: when a request that creates its copy there was sent, until it is answered
-)
-POINTS_AT_RUNS = ("mlflow.parentRunId", "best.run_id", "best.model_of")
 UPLOADS = 8  # at once; each is a request of its own
 STEP = 20.0  # seconds that a few small requests may take together; a time-out of MLflow's is between bytes
 SLOWEST = 100_000  # bytes a second of an upload that is waited for
@@ -87,6 +82,8 @@ class RunCopier:
         self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
         self._experiments: dict[str, str] = {}  # ids in the target by ids in the source
         self._copies: dict[str, str] = {}  # likewise, of runs
+        self._pages = SharedPages(source, target)
+        self._translated = partial(translated, id_of=self._known_id, places=self._experiments)
 
     def close(self) -> None:
         """Start no more uploads; those under way are not waited for."""
@@ -102,6 +99,8 @@ class RunCopier:
             elif self._doubted(run):
                 for output in run.outputs.model_outputs if run.outputs else []:
                     self._once.model(copy.info.experiment_id, output.model_id)
+            self._step()
+            self._pages.share(run.info.experiment_id, self._experiment_of(run), self._translated)
             self._copied(run, copy)
         finally:
             self.deadline = float("inf")
@@ -144,13 +143,10 @@ class RunCopier:
 
         A parent points at its best child, which points at its parent: a new copy is created with its parent alone.
         """
-        tags = {name: value for name, value in run.data.tags.items() if self._goes_along(name)}
+        tags = {name: value for name, value in run.data.tags.items() if goes_along(name)}
+        note = {NOTE: self._translated(tags[NOTE])} if NOTE in tags else {}
         ids = {name: run.data.tags[name] for name in pointers if run.data.tags.get(name)}
-        return tags | {name: self._id_in_target(source_id) for name, source_id in ids.items()}
-
-    @staticmethod
-    def _goes_along(tag: str) -> bool:
-        return tag not in (*OWN, *POINTS_AT_RUNS) and not tag.startswith(IN_DOUBT)
+        return tags | note | {name: self._id_in_target(source_id) for name, source_id in ids.items()}
 
     def _id_in_target(self, source_id: str) -> str:
         if source_id not in self._copies:
@@ -168,6 +164,12 @@ class RunCopier:
             found = self.target.search_runs(experiments, f"tags.`{SOURCE}` = '{source_id}'", max_results=1)
             return str(found[0].info.run_id) if found else source_id
         return self._copies[source_id]
+
+    def _known_id(self, source_id: str) -> str:
+        """The id of a run's copy where there is one, else its own, which every command takes as well."""
+        if source_id not in self._copies and (run := find_run(self._source, source_id)):
+            return self._known(run) or source_id
+        return self._copies.get(source_id, source_id)
 
     def _write_params(self, run: Run, copy: Run) -> None:
         if copy.data.params != run.data.params:

@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 
 from boston_exp.tracking.destination import COPY, PUBLISHED, SERVER, STATE
-from boston_exp.tracking.publishing.copy import IN_DOUBT, SERVER_ID
+from boston_exp.tracking.publishing.shared import IN_DOUBT, SERVER_ID
 
 DOUBT = 600.0  # seconds for which a request that was not answered may still be carried out
 

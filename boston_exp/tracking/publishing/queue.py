@@ -19,14 +19,15 @@ from boston_exp.process import remembered
 from boston_exp.redaction import redact
 from boston_exp.storage import credentials
 from boston_exp.tracking.destination import Destination, foreign_place
-from boston_exp.tracking.mlflow import compat
+from boston_exp.tracking.mlflow import compat, pages
 from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs, find_run
 from boston_exp.tracking.mlflow.store import connect, experiment_named
 from boston_exp.tracking.publishing import health
-from boston_exp.tracking.publishing.copy import SERVER_ID, RunCopier
+from boston_exp.tracking.publishing.copy import RunCopier
 from boston_exp.tracking.publishing.lock import HeldError, PublishLock
 from boston_exp.tracking.publishing.marks import Marks
 from boston_exp.tracking.publishing.once import SERVES
+from boston_exp.tracking.publishing.shared import SERVER_ID
 
 log = logging.getLogger(__name__)
 BACKLOG = 25  # runs that a command publishes of those that earlier ones could not, the oldest first
@@ -75,7 +76,7 @@ class PublishingQueue:
         )
         self._submitted: list[tuple[str, Future[None]]] = []
         self._there: set[str] = set()  # ids of the runs that this process has published, or found published
-        self._urls: dict[str, str] = {}  # by the copy's id
+        self._places: dict[str, str] = {}  # id of the experiment there, by the copy's id
         self._trouble = "it was interrupted"
         self._stopped = False
         self._backlog = 0
@@ -193,9 +194,10 @@ class PublishingQueue:
         """The id on the server of a run that is whole there."""
         return self._marks.copy_of(self._local.get_run(run_id), doubted=True)
 
-    def url(self, copy_id: str) -> str:
-        """The page of a copy that this process has published, else the server's."""
-        return self._urls.get(copy_id, self.shown)
+    def page(self, copy_id: str, view: str) -> str:
+        """The list of runs that shows a copy which this process has published, else the server's first page."""
+        place = self._places.get(copy_id)
+        return pages.address(self.shown, place, view) if place else self.shown
 
     def says(self, copy_id: str | None) -> str:
         """One line for the summary: the run is there, or what keeps it, or others, here."""
@@ -204,10 +206,10 @@ class PublishingQueue:
         left = f"{waiting} run{'s' * (waiting != 1)} pending for {self.shown} ({why})"
         if copy_id and not waiting:
             backlog = f", with {self._backlog} that had been pending" if self._backlog else ""
-            return f"published to {self.shown} ({why}){backlog}"
+            return f"published to {self.shown} ({why}) as {copy_id}{backlog}"
         if copy_id:
             reason = self.outage or "each command publishes some"
-            return f"published to {self.shown} ({why}); {left}: {reason}"
+            return f"published to {self.shown} ({why}) as {copy_id}; {left}: {reason}"
         return f"{left}: {self.outage or self._trouble}; the next command with this server publishes"
 
     def stop(self) -> None:
@@ -218,8 +220,7 @@ class PublishingQueue:
         process.abandon_threads()
 
     def _mark_published(self, run: Run, copy: Run) -> None:
-        place = f"#/experiments/{copy.info.experiment_id}/runs/{copy.info.run_id}"
-        self._urls[copy.info.run_id] = f"{self.shown}/{place}"
+        self._places[copy.info.run_id] = copy.info.experiment_id
         self._marks.published(run, copy)
         self._there.add(run.info.run_id)
 

@@ -15,7 +15,7 @@ from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow.history import MlflowHistory
 from boston_exp.tracking.mlflow.sweeps import MlflowSweepRecording
 from boston_exp.tracking.mlflow.tracker import MlflowRecording, MlflowTracker
-from boston_exp.tracking.protocol import Finished, Outcome, Plan, Refit, SweepPlan
+from boston_exp.tracking.protocol import Failure, Finished, Outcome, Plan, Refit, SweepPlan
 from boston_exp.tracking.publishing.queue import PublishingQueue, queue_for
 
 LOOK = 10.0  # seconds for a finished run on the server
@@ -101,7 +101,9 @@ class _Published:
 
     @property
     def next_command(self) -> str | None:
-        return f"open {self._queue.url(self._copy_id)}" if self._copy_id else self._local.next_command
+        if self._copy_id:
+            return f"open {self._queue.page(self._copy_id, self._local.view)}"
+        return self._local.next_command
 
 
 @contextmanager
@@ -137,16 +139,20 @@ class PublishedRecording(_Published):
 class PublishedSweepRecording(_Published):
     _local: MlflowSweepRecording
 
+    def link(self, run_id: str) -> str:
+        return self._local.link(run_id)
+
     def finished_points(self) -> dict[str, Finished]:
         return self._local.finished_points()
 
     def finished(self, run_id: str) -> Finished | None:
         return self._local.finished(run_id)
 
-    def fail(self, run_id: str | None, name: str, params: dict[str, str], tags: dict[str, str], message: str) -> str:
-        return self._local.fail(run_id, name, params, tags, message)
+    def fail(self, run_id: str | None, failure: Failure) -> str:
+        return self._local.fail(run_id, failure)
 
-    def point_ended(self, run_id: str | None) -> None:
+    def point_ended(self, run_id: str | None, reused: bool) -> None:
+        self._local.point_ended(run_id, reused)
         self._queue.submit(run_id)
 
     def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:

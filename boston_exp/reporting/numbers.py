@@ -1,0 +1,52 @@
+"""Numbers as a person reads them: four significant digits, two of a spread, and never an exponent where none is
+needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+LARGE, SMALL = 1e8, 1e-4  # beyond them an exponent is easier to read
+
+
+def score(value: float) -> str:
+    """Four significant digits: 0.8772, 3.001, 23,460, 1.235e+09."""
+    return _significant(value, 4)
+
+
+def plus_minus(mean: float, spread: float) -> str:
+    """`3.721 ± 0.54`; the mean alone where there is no spread."""
+    return f"{score(mean)} ± {_significant(spread, 2)}" if math.isfinite(spread) else score(mean)
+
+
+def interval(low: float, high: float) -> str:
+    """`2.171 to 3.921`."""
+    return f"{score(low)} to {score(high)}"
+
+
+def with_unit(text: str, unit: str) -> str:
+    """`3.001 thousand USD`, `11.22 %`."""
+    return f"{text} {unit}".rstrip()
+
+
+def held_out(metrics: Mapping[str, float], name: str) -> str:
+    """`3.001 (2.171 to 3.921)`: a score of the held-out rows with its interval, where there is one."""
+    text = score(metrics[name])
+    if f"{name}_ci_low" in metrics:
+        text += f" ({interval(metrics[f'{name}_ci_low'], metrics[f'{name}_ci_high'])})"
+    return text
+
+
+def over_folds(metrics: Mapping[str, float], name: str) -> str:
+    """`3.721 ± 0.54`: mean and spread of a metric over the folds."""
+    return plus_minus(metrics[f"cv_{name}"], metrics.get(f"cv_{name}_std", math.nan))
+
+
+def _significant(value: float, digits: int) -> str:
+    if not math.isfinite(value):
+        return str(value)
+    size = abs(value)
+    if size >= LARGE or 0 < size < SMALL:
+        return f"{value:.{digits - 1}e}"
+    rounded = float(f"{value:.{digits}g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 10 ** (digits - 1) else f"{rounded:#.{digits}g}"

@@ -1,0 +1,185 @@
+"""What a sweep tells people, besides its table: a story in Markdown and, where asked for, a page in HTML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import pandas as pd
+
+from boston_exp.config.invocation import again, for_services
+from boston_exp.errors import InvalidConfig
+from boston_exp.experiment.metrics import named
+from boston_exp.lifecycle.ranking import standings
+from boston_exp.reporting import numbers
+from boston_exp.reporting.labels import metric_label
+from boston_exp.sweep.plan import Report, Result
+from boston_exp.tracking.recorded import History
+from boston_exp.training import provenance
+from boston_exp.training.naming import assigned, short
+from boston_exp.training.telling import environment
+
+TOP = 10  # points in the story
+SHOWN = 20  # in the page, before the table of all
+Link = Callable[[str], str]
+Row = Mapping[Hashable, Any]
+COUNTED = {"done": "finished", "reused": "reused", "pruned": "pruned", "failed": "failed"}
+
+
+def story(report: Report, table: pd.DataFrame, run_id: str | None, link: Link) -> str:
+    """`table` is that of results.csv; `link` gives the page of a run."""
+    lines = [f"**{report.name}**: {counted(report)}; {report.about}.", ""]
+    best = report.best
+    if best and best.metrics:
+        lines += [f"Best: `{best.point.name}`: {best_score(report, best)}.", "", *_points(report, table, link), ""]
+    if run_id and not report.aim.on_held_out_rows:
+        leaderboard = for_services("leaderboard", f"sweep={run_id}")
+        lines += [f"Which cannot be told from the best: `{leaderboard}`", ""]
+    if best:
+        lines.append(f"Next, the best point alone: `{best.point.command}`")
+    return "\n".join(lines)
+
+
+def _points(report: Report, table: pd.DataFrame, link: Link) -> list[str]:
+    ranked = scored(report, table)
+    lines = [f"| {metric_label(report.aim.metrics[0], report.unit)} | held out | point | run |", "|---|---|---|---|"]
+    for row in ranked.head(TOP).to_dict("records"):
+        run = f"[{str(row['run_id'])[:8]}]({link(row['run_id'])})" if row["run_id"] else ""
+        lines.append(f"| {selected_by(report, row)} | {confirmed(report, row)} | {name_of(report, row)} | {run} |")
+    return lines + ([f"\nand {len(ranked) - TOP} more: results.csv"] if len(ranked) > TOP else [])
+
+
+def counted(report: Report) -> str:
+    """`grid of 36 points: 35 done, 1 failed`."""
+    counts = ", ".join(f"{report.count(status)} {name}" for name, status in COUNTED.items() if report.count(status))
+    left = report.total - len(report.results)
+    untried = f", {left} not tried" if left else ""
+    return f"{report.kind} of {report.total} point{'s' * (report.total != 1)}: {counts}{untried}"
+
+
+def best_score(report: Report, best: Result) -> str:
+    """By the objective, then by the held-out rows, which confirm; a score that was selected on is called optimistic."""
+    first, metrics = report.aim.metrics[0], best.metrics
+    metric, said, optimistic = named(first), report.aim.score_of(best), ""
+    if report.aim.on_held_out_rows:
+        chosen_by = report.aim.on_held_out_rows[0]
+        instead = f"objective.metric=cv_{chosen_by}" if f"cv_{chosen_by}" in metrics else "evaluation=cv"
+        if chosen_by == first:
+            return f"{said} ({instead} selects by folds)"
+        optimistic = f", which it was selected on by {chosen_by} (optimistic; {instead} selects by folds)"
+    if metric and metric.name in metrics and first.startswith("cv_"):
+        score = numbers.with_unit(numbers.held_out(metrics, metric.name), metric.unit_of(report.unit))
+        return f"{said}, held out {score}{optimistic}"
+    return said + optimistic
+
+
+def scored(report: Report, table: pd.DataFrame) -> pd.DataFrame:
+    """Rows that have the objective, each run once, the best first; of several objectives the front."""
+    ranked = table[table[report.aim.metrics[0]].notna()].drop_duplicates("run_id")
+    return ranked[ranked["pareto"]] if len(report.aim.metrics) > 1 else ranked
+
+
+def selected_by(report: Report, row: Row, objective: int = 0) -> str:
+    """`3.721 ± 0.54`: one objective of a row of the table."""
+    name = report.aim.metrics[objective]
+    spread = float(row.get(f"{name}_std", math.nan)) if name.startswith("cv_") else math.nan
+    return numbers.plus_minus(row[name], spread)
+
+
+def confirmed(report: Report, row: Row) -> str:
+    """The score of the held-out rows, where it was not selected on."""
+    metric = named(report.aim.metrics[0])
+    if report.aim.on_held_out_rows or metric is None or not math.isfinite(row.get(metric.name, math.nan)):
+        return ""
+    return numbers.held_out({str(key): value for key, value in row.items() if value == value}, metric.name)
+
+
+def name_of(report: Report, row: Row) -> str:
+    """`max_depth=15 n_estimators=200`."""
+    return assigned([(name, str(row[name])) for name in report.swept])
+
+
+def page(report: Report, table: pd.DataFrame, run_id: str | None, ranges: Mapping[str, str], history: History) -> str:
+    """`ranges` says what was tried, by setting; `history` has the points' runs."""
+    from boston_exp.reporting import html  # matplotlib and jinja2 take 0.5 s to import
+    from boston_exp.reporting.report import Origin
+    from boston_exp.sweep import figures
+
+    code, best = provenance.code(), report.best
+    rows: Sequence[Row] = scored(report, table).to_dict("records")
+    alike = contenders(report, history)
+    said = [f"Recorded as run {run_id}."] if run_id else []
+    said += ["The project had uncommitted changes, which each point keeps as git/diff.patch."] if code.dirty else []
+    origin = Origin(again(without=["report", "quiet"]), code.commit, " ".join(said), ranges, environment())
+    shown = [html.Shown(TITLES[name], SAYS[name], html.svg(figure)) for name, figure in figures.figures(report, table)]
+    return html.rendered(
+        "boston_exp.sweep",
+        "sweep.html.j2",
+        title=report.name,
+        about=f"{counted(report)}; {report.about}.",
+        best=f"{best.point.name}: {best_score(report, best)}" if best and best.metrics else "No point has a score.",
+        best_command=best.point.command if best else "",
+        sure=_how_sure(report, alike),
+        ranges={short(name): ranges.get(name, "") for name in report.swept},
+        headings=[metric_label(name, report.unit) for name in report.aim.metrics],
+        rows=[
+            {
+                "scores": [selected_by(report, row, number) for number in range(len(report.aim.metrics))],
+                "held_out": confirmed(report, row),
+                "point": name_of(report, row),
+                "id": str(row["run_id"] or "")[:8],
+                "alike": row["run_id"] in alike,
+            }
+            for row in rows
+        ],
+        top=SHOWN,
+        figures=shown if best and best.metrics else [],
+        failed=[result for result in report.results if result.status == "failed"],
+        origin=origin,
+    )
+
+
+TITLES = {
+    "objective_by_parameter": "The objective over each parameter",
+    "history": "How the search went",
+    "pareto": "What nothing beats in all objectives",
+    "parameter_importance": "Which parameters mattered",
+}
+SAYS = {
+    "objective_by_parameter": "Each point once in every panel; the others of its parameters differ as well.",
+    "history": "A line that has been flat for long says that more points will hardly help.",
+    "pareto": "A choice between the points of the front is yours.",
+    "parameter_importance": "In the ranges that were searched; a parameter that hardly varied cannot matter much.",
+}
+
+
+def contenders(report: Report, history: History) -> set[str]:
+    """Ids of the points that the leaderboard's max-t test cannot tell from the best one."""
+    metric = named(report.aim.metrics[0])
+    ids = [result.run_id for result in report.results if result.run_id and result.metrics]
+    if metric is None or not report.aim.metrics[0].startswith("cv_") or len(ids) < 2:
+        return set()
+    where = f"attributes.run_id IN ({', '.join(map(repr, ids))})"
+    boards: tuple[standings.Board, ...] = ()
+    with suppress(InvalidConfig):  # a tracker that cannot be read back
+        boards = standings.boards(history, metric, len(ids), where).boards
+    found = boards[0].standings if len(boards) == 1 else ()  # data that is swept is not comparable
+    return {run.run_id for standing in found if standing.contends for run in standing.entry.runs}
+
+
+def _how_sure(report: Report, alike: set[str]) -> str:
+    if report.aim.on_held_out_rows:
+        return (
+            f"Not sure: {report.scored} points were scored on the held-out rows and the best of them was taken, so its "
+            "score is optimistic, the more so the more points there are. evaluation=cv selects by folds."
+        )
+    if alike:
+        others = len(alike) - 1
+        return (
+            f"{others} other point{'s' * (others != 1)} of {report.scored} cannot be told from the best by a max-t "
+            "test of out-of-fold errors at 5 %, corrected for their number: they are marked ≈. Another seed may rank "
+            "them otherwise."
+        )
+    return "Points were chosen by folds of the training rows; the held-out rows confirm, and were not chosen on."

@@ -1,0 +1,71 @@
+"""What a run tells people, besides its numbers: a story in Markdown and, where asked for, a page in HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from boston_exp.config.invocation import again_alone, for_services
+from boston_exp.config.schema import Config
+from boston_exp.config.settings import Typed
+from boston_exp.experiment.dataset import Dataset
+from boston_exp.experiment.evaluation import Evaluated
+from boston_exp.experiment.slices import slices
+from boston_exp.experiment.split import Split
+from boston_exp.reporting.story import run_story
+from boston_exp.tracking.destination import Destination
+from boston_exp.training import provenance
+from boston_exp.training.fingerprint import NUMERIC_LIBRARIES, version
+
+
+@dataclass(frozen=True)
+class Told:
+    """`groups` are the errors by groups of rows, None where no column names any."""
+
+    title: str
+    story: str = ""
+    groups: pd.DataFrame | None = None
+    page: str | None = None
+
+
+def told(
+    title: str,
+    typed: Typed,
+    config: Config,
+    destination: Destination,
+    params: dict[str, str],
+    dataset: Dataset,
+    rows: Split,
+    evaluated: Evaluated,
+    run_id: str | None,
+    with_page: bool,
+) -> Told:
+    """Of a run that was evaluated; `params` are those that it records, `run_id` is None where nothing is recorded."""
+    sliced = [column for column in config.data.slices if column in dataset.table]
+    groups = slices(dataset, sliced, rows, evaluated.test_predicted) if sliced else None
+    command = again_alone(typed.overrides)
+    next_command = command
+    if run_id and evaluated.folds:
+        next_command = for_services("compare", *destination.experiment_typed, f"runs=[best,{run_id}]")
+    elif run_id:
+        next_command = for_services("run", f"base={run_id}", "evaluation=cv")
+    story = run_story(title, dataset, rows, evaluated, groups, next_command)
+    if not with_page:
+        return Told(title, story, groups)
+
+    from boston_exp.reporting.report import Origin, run_page  # matplotlib and jinja2 take 0.5 s to import
+
+    code = provenance.code()
+    said = [f"Recorded as run {run_id}: base={run_id} takes its settings."] if run_id else []
+    said += ["The project had uncommitted changes, which the run keeps as git/diff.patch."] if code.dirty else []
+    origin = Origin(command, code.commit, " ".join(said), params, environment())
+    return Told(title, story, groups, run_page(title, origin, dataset, rows, evaluated, groups))
+
+
+def environment() -> dict[str, str]:
+    """Python, the numeric libraries and the machine, for people."""
+    machine = provenance.machine()
+    libraries = {name: version(name) for name in NUMERIC_LIBRARIES}
+    system = f"{machine['os']} {machine['release']}, {machine['machine']}, {machine['cores']} cores"
+    return {"Python": machine["python"], **libraries, "system": system, "CPU": machine["cpu"]}
