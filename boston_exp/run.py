@@ -16,7 +16,7 @@ from boston_exp.lifecycle import base
 from boston_exp.sweep import jobs
 from boston_exp.tracking import destination as destinations
 from boston_exp.training import collector
-from boston_exp.training.naming import run_name
+from boston_exp.training.naming import class_name, run_name
 
 
 @command.task("config")
@@ -34,7 +34,8 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
 
         from boston_exp.training.train import Experiment, train  # all that is heavy, once nothing is refused without it
 
-        name = run_name(HydraConfig.get().runtime.choices, typed.overrides, job.swept, config.name)
+        choices = HydraConfig.get().runtime.choices
+        name = run_name(choices, typed.overrides, job.swept, config.name) or class_name(config.model)
         trained = train(Experiment(cfg, typed, config, destination, name), job)
         job.ended(trained)
         objective = tuple(trained.metrics[metric] for metric in config.objective.metrics)

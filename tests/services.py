@@ -132,6 +132,18 @@ def mlflow_server(folder: Path, s3: str, port: int | None = None, **more: str) -
 
 
 @contextmanager
+def mlflow_ui(folder: Path, store: Path) -> Iterator[Service]:
+    """MLflow's pages on a local store."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{store}", "--workers", "1"]
+    environment = plain_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+    with process([*command, "--host", "127.0.0.1", "--port", str(port)], folder, environment) as started:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/health", started, folder / "log")
+        yield Service(url, started, folder)
+
+
+@contextmanager
 def server_with_gateway(folder: Path) -> Iterator[Service]:
     """An MLflow server in front of an S3 gateway, each in a folder of its own."""
     for part in ("gateway", "server"):

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.redaction import redact
+from boston_exp.reporting.figures import BLUE
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,15 @@ def write(file: Path, text: str) -> None:
 
 
 def svg(figure: Figure) -> Markup:
-    """Inline, without the prolog, whose DTD is a link, and without a date; black is the page's own colour."""
+    """Inline, without the prolog, whose DTD is a link, and without a date; its black and blue are those of the page."""
     text = io.StringIO()
     with warnings.catch_warnings(), rc_context({"svg.fonttype": "none"}):  # text stays text, in the browser's fonts
         warnings.simplefilter("ignore", UserWarning)  # of glyphs that are missing in matplotlib's own
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     drawn = re.sub(r"^.*?(?=<svg)", "", text.getvalue(), count=1, flags=re.DOTALL)
-    return Markup(drawn.replace("#000000", "currentColor"))  # noqa: S704 (matplotlib escapes what it draws)
+    for colour, of_the_page in (("#000000", "currentColor"), (BLUE, "var(--mark)")):
+        drawn = drawn.replace(colour, of_the_page)
+    return Markup(drawn)  # noqa: S704 (matplotlib escapes what it draws)
 
 
 def _umask() -> int:

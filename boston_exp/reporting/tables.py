@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -50,8 +51,15 @@ def wide_console() -> Console:
 
 def narrow_console(stderr: bool = False) -> Console:
     """As wide as the terminal; 100 columns and no colour where the output is a file or a pipe."""
-    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, markup=False, width=None if is_terminal else 100)
+    console = Console(stderr=stderr, highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 100
+    return console
+
+
+def fits(table: Table, console: Console) -> bool:
+    """Whether nothing of it would be cut or wrapped."""
+    return Measurement.get(console, console.options.update(max_width=10_000), table).maximum <= console.width
 
 
 def _cell(value: object) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -13,19 +12,20 @@ from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.metrics import METRICS
 from boston_exp.experiment.split import Split
 from boston_exp.reporting import numbers
-from boston_exp.reporting.tables import WARNING, narrow_console, plain_table
+from boston_exp.reporting.tables import WARNING, fits, narrow_console, plain_table
 
 
 def show_run(name: str, dataset: Dataset, rows: Split, metrics: Mapping[str, float]) -> None:
     """Print what was trained and its scores; intervals and folds only where the evaluation made them."""
     console = narrow_console()
-    changed = Text(" (changed: not the file that its .dvc records)" if dataset.changed else "", style=WARNING)
+    changed = " (changed: not the file that its .dvc records)" if dataset.changed else ""
     said = (
         f": {len(rows.X_train):,} rows to train on, {len(rows.X_test):,} held out, {dataset.X.shape[1]:,} features, "
         f"fit in {metrics['fit_seconds']:.2f} s"
     )
-    console.print(Text(name, style="bold") + Text(f" on {dataset.name}") + changed + Text(said))
-    console.print(next(table for table in _tables(metrics, dataset.unit) if _fits(table, console)))
+    sentence = Text.assemble((name, "bold"), f" on {dataset.name}", (changed, WARNING), said)
+    console.print(sentence, soft_wrap=not console.is_terminal)
+    console.print(_widest(_tables(metrics, dataset.unit), console))
 
 
 def _tables(metrics: Mapping[str, float], unit: str) -> Iterator[Table]:
@@ -37,8 +37,12 @@ def _tables(metrics: Mapping[str, float], unit: str) -> Iterator[Table]:
     yield _table(metrics, "", ())
 
 
-def _fits(table: Table, console: Console) -> bool:
-    return Measurement.get(console, console.options, table).minimum <= console.width or len(table.columns) <= 2
+def _widest(found: Iterator[Table], console: Console) -> Table:
+    """The first that fits, else the last."""
+    for table in found:
+        if fits(table, console):
+            break
+    return table
 
 
 def _table(
@@ -71,9 +75,8 @@ def _table(
 def show_reused(name: str, metrics: Mapping[str, float]) -> None:
     """With skip_finished=true: this very experiment is recorded already."""
     scores = ", ".join(f"{metric.label} {numbers.score(metrics[metric.name])}" for metric in METRICS)
-    narrow_console().print(
-        Text(name, style="bold") + Text(f" is recorded already, nothing was trained: {scores}"), soft_wrap=True
-    )
+    sentence = Text.assemble((name, "bold"), f" is recorded already, nothing was trained: {scores}")
+    narrow_console().print(sentence, soft_wrap=True)
 
 
 def show_record(where: str, run_id: str | None, next_command: str | None) -> None:

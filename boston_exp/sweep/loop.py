@@ -147,7 +147,8 @@ class Loop:
             name = self._composer.name_of(result.point)
             tags, overrides = {"sweep.point": result.key}, OmegaConf.to_yaml(list(result.point.overrides))
             params = dict(result.point.swept)
-            failure = Failure(name, params, tags, result.message, result.trace, overrides)
+            story = f"**{name}** failed: {result.message}\n\nAlone: `{result.point.command}`; error.txt has more."
+            failure = Failure(name, params, tags, result.message, result.trace, overrides, story)
             result = replace(result, run_id=self._parent.fail(result.run_id, failure))
         self._parent.point_ended(result.run_id, result.status == "reused")
         self.results.append(result)

@@ -30,7 +30,8 @@ from boston_exp.sweep.workers import Workers, kind_of, n_jobs_fault
 from boston_exp.tracking import backends
 from boston_exp.tracking import destination as destinations
 from boston_exp.tracking.destination import Destination
-from boston_exp.tracking.protocol import Outcome, SweepPlan
+from boston_exp.tracking.protocol import Finished, Outcome, SweepPlan
+from boston_exp.training import provenance
 from boston_exp.training.job import mark
 from boston_exp.training.naming import sweep_name
 from boston_exp.training.telling import Told
@@ -102,7 +103,8 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
                 local = replace(checked.destination, server=None)  # the points are here before they are anywhere else
                 outcome.record(report, parent, config, plan.params, lambda: backends.open_history(local))
                 if report.best and report.best.run_id and config.tracking.log_model != "none":
-                    parent.store_model(report.best.run_id, partial(_refit, composer, report.best.point))
+                    best = Finished(report.best.run_id, report.best.metrics)
+                    parent.store_model(best, partial(_refit, composer, report.best.point))
             except KeyboardInterrupt:
                 screen.interrupted()
                 raise
@@ -201,7 +203,7 @@ def _plan(composer: Composer, checked: Checked, search: Search) -> SweepPlan:
             "sweep.fixed": " ".join(search.fixed),
             "objective": str(checked.aim),
         },
-        tags={"dataset": str(checked.config.data.name), "mlflow.source.name": "boston_exp.run"},
+        tags={"dataset": str(checked.config.data.name), **provenance.origin()},
         metrics=checked.aim.metrics,
         swept=tuple(swept),
     )

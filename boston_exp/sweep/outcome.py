@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +17,7 @@ from boston_exp.process import temporary_folder
 from boston_exp.redaction import redact
 from boston_exp.reporting import terminal
 from boston_exp.reporting.labels import metric_label
-from boston_exp.reporting.tables import narrow_console, plain_table
+from boston_exp.reporting.tables import fits, narrow_console, plain_table
 from boston_exp.sweep import telling
 from boston_exp.sweep.plan import Report
 from boston_exp.tracking.protocol import SweepRecording
@@ -108,7 +107,7 @@ def show(report: Report, parent: SweepRecording, quiet: bool) -> None:
         print(parent.run_id or "")
         return
     best, console = report.best, narrow_console()
-    console.print(Text(telling.counted(report), style="bold") + Text(f"; {report.about}"), soft_wrap=True)
+    console.print(Text.assemble((telling.counted(report), "bold"), f"; {report.about}"), soft_wrap=True)
     if report.results:
         _show_top(report, parent.run_id, console)
     if best and best.metrics:
@@ -126,8 +125,7 @@ def _show_top(report: Report, run_id: str | None, console: Console) -> None:
         return
     top = ranked.head(TOP).to_dict("records")
     wide = _top_table(report, top, list(report.swept))
-    fits = Measurement.get(console, console.options, wide).maximum <= console.width
-    console.print(wide if fits else _top_table(report, top, []))
+    console.print(wide if fits(wide, console) else _top_table(report, top, []))
     more = len(ranked) - len(top)
     if more:
         listed = f": {for_services('leaderboard', f'sweep={run_id[:8]}')}" if run_id else ""

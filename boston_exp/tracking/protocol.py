@@ -87,6 +87,7 @@ class Failure(_Redacted):
     message: str
     trace: str
     overrides: str  # as YAML, for config/overrides.yaml
+    story: str
 
 
 class Recording(Protocol):
@@ -141,7 +142,7 @@ class SweepRecording(Protocol):
     def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:
         """Counts, what is known of the best point, and files; an earlier part's are replaced."""
 
-    def store_model(self, run_id: str, refit: Refit) -> None:
+    def store_model(self, best: Finished, refit: Refit) -> None:
         """Store the best point's model on the parent: a copy of what that run has stored, else what `refit` gives.
 
         Idempotent: the same run's model is stored once.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from boston_exp.config.invocation import key_of
 
@@ -27,6 +28,11 @@ def run_name(
         return _cut([given, *varied])
     changed = [_told(each, choices) for key, each in values.items() if key not in swept and _is_told(key)]
     return _cut([*varied, *_heads(choices, values, swept), *changed])
+
+
+def class_name(model: Mapping[str, Any]) -> str:
+    """Names a run whose model is none of conf/: `Ridge` for `_target_: sklearn.linear_model.Ridge`."""
+    return str(model["_target_"]).rpartition(".")[2]
 
 
 def sweep_name(

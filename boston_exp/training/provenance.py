@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import platform
@@ -99,6 +100,20 @@ def _git(*arguments: str, environment: dict[str, str] | None = None, limit: int 
     except OSError:
         return b""
     return b"" if git.returncode else said
+
+
+def origin() -> dict[str, str]:
+    """MLflow's own tags of who ran what, from which commit."""
+    commit = code().commit
+    told = {"mlflow.user": _user(), "mlflow.source.name": "boston_exp.run", "mlflow.source.type": "LOCAL"}
+    return told | ({"mlflow.source.git.commit": commit} if commit else {})
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid that no passwd file knows, as in `docker run --user 12345`
+        return f"uid {os.getuid()}"
 
 
 @remembered()

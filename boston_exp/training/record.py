@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -67,12 +65,8 @@ def plan(
         "config.digest": config_digest(config),
         "fingerprint": fingerprint(config, dataset.md5),
         "git.dirty": str(code.dirty).lower(),
-        "mlflow.user": _user(),
-        "mlflow.source.name": "boston_exp.run",
-        "mlflow.source.type": "LOCAL",
+        **provenance.origin(),
     }
-    if code.commit:
-        own["mlflow.source.git.commit"] = code.commit
     if code.dirty:
         own["git.patch"] = code.says
     if code.too_large:
@@ -151,13 +145,6 @@ def _requirements(trusted_packages: tuple[str, ...]) -> tuple[str, ...]:
         except metadata.PackageNotFoundError:  # sklearn is scikit-learn, and a package on the path has no version
             continue
     return tuple(pinned)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid that no passwd file knows, as in `docker run --user 12345`
-        return f"uid {os.getuid()}"
 
 
 def _package(model: BaseEstimator) -> str:

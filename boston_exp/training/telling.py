@@ -47,7 +47,7 @@ def told(
     command = again_alone(typed.overrides)
     next_command = command
     if run_id and evaluated.folds:
-        next_command = for_services("compare", *destination.experiment_typed, f"runs=[best,{run_id}]")
+        next_command = for_services("leaderboard", *destination.experiment_typed)
     elif run_id:
         next_command = for_services("run", f"base={run_id}", "evaluation=cv")
     story = run_story(title, dataset, rows, evaluated, groups, next_command)

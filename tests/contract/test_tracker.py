@@ -161,7 +161,9 @@ def test_a_sweep_has_a_parent_that_knows_its_points(tracker: Tracker, destinatio
         child = a_point(tracker, parent.run_id, "p1", tmp_path)
         parent.point_ended(child, reused=False)
         params, tags = {"model.alpha": "2"}, {"sweep.point": "p2"}
-        failure = Failure("a point", params, tags, "no room", "Traceback\nMemoryError", "- model.alpha=2\n")
+        failure = Failure(
+            "a point", params, tags, "no room", "Traceback\nMemoryError", "- model.alpha=2\n", "it failed"
+        )
         failed = parent.fail(None, failure)
         parent.point_ended(failed, reused=False)
         done = Finished(str(child), {"rmse": 1.5})
@@ -182,7 +184,14 @@ def test_a_sweep_has_a_parent_that_knows_its_points(tracker: Tracker, destinatio
         assert (top.data.params, top.data.metrics) == ({"model.alpha": "1,2"}, {"n_points": 2.0})
         assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {top.info.run_id}
         assert top.data.tags["best.run_id"] == runs["a name"].info.run_id
-        assert runs["a point"].data.tags["error"] == "no room"
+        tags = runs["a point"].data.tags
+        assert (tags["error"], tags["mlflow.note.content"]) == ("no room", "it failed")
+        client = MlflowClient(destination.server or destination.uri)
+        kept = Path(client.download_artifacts(runs["a point"].info.run_id, ""))
+        assert (kept / "error.txt").read_text() == "Traceback\nMemoryError"
+        assert (kept / "config" / "overrides.yaml").read_text() == "- model.alpha=2\n"
+        for run in (top, *runs.values()):  # which process had them is told of open runs
+            assert not [tag for tag in run.data.tags if tag.startswith("boston_exp.")]
 
 
 def test_the_same_sweep_again_has_the_same_parent(tracker: Tracker, destination: Destination) -> None:
@@ -216,14 +225,17 @@ def test_the_best_points_model_is_stored_on_the_parent_once(
     for turn in range(2):
         with tracker.sweep(SWEEP) as parent:
             best = best or a_point(tracker, parent.run_id, "p1", tmp_path / str(turn), stored)
-            parent.store_model(str(best), refit)
+            parent.store_model(Finished(str(best), {"rmse": 1.5}), refit)
     parents = [run for run in recorded(destination) if run.info.run_name == "a sweep"]
     assert len(fits) == (remembers(destination) and not stored)
     for run in parents:
         client = MlflowClient(destination.server or destination.uri)
         (model,) = run.outputs.model_outputs
-        assert client.get_logged_model(model.model_id).status == "READY"
-        assert client.get_logged_model(model.model_id).source_run_id == run.info.run_id
+        kept = client.get_logged_model(model.model_id)
+        assert (kept.status, kept.source_run_id) == ("READY", run.info.run_id)
+        assert [(each.key, each.value, each.dataset_name) for each in kept.metrics] == [("rmse", 1.5, "table")]
+        assert kept.params["model.p1"] == "1"  # the point's, not the sweep's ranges
+        assert [each.dataset.digest for each in run.inputs.dataset_inputs] == [PLAN.dataset_md5]
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])

@@ -209,7 +209,7 @@ def test_what_lies_beside_a_module_does_not_go_into_the_model(
     own = ("model=ridge", "model._target_=ownpkg.Mine", "trusted_packages=[sklearn,ownpkg]", "figures=none")
     result = command(*own)
     assert result.code == 0, result.err
-    (code,) = (tmp_path / "mlartifacts").rglob("code")
+    (code,) = (tmp_path / "mlartifacts").rglob("models/*/artifacts/code")
     assert [file.name for file in code.rglob("*") if file.is_file()] == ["__init__.py"]
 
 
@@ -243,7 +243,7 @@ def test_a_link_among_the_artifacts_is_not_published(
     artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
     (artifacts / "planted.txt").symlink_to(secret)
     (artifacts / "folder").symlink_to(tmp_path)
-    (model,) = (tmp_path / "mlartifacts").rglob("MLmodel")
+    (model,) = (tmp_path / "mlartifacts").rglob("models/*/artifacts/MLmodel")
     (model.parent / "planted.txt").symlink_to(secret)
     process.reset()
     result = command(f"tracking.uri={server.url}", *place, "model.alpha=7")
@@ -269,7 +269,7 @@ def test_our_own_list_decides_what_a_model_may_hold(command: Command, store: Pat
     from boston_exp.tracking.mlflow.models import load
 
     assert command("model.n_estimators=5", "figures=none").code == 0
-    (model,) = (tmp_path / "mlartifacts").rglob("model.skops")
+    (model,) = (tmp_path / "mlartifacts").rglob("models/*/artifacts/model.skops")
     assert load(str(model.parent)).n_estimators == 5
     from sklearn.utils import discovery
 

@@ -142,7 +142,7 @@ def test_the_machine_and_the_story_are_recorded(command: Command, store: Path) -
     assert "RandomForestRegressor on boston (13 features), 404 rows to train on, 102 held out." in note
     for sentence in ("The 3 rows that are furthest off", "Its RMSE is worst where", "It rests most on"):
         assert sentence in note
-    assert f"runs=[best,{run.info.run_id}]" in note
+    assert "Next: `python -m boston_exp.leaderboard " in note
 
 
 def test_a_record_of_version_1_is_still_reused(command: Command, store: Path) -> None:

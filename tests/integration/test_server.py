@@ -59,15 +59,16 @@ def test_what_is_on_the_server_is_what_is_here(command: Command, store: Path, se
     assert result.code == 0, result.err
     (local,), (copy,) = runs(f"sqlite:///{store}", name), runs(server.url, name)
     assert f"published to {server.url} (from tracking.uri=)" in result.out
-    assert (
-        f"next        open {server.url}/#/experiments/{copy.info.experiment_id}/runs/{copy.info.run_id}" in result.out
-    )
+    page = f"{server.url}/#/experiments/{copy.info.experiment_id}/runs?workflowType=machine_learning"
+    assert f"next        open {page}&viewStateShareKey=rmse" in result.out
+    assert f" as {copy.info.run_id}" in result.out
     for what in ("status", "run_name", "start_time", "end_time"):
         assert getattr(copy.info, what) == getattr(local.info, what)
     assert copy.data.params == local.data.params
     assert copy.data.metrics == local.data.metrics
     own = {"sync.server", "sync.server_id", "sync.state", "sync.run_id", "boston_exp.process", "boston_exp.heartbeat"}
     kept = {key: value for key, value in local.data.tags.items() if key not in own}
+    kept["mlflow.note.content"] = kept["mlflow.note.content"].replace(local.info.run_id, copy.info.run_id)
     assert {**copy.data.tags, **kept} == copy.data.tags
     assert copy.data.tags["sync.source"] == local.info.run_id
     assert copy.inputs.dataset_inputs[0].dataset.digest == local.inputs.dataset_inputs[0].dataset.digest

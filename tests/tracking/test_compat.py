@@ -15,7 +15,7 @@ from tests.conftest import Command, python
 
 def test_a_stored_forest_has_a_compact_schema_that_skops_alone_can_read(command: Command, store: Path) -> None:
     assert command("experiment=quick_test", "model=random_forest", "model.n_estimators=3", "figures=none").code == 0
-    (file,) = (store.parent / "mlartifacts").rglob("model.skops")
+    (file,) = (store.parent / "mlartifacts").rglob("models/*/artifacts/model.skops")
     with zipfile.ZipFile(file) as stored:
         assert b"\n" not in stored.read("schema.json")
     shown = python("-c", f"import skops.io; print(skops.io.get_untrusted_types(file={str(file)!r}))", cwd=store.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import mlflow.sklearn
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
-from mlflow.entities import LoggedModel, LoggedModelOutput
+from mlflow.entities import LoggedModel, LoggedModelOutput, RunInfo
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -22,20 +23,24 @@ from sklearn.base import BaseEstimator
 
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.process import temporary_folder
+from boston_exp.tracking.destination import NOTE
 from boston_exp.tracking.mlflow import compat
+from boston_exp.tracking.mlflow.runs import MODEL
 from boston_exp.tracking.model_types import check_loadable, types_to_trust
 from boston_exp.tracking.protocol import Outcome
 
 compat.leave_out_slow_steps()
+SOURCE = {"mlflow.source.name": "boston_exp.run", "mlflow.source.type": "LOCAL"}
 
 
-def save(client: MlflowClient, experiment_id: str, run_id: str, params: dict[str, str], outcome: Outcome) -> str:
+def save(client: MlflowClient, run: RunInfo, name: str, params: dict[str, str], outcome: Outcome) -> str:
     """What `mlflow.sklearn.log_model` does, without its 4-8 s of guessing requirements. Returns the model's id."""
-    kind = type(outcome.estimator).__name__
-    with new_model(client, experiment_id, run_id, name="model", params=params, model_type=kind) as (model, folder):
+    kind, tags = type(outcome.estimator).__name__, SOURCE | {NOTE: outcome.tags.get(NOTE, "")}
+    described = {"name": allowed(name), "params": params, "model_type": kind, "tags": tags}
+    with new_model(client, run, **described) as (model, folder):
         described = Model(
             artifact_path=model.artifact_location,
-            run_id=run_id,
+            run_id=run.run_id,
             model_uuid=model.model_id,
             model_id=model.model_id,
         )
@@ -43,19 +48,26 @@ def save(client: MlflowClient, experiment_id: str, run_id: str, params: dict[str
     return str(model.model_id)
 
 
+def allowed(name: str) -> str:
+    """A run's name as that of a model, in which MLflow allows no point: `alpha=0·1`."""
+    return re.sub(r"[/:%\"']+", "-", re.sub(r"\.", "·", name))
+
+
 @contextmanager
-def new_model(
-    client: MlflowClient, experiment_id: str, run_id: str, **described: Any
-) -> Iterator[tuple[LoggedModel, Path]]:
-    """A model of the run: READY once what is then in its folder is stored; PENDING if that fails."""
-    model = client.create_logged_model(experiment_id, source_run_id=run_id, **described)
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+def new_model(client: MlflowClient, run: RunInfo, **described: Any) -> Iterator[tuple[LoggedModel, Path]]:
+    """A model of the run: READY once what is then in its folder is stored; PENDING if that fails.
+
+    It is stored twice, as the model and below `model/` of the run: `runs:/<id>/model` finds a model by its name alone,
+    and all models would be called `model`. docs/decisions/0012-names-of-models.md
+    """
+    model = client.create_logged_model(run.experiment_id, source_run_id=run.run_id, **described)
+    client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
     with temporary_folder() as name:
         folder = Path(name) / "model"
         yield model, folder
         # not through the client, which would ask the store where the model belongs
-        place = get_artifact_repository(model.artifact_location, tracking_uri=client.tracking_uri)
-        place.log_artifacts(str(folder))
+        for place, inside in ((run.artifact_uri, MODEL), (model.artifact_location, None)):
+            get_artifact_repository(place, tracking_uri=client.tracking_uri).log_artifacts(str(folder), inside)
     client.finalize_logged_model(model.model_id, "READY")
 
 

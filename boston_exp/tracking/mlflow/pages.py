@@ -1,7 +1,7 @@
 """What MLflow's own pages show of an experiment: which runs in which order, which columns, and its description.
 
-MLflow 3.17 opens an experiment as a dashboard of language models. The address of a list of runs can name a view that is
-shared in a tag of the experiment: https://mlflow.org/docs/latest/ml/tracking/#tracking-ui
+MLflow 3.17 opens an experiment as a dashboard of language models. The address of a list of runs can name a view, which
+is a tag of the experiment. Tried in a browser with 3.17.2: tests/integration/test_pages.py.
 """
 
 from __future__ import annotations
@@ -12,24 +12,27 @@ from dataclasses import dataclass
 
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
 
 from boston_exp.config.invocation import for_services, quoted
 from boston_exp.config.schema import EXPERIMENT
+from boston_exp.experiment.metrics import direction
 from boston_exp.redaction import redact
 from boston_exp.tracking.destination import NOTE
 
 VIEW = "mlflow.sharedViewState."  # and the key of a view
 NO_SWEEPS = "tags.`sweep.key` IS NULL"  # a sweep's run has the scores of its best point, which is a run of its own
-NAMED = 100  # runs that a view can name: a tag of an experiment has at most 5,000 characters
+NAMED = 100  # runs that the condition of a view can name: an experiment's tag has at most 5,000 characters
+NAME, CREATED, DURATION = "attributes.`Run Name`", "runDateAndNestInfo", "duration"  # columns that are always there
+WIDTHS = {NAME: 300, CREATED: 130, DURATION: 80}  # pixels; MLflow's own 190 for a name cut it after 19 characters
 
 
 @dataclass(frozen=True)
 class View:
-    """A list of runs: `key` names it in an address."""
+    """A list of runs: `key` names it in an address, the best by the first of its columns are at the top."""
 
     key: str
-    order_by: str  # metric
-    ascending: bool
+    metric: str
     columns: Sequence[str]
     where: str = NO_SWEEPS
 
@@ -42,9 +45,11 @@ class View:
         """As MLflow's pages read it."""
         return json.dumps(
             {
-                "orderByKey": f"metrics.`{self.order_by}`",
-                "orderByAsc": self.ascending,
+                "orderByKey": f"metrics.`{self.metric}`",
+                "orderByAsc": direction(self.metric) == "minimize",
                 "selectedColumns": list(self.columns),
+                "columnOrder": [NAME, CREATED, *self.columns, DURATION],
+                "columnWidths": WIDTHS | dict.fromkeys(self.columns, 110),
                 "lifecycleFilter": "Active",
                 "searchFilter": self.where,
                 "runsExpanded": {},
@@ -54,24 +59,21 @@ class View:
         )
 
 
-def of_runs(metric: str, ascending: bool) -> View:
+def of_runs(metric: str) -> View:
     """All runs of an experiment that have a model, the best by this metric first."""
     plain = metric.removeprefix("cv_")
-    metrics = dict.fromkeys([metric, *([f"{metric}_std"] if metric != plain else []), plain, "r2_score", "mae"])
-    columns = [*(f"metrics.`{name}`" for name in metrics), "tags.`model_type`", "attributes.`Created`"]
-    return View(metric, metric, ascending, columns)
+    metrics = dict.fromkeys([metric, *([f"{metric}_std"] if metric != plain else []), plain, "r2_score"])
+    return View(metric, metric, [*(f"metrics.`{name}`" for name in metrics), "tags.`model_type`"])
 
 
-def of_sweep(
-    run_id: str, metrics: Sequence[str], ascending: bool, params: Iterable[str], points: Sequence[str]
-) -> View:
+def of_sweep(run_id: str, metrics: Sequence[str], params: Iterable[str], points: Sequence[str]) -> View:
     """The points of a sweep, with what was swept; `points` are the ids of all of them where some are other runs'."""
     shown = dict.fromkeys(name for metric in metrics for name in (metric, metric.removeprefix("cv_")))
-    columns = [*(f"metrics.`{name}`" for name in shown), *(f"params.`{name}`" for name in params)]
     where = f"tags.`mlflow.parentRunId` = '{run_id}'"
     if points:
         where = f"attributes.run_id IN ({', '.join(map(repr, points))})"
-    return View(key_of_sweep(run_id), metrics[0], ascending, [*columns, "attributes.`Created`"], where)
+    columns = [*(f"metrics.`{name}`" for name in shown), *(f"params.`{name}`" for name in params)]
+    return View(key_of_sweep(run_id), metrics[0], columns, where)
 
 
 def key_of_sweep(run_id: str) -> str:
@@ -81,30 +83,35 @@ def key_of_sweep(run_id: str) -> str:
 
 def share(client: MlflowClient, experiment: Experiment, views: Iterable[View]) -> None:
     """Give an experiment its description and these views, where it has not got them; what a person wrote stays."""
-    wanted = {NOTE: described(experiment), **{view.tag: view.state for view in views}}
-    put(client, experiment, wanted)
+    put(client, experiment, {NOTE: described(experiment), **{view.tag: view.state for view in views}})
 
 
 def put(client: MlflowClient, experiment: Experiment, tags: Mapping[str, str]) -> None:
     """Set tags of an experiment that it does not have; a description is kept as it is."""
     for name, value in tags.items():
-        if experiment.tags.get(name) != value and not (name == NOTE and NOTE in experiment.tags):
+        if experiment.tags.get(name) == value or (name == NOTE and NOTE in experiment.tags):
+            continue
+        try:
             client.set_experiment_tag(experiment.experiment_id, name, redact(value))
-            experiment.tags[name] = value
+        except MlflowException as error:  # another process has set it at this moment
+            if "UNIQUE constraint" not in str(error) and "duplicate key" not in str(error):
+                raise
+        experiment.tags[name] = value
 
 
 def described(experiment: Experiment) -> str:
-    """What is in an experiment, and how to ask it, in Markdown."""
+    """How to ask an experiment, and what is in it, in Markdown. MLflow shows the first line until it is unfolded."""
     named = [] if experiment.name == EXPERIMENT else [f"experiments=[{quoted(experiment.name)}]"]
     return "\n".join(
         [
-            f"**{experiment.name}**: regression runs, recorded by boston_exp. A run with `cv_` metrics was scored on "
-            "folds of its training rows: choose by these; the scores of held-out rows confirm. The run of a sweep has "
-            "its points below it, and its best model.",
+            f"**Which model?** `{for_services('leaderboard', *named)}`",
             "",
-            f"- Which model: `{for_services('leaderboard', *named)}`",
             f"- Is it better, and how sure is that: `{for_services('compare', 'runs=[<id>,<id>]')}`",
-            f"- One more: `{for_services('run', 'base=<id>', 'model.max_depth=20')}`",
+            f"- Once more, with a change: `{for_services('run', 'base=<id>', 'model.max_depth=20')}`",
+            "",
+            "Regression runs, recorded by boston_exp. A run with `cv_` metrics was scored on folds of its training "
+            "rows: choose by these; the scores of held-out rows confirm. A sweep has a run of its own, with its points "
+            "below it, the figures of the search and the best model.",
         ]
     )
 

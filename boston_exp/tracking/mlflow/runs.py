@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 Entity = TypeVar("Entity")
 MAX_PARAM = 6000  # characters; MLflow refuses more
 MAX_TAG = 8000
+MODEL = "model"  # artifact path of a run's model
 COMPLETE = "sync.complete"  # tag that a copy on a server gets last: when the run that it is of ended
 
 

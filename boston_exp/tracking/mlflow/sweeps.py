@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Experiment
+from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 
 from boston_exp.errors import Fault, RecordingFailed, StoreUnusable
-from boston_exp.experiment.metrics import direction
 from boston_exp.tracking import liveness
-from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.destination import NOTE, Destination
 from boston_exp.tracking.mlflow import pages
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.history import finished, is_whole
@@ -24,10 +26,12 @@ from boston_exp.tracking.mlflow.runs import (
     close_run,
     create_run,
     find_run,
+    log_datasets,
     log_failure,
     log_metrics,
     log_params,
     stored_model,
+    tags_of,
 )
 from boston_exp.tracking.protocol import Failure, Finished, Refit, SweepPlan
 
@@ -93,9 +97,10 @@ class MlflowSweepRecording(Placed):
         self._plan = plan
         self._points: list[str] = []  # ids of their runs
         self._reused: list[str] = []
+        self._logged_at: int | None = None
 
     def link(self, run_id: str) -> str:
-        return f"#/experiments/{self._experiment_id}/runs/{run_id}"
+        return f"#/experiments/{self._experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
     def finished_points(self) -> dict[str, Finished]:
         with raised_as(StoreUnusable, self._destination):
@@ -136,6 +141,8 @@ class MlflowSweepRecording(Placed):
             if run and run.info.status != "FAILED":
                 log_failure(self._client, run_id, failure.trace or failure.message, failure.overrides)
                 close_run(self._client, run_id, "FAILED", failure.message)
+            if run:
+                self._client.log_batch(run_id, tags=tags_of({NOTE: failure.story}))
             return run_id
 
     def _left_open(self, point: str) -> str | None:
@@ -153,7 +160,8 @@ class MlflowSweepRecording(Placed):
 
     def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:
         with raised_as(RecordingFailed, self._destination):
-            log_metrics(self._client, self.run_id, metrics, tags=tags)
+            self._logged_at = int(time.time() * 1000)
+            log_metrics(self._client, self.run_id, metrics, at=self._logged_at, tags=tags)
             self._client.log_artifacts(self.run_id, str(files))
             pages.share(self._client, self._experiment, [self._view()])
 
@@ -161,28 +169,40 @@ class MlflowSweepRecording(Placed):
         """The list of this sweep's points; by their ids where some are runs of another one."""
         points = list(dict.fromkeys(self._points))
         foreign = len(points) <= pages.NAMED and any(map(self._is_foreign, self._reused))
-        metrics = self._plan.metrics
-        ascending = direction(metrics[0]) == "minimize"
-        return pages.of_sweep(self.run_id, metrics, ascending, self._plan.swept, points if foreign else [])
+        return pages.of_sweep(self.run_id, self._plan.metrics, self._plan.swept, points if foreign else [])
 
     def _is_foreign(self, run_id: str) -> bool:
         run = find_run(self._client, run_id)
         return run is None or run.data.tags.get("mlflow.parentRunId") != self.run_id
 
-    def store_model(self, run_id: str, refit: Refit) -> None:
+    def store_model(self, best: Finished, refit: Refit) -> None:
+        with raised_as(RecordingFailed, self._destination):
+            if self._client.get_run(self.run_id).data.tags.get(MODEL_OF) == best.run_id:
+                return
+            run = find_run(self._client, best.run_id)  # None: in another machine's store
+            model_id = self._stored(run, refit)
+            datasets = run.inputs.dataset_inputs if run and run.inputs else []
+            origin: dict[str, Any] = {"model_id": model_id}
+            if datasets:
+                log_datasets(self._client, self.run_id, datasets)
+                origin |= {"dataset_name": datasets[0].dataset.name, "dataset_digest": datasets[0].dataset.digest}
+            # at the same time as before, so that the run has each value once, now of this model on this table
+            log_metrics(self._client, self.run_id, best.metrics, at=self._logged_at, **origin)
+            self._client.set_tag(self.run_id, MODEL_OF, best.run_id)
+
+    def _stored(self, best: Run | None, refit: Refit) -> str:
+        """The id of a model of the sweep's own: a copy of the best run's, or what `refit` gives."""
         from boston_exp.tracking.mlflow import models  # imports mlflow.sklearn and skops: 0.5 s
 
-        with raised_as(RecordingFailed, self._destination):
-            if self._client.get_run(self.run_id).data.tags.get(MODEL_OF) == run_id:
-                return
-            best = find_run(self._client, run_id)  # None: in another machine's store
-            stored = stored_model(self._client, best) if best else None
-            if stored:
-                kept = {"name": stored.name, "tags": stored.tags, "params": stored.params}
-                described = {**kept, "model_type": stored.model_type}
-                with models.new_model(self._client, self._experiment_id, self.run_id, **described) as (model, folder):
-                    models.copy_model(stored, model, folder)
-            else:
-                with refit() as outcome:
-                    models.save(self._client, self._experiment_id, self.run_id, self._plan.params, outcome)
-            self._client.set_tag(self.run_id, MODEL_OF, run_id)
+        parent = self._client.get_run(self.run_id).info
+        stored = stored_model(self._client, best) if best else None
+        if stored is None:
+            name, params = (best.info.run_name, best.data.params) if best else (self._plan.name, self._plan.params)
+            with refit() as outcome:
+                fitted = replace(outcome, tags={NOTE: best.data.tags.get(NOTE, "") if best else ""})
+                return models.save(self._client, parent, name, params, fitted)
+        kept = {"name": stored.name, "tags": stored.tags, "params": stored.params}
+        described = {**kept, "model_type": stored.model_type}
+        with models.new_model(self._client, parent, **described) as (model, folder):
+            models.copy_model(stored, model, folder)
+        return str(model.model_id)

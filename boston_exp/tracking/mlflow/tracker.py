@@ -17,7 +17,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from boston_exp import process
 from boston_exp.errors import RecordingFailed, StoreUnusable
-from boston_exp.experiment.metrics import direction
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow import pages
 from boston_exp.tracking.mlflow.failures import raised_as
@@ -48,8 +47,9 @@ class MlflowTracker:
     def start(self, plan: Plan) -> Iterator[MlflowRecording]:
         with raised_as(StoreUnusable, self._destination):
             info = create_run(self._client, self._experiment_id, plan.name, plan.tags | self._destination.tags)
-            view = pages.of_runs(plan.selected_by, direction(plan.selected_by) == "minimize")
-            pages.share(self._client, self._experiment, [view])
+            view = pages.of_runs(plan.selected_by)
+            if not self._destination.worker:  # the main process has done so
+                pages.share(self._client, self._experiment, [view])
         recording = MlflowRecording(self._client, info, self._destination, plan, view)
         with open_run(self._client, info.run_id, self._destination, plan.overrides):
             with raised_as(RecordingFailed, self._destination):
@@ -64,7 +64,7 @@ class MlflowTracker:
     def sweep(self, plan: SweepPlan) -> Iterator[MlflowSweepRecording]:
         with raised_as(StoreUnusable, self._destination):
             run_id = open_parent(self._client, self._experiment_id, plan, self._destination)
-            pages.share(self._client, self._experiment, [])
+            pages.share(self._client, self._experiment, map(pages.of_runs, plan.metrics))
         with open_run(self._client, run_id, self._destination):
             try:
                 yield MlflowSweepRecording(self._client, self._experiment, run_id, self._destination, plan)
@@ -81,9 +81,8 @@ class MlflowRecording(Placed):
     ) -> None:
         super().__init__(destination, info.run_id, info.experiment_id, view.key)
         self._client = client
-        self._experiment_id = info.experiment_id
+        self._info = info
         self._plan = plan
-        self._artifact_uri = info.artifact_uri
 
     def log_plan(self) -> None:
         log_params(self._client, self.run_id, self._plan.params)
@@ -95,12 +94,12 @@ class MlflowRecording(Placed):
             model_id = None
             try:
                 # not through the client, which would ask the store where the run's artifacts belong
-                place = get_artifact_repository(self._artifact_uri, tracking_uri=self._client.tracking_uri)
+                place = get_artifact_repository(self._info.artifact_uri, tracking_uri=self._client.tracking_uri)
                 place.log_artifacts(str(outcome.files))
                 if outcome.store_model:
                     from boston_exp.tracking.mlflow import models  # imports mlflow.sklearn and skops: 0.5 s
 
-                    model_id = models.save(self._client, self._experiment_id, self.run_id, self._plan.params, outcome)
+                    model_id = models.save(self._client, self._info, self._plan.name, self._plan.params, outcome)
             finally:  # a full disk under the artifacts is no reason to lose the scores
                 log_metrics(self._client, self.run_id, outcome.metrics, tags=outcome.tags, model_id=model_id, **origin)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from boston_exp.process import temporary_folder
 from boston_exp.tracking.destination import NOTE, SOURCE
 from boston_exp.tracking.mlflow.runs import (
     COMPLETE,
+    MODEL,
     find_run,
     log_datasets,
     log_metrics,
@@ -32,11 +32,10 @@ from boston_exp.tracking.mlflow.runs import (
     tags_of,
 )
 from boston_exp.tracking.mlflow.store import experiment_named
-from boston_exp.tracking.publishing.files import own_files, time_for
+from boston_exp.tracking.publishing.files import Put, Uploads, own_files
 from boston_exp.tracking.publishing.once import SOURCE_MODEL, Once
 from boston_exp.tracking.publishing.shared import POINTS_AT_RUNS, SharedPages, goes_along, translated
 
-UPLOADS = 8  # at once; each is a request of its own
 STEP = 20.0  # seconds that a few small requests may take together; a time-out of MLflow's is between bytes
 SLOWEST = 100_000  # bytes a second of an upload that is waited for
 
@@ -79,7 +78,7 @@ class RunCopier:
         self._doubted = doubted
         self._once = Once(target, in_doubt, settled)
         self.deadline = float("inf")
-        self._uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
+        self._uploads = Uploads()
         self._experiments: dict[str, str] = {}  # ids in the target by ids in the source
         self._copies: dict[str, str] = {}  # likewise, of runs
         self._pages = SharedPages(source, target)
@@ -87,7 +86,7 @@ class RunCopier:
 
     def close(self) -> None:
         """Start no more uploads; those under way are not waited for."""
-        self._uploads.shutdown(wait=False, cancel_futures=True)
+        self._uploads.close()
 
     def copy(self, run: Run) -> None:
         """Make the run's copy whole: params, inputs, artifacts, models, metrics, tags, status and times."""
@@ -186,6 +185,7 @@ class RunCopier:
             self._upload(
                 Path(self._source.download_artifacts(info.run_id, "")),
                 lambda file, folder: self.target.log_artifact(copy_id, file, folder),
+                without=MODEL,
             )
         outputs = run.outputs.model_outputs if run.outputs else []
         model_ids = [self._copy_model(output.model_id, run, copy) for output in outputs]
@@ -193,7 +193,9 @@ class RunCopier:
         origin: dict[str, Any] = {"model_id": model_ids[-1] if model_ids else None}
         if inputs:
             origin |= {"dataset_name": inputs[0].dataset.name, "dataset_digest": inputs[0].dataset.digest}
-        log_metrics(self.target, copy_id, run.data.metrics, at=info.end_time, **origin)
+        known = copy.data.metrics if set(model_ids) <= set(_models_of(copy)) else {}  # a new model gets all of them
+        changed = {name: value for name, value in run.data.metrics.items() if known.get(name) != value}
+        log_metrics(self.target, copy_id, changed, at=info.end_time, **origin)
         tags = {**self._tags(run, *POINTS_AT_RUNS), COMPLETE: str(info.end_time)}
         self._step()
         self.target.log_batch(copy_id, tags=tags_of(tags))
@@ -218,33 +220,31 @@ class RunCopier:
             if model is None:
                 raise MlflowException(f"the copy of model {model_id} was created and cannot be found")
         self._once.check_place(model.artifact_location)
-        known = [output.model_id for output in copy.outputs.model_outputs] if copy.outputs else []
-        if model.model_id not in known:
+        if model.model_id not in _models_of(copy):
             self.target.log_outputs(copy.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
         if str(model.status) == str(source.status):
             return str(model.model_id)
         with temporary_folder() as name:
             from boston_exp.tracking.mlflow.models import copy_model  # imports mlflow.sklearn and skops: 0.5 s
 
-            folder = Path(name) / "model"
+            folder = Path(name) / MODEL
             copy_model(source, model, folder)
             self._upload(folder, lambda file, inside: self.target.log_model_artifact(model.model_id, file, inside))
+            self._upload(folder.parent, lambda file, inside: self.target.log_artifact(copy.info.run_id, file, inside))
         self.target.finalize_logged_model(model.model_id, source.status)
         return str(model.model_id)
 
-    def _upload(self, root: Path, put: Callable[[str, str | None], None]) -> None:
-        files = own_files(root)
-        inside = [file.parent.relative_to(root).as_posix() for file in files]
-        places = [(str(file), None if folder == "." else folder) for file, folder in zip(files, inside, strict=True)]
-        sizes = [file.stat().st_size for file in files]
-        self._step(STEP + sum(sizes) / SLOWEST)
-        with time_for(max(sizes, default=0)):
-            for first in places[:1]:  # alone: MLflow looks up, once, where this run's files belong
-                put(*first)
-            list(self._uploads.map(lambda place: put(*place), places[1:]))
+    def _upload(self, root: Path, put: Put, without: str = "") -> None:
+        files = own_files(root, without)
+        self._step(STEP + sum(file.stat().st_size for file in files) / SLOWEST)
+        self._uploads.put(root, files, put)
 
     def _experiment_of(self, run: Run) -> str:
         source_id = run.info.experiment_id
         if source_id not in self._experiments:
             self._experiments[source_id] = self._experiment(self._source.get_experiment(source_id).name)
         return self._experiments[source_id]
+
+
+def _models_of(run: Run) -> list[str]:
+    return [str(output.model_id) for output in run.outputs.model_outputs] if run.outputs else []

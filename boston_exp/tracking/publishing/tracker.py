@@ -158,5 +158,5 @@ class PublishedSweepRecording(_Published):
     def log(self, metrics: dict[str, float], tags: dict[str, str], files: Path) -> None:
         self._local.log(metrics, tags, files)
 
-    def store_model(self, run_id: str, refit: Refit) -> None:
-        self._local.store_model(run_id, refit)
+    def store_model(self, best: Finished, refit: Refit) -> None:
+        self._local.store_model(best, refit)
