@@ -17,7 +17,7 @@ endif
 install_lock = $(install) --require-hashes -r $(1) && $(install) --no-deps --no-build-isolation -e . \
 	&& $(BIN)/python -m compileall -q boston_exp
 
-.PHONY: help run check test proof faults lint env stack bench lock clean
+.PHONY: help run check test proof faults lint env stack bench gallery lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -57,6 +57,9 @@ bench: $(VENV)/.installed-dev  ## what a run costs, as medians and ratios agains
 	$(BIN)/python -m tests.benchmarks.sweeps
 	$(BIN)/python -m tests.benchmarks.stack
 	$(BIN)/python -m tests.benchmarks.history
+
+gallery: $(VENV)/.installed-dev  ## the pictures of docs/gallery.md, from real runs in a headless Chromium
+	$(BIN)/python -m tests.gallery
 
 lock: $(VENV)/.installed-dev  ## renew requirements.lock and requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --group build pyproject.toml \

@@ -76,8 +76,8 @@ def best_score(report: Report, best: Result) -> str:
 
 
 def scored(report: Report, table: pd.DataFrame) -> pd.DataFrame:
-    """Rows that have the objective, each run once, the best first; of several objectives the front."""
-    ranked = table[table[report.aim.metrics[0]].notna()].drop_duplicates("run_id")
+    """Rows that have the objective, each point once, the best first; of several objectives the front."""
+    ranked = table[table[report.aim.metrics[0]].notna()].drop_duplicates("key")
     return ranked[ranked["pareto"]] if len(report.aim.metrics) > 1 else ranked
 
 

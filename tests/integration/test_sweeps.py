@@ -75,8 +75,8 @@ class History:
     def statuses(self) -> Counter[str]:
         return Counter(run.info.status for run in self.children)
 
-    def results(self) -> pd.DataFrame:
-        folder = self.parent.info.artifact_uri.removeprefix("file://")
+    def results(self, of: Run | None = None) -> pd.DataFrame:
+        folder = (of or self.parent).info.artifact_uri.removeprefix("file://")
         return pd.read_csv(f"{folder}/results.csv", keep_default_na=False, na_values=[""])
 
 
@@ -222,6 +222,12 @@ def test_points_of_any_earlier_run_or_sweep_are_reused_by_their_fingerprint(comm
     assert "grid of 6 points: 1 done, 5 reused" in result.out
     again = command(*wider)
     assert "grid of 6 points: 6 reused" in again.out
+    parent = next(run for run in History(store).parents if run.data.params["model.n_estimators"] == "5,10,20")
+    experiment = History(store).client.get_experiment(parent.info.experiment_id)
+    view = json.loads(experiment.tags[f"mlflow.sharedViewState.sweep-{parent.info.run_id[:8]}"])
+    for run_id in History(store).results(parent)["run_id"]:  # runs of other sweeps: named by their ids, and linked to
+        assert run_id in view["searchFilter"]
+        assert f"/runs/{run_id}?" in parent.data.tags["mlflow.note.content"]
     fresh = command("-m", *GRID, "skip_finished=false")
     assert "grid of 4 points: 4 done" in fresh.out
 
@@ -409,7 +415,7 @@ class TestOptuna:
             assert ((front.rmse <= row.rmse) & (front.train_rmse <= row.train_rmse)).any()
 
     def test_bad_trials_are_pruned_after_the_first_folds_and_are_no_failures(
-        self, command: Command, store: Path
+        self, command: Command, store: Path, tmp_path: Path
     ) -> None:
         result = command(
             "-m", "hydra/sweeper=optuna", "hydra.sweeper.sampler.seed=3", "hydra.sweeper.n_trials=14",
@@ -425,6 +431,10 @@ class TestOptuna:
         assert len(killed) == len(pruned) == history.parent.data.metrics["n_pruned"]
         assert all(run.data.tags["pruned"] == "true" for run in killed)
         assert f"{len(pruned)} pruned" in result.out
+        logs = [file.read_text() for file in (tmp_path / "multirun").rglob("run.log")]
+        assert sum("pruned after fold" in log for log in logs) == len(pruned)
+        assert not [log for log in logs if "ERROR" in log]
+        assert "Error executing job" not in result.err
 
     def test_a_study_of_another_search_is_refused(self, command: Command, store: Path) -> None:
         named = (*self.overrides, "hydra.sweeper.study_name=mine", "hydra.sweeper.n_trials=2")

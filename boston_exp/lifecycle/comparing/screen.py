@@ -11,6 +11,7 @@ from rich.text import Text
 from boston_exp.lifecycle.comparing.differences import Differs
 from boston_exp.lifecycle.comparing.pairs import Comparison, Pair
 from boston_exp.lifecycle.comparing.verdicts import about_folds, names, verdict
+from boston_exp.reporting import numbers
 from boston_exp.reporting.tables import plain_table, print_rows
 from boston_exp.tracking.recorded import RecordedRun
 
@@ -61,13 +62,9 @@ def score_row(found: Comparison, run: RecordedRun) -> dict[str, Any]:
 
 def score_cells(found: Comparison, run: RecordedRun) -> dict[str, str]:
     """The same for people: name, id, held_out, folds."""
-    row, name = score_row(found, run), found.metric.name
-    held_out, folds = f"{row[name]:.4g}", ""
-    if row[f"{name}_ci_low"] is not None:
-        held_out += f" ({row[f'{name}_ci_low']:.3g} to {row[f'{name}_ci_high']:.3g})"
-    if row[f"cv_{name}"] is not None:
-        folds = f"{row[f'cv_{name}']:.4g} ± {row[f'cv_{name}_std']:.2g}"
-    return {"name": run.name, "id": run.run_id[:8], "held_out": held_out, "folds": folds}
+    name = found.metric.name
+    folds = numbers.over_folds(run.metrics, name) if f"cv_{name}" in run.metrics else ""
+    return {"name": run.name, "id": run.run_id[:8], "held_out": numbers.held_out(run.metrics, name), "folds": folds}
 
 
 def _drawn(found: Comparison, differing: list[Differs]) -> list[Any]:

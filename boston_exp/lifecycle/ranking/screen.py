@@ -12,6 +12,7 @@ from rich.text import Text
 
 from boston_exp.config.invocation import for_services
 from boston_exp.lifecycle.ranking.standings import Board, Boards, Standing
+from boston_exp.reporting import numbers
 from boston_exp.reporting.tables import plain_table, print_rows, wide_console
 
 MARK = "≈"  # cannot be told from the best
@@ -106,11 +107,12 @@ def _cells(
     own = (f"{each.removeprefix('model.')}={value}" for each, value in values.items() if value and each not in HEADINGS)
     yield " ".join([_plain_name(run.name, board.params), *(own if narrow else ())])
     if board.group.n_folds:
-        yield f"{entry.score:.4g} ± {standing.fold_spread:.2g}"
+        yield numbers.plus_minus(entry.score, standing.fold_spread)
     if has_seeds:
         yield f"{len(entry.runs)} ± {entry.seed_spread:.2g}" if len(entry.runs) > 1 else "1"
-    low, high = entry.mean(f"{name}_ci_low"), entry.mean(f"{name}_ci_high")
-    yield f"{entry.mean(name):.4g}" + ("" if math.isnan(low) else f" ({low:.3g} to {high:.3g})")
+    interval = {each: entry.mean(each) for each in (f"{name}_ci_low", f"{name}_ci_high")}
+    known = {each: value for each, value in interval.items() if math.isfinite(value)}
+    yield numbers.held_out({name: entry.mean(name), **known}, name)
     if not narrow:
         yield from values.values()
         dirty = "+" if run.tags.get("git.dirty") == "true" else ""
