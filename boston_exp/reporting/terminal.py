@@ -72,6 +72,12 @@ def _table(
     return table
 
 
+def show_id(run_id: str | None) -> None:
+    """Print a run's id alone, for scripts."""
+    if run_id:
+        print(run_id)
+
+
 def show_reused(name: str, metrics: Mapping[str, float]) -> None:
     """With skip_finished=true: this very experiment is recorded already."""
     scores = ", ".join(f"{metric.label} {numbers.score(metrics[metric.name])}" for metric in METRICS)

@@ -104,7 +104,7 @@ def show(report: Report, parent: SweepRecording, quiet: bool) -> None:
     """The last screen: counts, the top points, the best one's score, the command that trains it again. With `quiet` the
     id of the sweep's run alone."""
     if quiet:
-        print(parent.run_id or "")
+        terminal.show_id(parent.run_id)
         return
     best, console = report.best, narrow_console()
     console.print(Text.assemble((telling.counted(report), "bold"), f"; {report.about}"), soft_wrap=True)

@@ -58,7 +58,7 @@ def train(experiment: Experiment, job: Job) -> Trained:
     if job.skips_finished(config.skip_finished):
         done = tracker.find_finished(plan.tags["fingerprint"], store_model, metrics.names(config.evaluation))
         if done:
-            show = partial(_show_reused, experiment.name, done, config.quiet)
+            show = partial(_show_reused, experiment.name, done, config)
             return Trained(done.metrics, done.run_id, show, reused=True)
     with tracker.start(plan) as recording:
         job.began(recording.run_id)
@@ -103,17 +103,19 @@ def _show(
     from boston_exp.reporting import terminal
 
     if quiet:
-        print(recording.run_id or "")
+        terminal.show_id(recording.run_id)
         return
     terminal.show_run(name, dataset, rows, metrics)
     terminal.show_record(recording.where, recording.run_id, recording.next_command)
 
 
-def _show_reused(name: str, done: Finished, quiet: bool) -> None:
+def _show_reused(name: str, done: Finished, config: Config) -> None:
     from boston_exp.reporting import terminal
 
-    if quiet:
-        print(done.run_id)
+    if config.report:
+        print("report      none: nothing was trained, and skip_finished=false trains again", file=sys.stderr)
+    if config.quiet:
+        terminal.show_id(done.run_id)
         return
     terminal.show_reused(name, done.metrics)
     terminal.show_record("", done.run_id, None)
