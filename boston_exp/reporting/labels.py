@@ -45,11 +45,11 @@ def _criterion(model: BaseEstimator) -> str:
 
 
 def metric_label(name: str, unit: str) -> str:
-    """Of a recorded metric, for an axis: `RMSE, mean over folds (thousand USD)`, `held-out R²`."""
+    """Of a recorded metric, for an axis: `RMSE over folds (thousand USD)`, `held-out R²`."""
     metric = named(name.removeprefix("train_"))
     if metric is None:
-        return "seconds" if name.endswith("_seconds") else name
+        return name.replace("_", ", ") if name.endswith("_seconds") else name
     unit = f" ({metric.unit_of(unit)})" if metric.unit_of(unit) else ""
     if name.startswith("cv_"):
-        return f"{metric.label}, mean over folds{unit}"
+        return f"{metric.label} over folds{unit}"
     return f"{'training' if name.startswith('train_') else 'held-out'} {metric.label}{unit}"

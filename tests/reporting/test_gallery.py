@@ -175,5 +175,5 @@ def test_what_was_searched_in_log_is_drawn_in_log_and_a_sweep_tells_pruned_point
     assert scales["n_estimators"] == "linear"
     texts = [text.get_text() for legend in drawn["history"].legends for text in legend.get_texts()]
     assert "pruned (6)" in texts
-    assert drawn["history"].axes[0].get_ylabel() == "RMSE, mean over folds (EUR)"
+    assert drawn["history"].axes[0].get_ylabel() == "RMSE over folds (EUR)"
     assert "(fANOVA, 33 trials)" in drawn["parameter_importance"].get_supxlabel().replace("\n", " ")

@@ -135,7 +135,7 @@ def test_a_sweeps_table_cuts_neither_metric_nor_id(
     columns.setenv("COLUMNS", str(width))
     outcome.show(report(36, parameters), Parent("here"), quiet=False)
     text = capsys.readouterr().out
-    table = text[text.index("RMSE, mean") : text.index("and 31 more")]
+    table = text[text.index("RMSE over") : text.index("and 31 more")]
     assert max(map(len, table.splitlines())) <= width
     assert "3.712 ± 0.54" in table
     assert "00000000" in table

@@ -105,7 +105,8 @@ def _cells(
     yield f"{standing.rank} {MARK if standing.contends else '?' if standing in board.unknown else ' '}"
     values = {each: shown[each][run.params.get(each, "")] for each in board.params}
     own = (f"{each.removeprefix('model.')}={value}" for each, value in values.items() if value and each not in HEADINGS)
-    yield " ".join([_plain_name(run.name, board.params), *(own if narrow else ())])
+    told_apart = (*board.params, *(["seed"] if len(entry.runs) > 1 else []))
+    yield " ".join([_plain_name(run.name, told_apart), *(own if narrow else ())])
     if board.group.n_folds:
         yield numbers.plus_minus(entry.score, standing.fold_spread)
     if has_seeds:
