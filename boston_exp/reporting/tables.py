@@ -45,8 +45,11 @@ def plain_table() -> Table:
 
 
 def wide_console() -> Console:
-    """As wide as the terminal; 200 columns where the output is a file or a pipe, so that nothing is cut."""
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+    """As wide as the terminal; 300 columns where the output is a file or a pipe, so that nothing is cut."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 300
+    return console
 
 
 def narrow_console(stderr: bool = False) -> Console:

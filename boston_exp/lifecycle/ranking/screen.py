@@ -13,11 +13,10 @@ from rich.text import Text
 from boston_exp.config.invocation import for_services
 from boston_exp.lifecycle.ranking.standings import Board, Boards, Standing
 from boston_exp.reporting import numbers
-from boston_exp.reporting.tables import plain_table, print_rows, wide_console
+from boston_exp.reporting.tables import fits, plain_table, print_rows, wide_console
 
 MARK = "≈"  # cannot be told from the best
 HEADINGS = {"model._target_": "model"}
-NARROW = 140  # columns of a terminal; a pipe has 200
 
 
 def show(found: Boards, form: str) -> None:
@@ -62,7 +61,7 @@ def _row(board: Board, standing: Standing) -> dict[str, Any]:
 def _drawn(found: Boards) -> list[Any]:
     parts: list[Any] = []
     for board in found.boards:
-        parts += [*([""] if parts else []), Text(board.group.says, style="bold"), _table(board), *_said(board)]
+        parts += [*([""] if parts else []), Text(board.group.says, style="bold"), _fitting(board), *_said(board)]
     if found.newest_unranked:
         command = for_services("run", f"base={found.newest_unranked.run_id}")
         parts.append(
@@ -72,9 +71,14 @@ def _drawn(found: Boards) -> list[Any]:
     return parts
 
 
-def _table(board: Board) -> Table:
-    """One row an entry. On a narrow terminal params follow the name, and what is mostly alike is left out."""
-    narrow = wide_console().width < NARROW
+def _fitting(board: Board) -> Table:
+    """The wide table where it fits."""
+    wide = _table(board, narrow=False)
+    return wide if fits(wide, wide_console()) else _table(board, narrow=True)
+
+
+def _table(board: Board, narrow: bool) -> Table:
+    """One row an entry. In a narrow table params follow the name, and what is mostly alike is left out."""
     unit = board.metric.unit_of(board.group.unit)
     label = board.metric.label + (f",{chr(10) if narrow else ' '}{unit}" if unit else "")
     has_seeds = any(len(standing.entry.runs) > 1 for standing in board.standings)
