@@ -71,8 +71,7 @@ def task(config_name: str) -> Callable[[Callable[[DictConfig], Returned]], Calla
                 print_failure(failure)
                 sys.exit(2)
             except BrokenPipeError:  # `| head` has seen enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                sys.exit(128 + signal.SIGPIPE)
+                _leave_pipe()
 
         return hydra.main(config_path=str(CONF), config_name=config_name, execution_whitelist=[])(guarded)
 
@@ -156,6 +155,8 @@ def _exit_codes() -> Iterator[None]:
     except ExpectedFailure as failure:  # HYDRA_FULL_ERROR=1, or raised outside of a job
         print_failure(failure)
         sys.exit(2)
+    except BrokenPipeError:  # `--help | head`
+        _leave_pipe()
     except KeyboardInterrupt as interruption:
         _exit_after(signal.SIGTERM if isinstance(interruption, Terminated) else signal.SIGINT)
     except Exception:
@@ -170,6 +171,12 @@ def _exit_codes() -> Iterator[None]:
         if number is not None and stop.code == 1:  # Hydra has reported what the signal's exception turned into
             _exit_after(number)
         raise
+
+
+def _leave_pipe() -> NoReturn:
+    """Exit quietly: whoever reads the output has closed it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)
 
 
 def _exit_after(number: int) -> NoReturn:

@@ -14,9 +14,14 @@ def score(value: float) -> str:
     return _significant(value, 4)
 
 
+def rough(value: float) -> str:
+    """Two significant digits: 0.82, 1.7, 6,000."""
+    return _significant(value, 2)
+
+
 def plus_minus(mean: float, spread: float) -> str:
     """`3.721 ± 0.54`; the mean alone where there is no spread."""
-    return f"{score(mean)} ± {_significant(spread, 2)}" if math.isfinite(spread) else score(mean)
+    return f"{score(mean)} ± {rough(spread)}" if math.isfinite(spread) else score(mean)
 
 
 def interval(low: float, high: float) -> str:

@@ -76,7 +76,7 @@ def stands_out(dataset: Dataset, rows: Split, evaluated: Evaluated, groups: pd.D
             for row, actual, predicted in cells
         )
         share = squares[:WORST].sum() / squares.sum()
-        yield f"The {WORST} rows that are furthest off make {share:.0%} of the squared error: {named}."
+        yield f"The {WORST} rows that are furthest off make {100 * share:.0f} % of the squared error: {named}."
     if metrics["train_rmse"] > 0 and metrics["rmse"] > OVERFITTED * metrics["train_rmse"]:
         times = metrics["rmse"] / metrics["train_rmse"]
         yield f"It fits its training rows {times:.1f} times as well as the held-out ones (by RMSE)."

@@ -31,10 +31,10 @@ def show_run(name: str, dataset: Dataset, rows: Split, metrics: Mapping[str, flo
 def _tables(metrics: Mapping[str, float], unit: str) -> Iterator[Table]:
     """The scores, the widest table first: a narrow terminal does without units, then training rows, then intervals."""
     yield _table(metrics, unit)
-    yield _table(metrics, "")
-    yield _table(metrics, "", ("interval", "folds"))
-    yield _table(metrics, "", ("folds",))
-    yield _table(metrics, "", ())
+    yield _table(metrics, None)
+    yield _table(metrics, None, ("interval", "folds"))
+    yield _table(metrics, None, ("folds",))
+    yield _table(metrics, None, ())
 
 
 def _widest(found: Iterator[Table], console: Console) -> Table:
@@ -46,8 +46,9 @@ def _widest(found: Iterator[Table], console: Console) -> Table:
 
 
 def _table(
-    metrics: Mapping[str, float], unit: str, columns: tuple[str, ...] = ("interval", "folds", "training")
+    metrics: Mapping[str, float], unit: str | None, columns: tuple[str, ...] = ("interval", "folds", "training")
 ) -> Table:
+    """With a column for units, unless `unit` is None."""
     table = plain_table()
     table.add_column("", no_wrap=True)
     table.add_column("held out", justify="right", no_wrap=True)
@@ -56,11 +57,12 @@ def _table(
     columns = tuple(each for each in columns if made[each])
     for each in columns:
         table.add_column(headings[each], justify="right", no_wrap=True)
-    if unit:
+    if unit is not None:
         table.add_column("", no_wrap=True)
     for metric in METRICS:
         name = metric.name
-        cells = [metric.label, numbers.score(metrics[name])]
+        label = f"{metric.label} %" if unit is None and metric.unit == "%" else metric.label
+        cells = [label, numbers.score(metrics[name])]
         for each in columns:
             if each == "interval":
                 cells.append(numbers.interval(metrics[f"{name}_ci_low"], metrics[f"{name}_ci_high"]))
@@ -68,7 +70,7 @@ def _table(
                 cells.append(numbers.over_folds(metrics, name))
             else:
                 cells.append(numbers.score(metrics[f"train_{name}"]))
-        table.add_row(*cells, *([metric.unit_of(unit)] if unit else []))
+        table.add_row(*cells, *([] if unit is None else [metric.unit_of(unit)]))
     return table
 
 

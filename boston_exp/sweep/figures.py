@@ -50,7 +50,8 @@ def by_parameter(report: Report, table: pd.DataFrame) -> Figure:
     for axes, name in zip(panels, names, strict=False):
         values = _placed(axes, done[name], name in report.logarithmic)
         if spread is not None and spread.notna().any():
-            axes.errorbar(values, done[metric], spread, fmt="none", color=GREY, lw=0.8, label="± spread over folds")
+            bars = {"fmt": "none", "color": GREY, "lw": 0.6, "alpha": 0.6, "label": "± spread over folds"}
+            axes.errorbar(values, done[metric], spread, **bars)
         axes.scatter(values, done[metric], s=18, color=BLUE, alpha=0.7, lw=0, label="point", zorder=2)
         axes.scatter(values.iloc[:1], done[metric].iloc[:1], s=70, color=RED, marker="*", lw=0, label="best", zorder=3)
         axes.set_xlabel(shortened(short(name)))

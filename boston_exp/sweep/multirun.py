@@ -98,6 +98,7 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
                     config.data.target_unit or "",
                     search.logarithmic,
                     checked.about,
+                    checked.destination.experiment_typed,
                 )
                 screen.close()
                 local = replace(checked.destination, server=None)  # the points are here before they are anywhere else

@@ -128,7 +128,7 @@ def _show_top(report: Report, run_id: str | None, console: Console) -> None:
     console.print(wide if fits(wide, console) else _top_table(report, top, []))
     more = len(ranked) - len(top)
     if more:
-        listed = f": {for_services('leaderboard', f'sweep={run_id[:8]}')}" if run_id else ""
+        listed = f": {for_services('leaderboard', *report.place, f'sweep={run_id[:8]}')}" if run_id else ""
         console.print(f"and {more} more{listed}", soft_wrap=True)
 
 

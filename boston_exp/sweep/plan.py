@@ -103,6 +103,7 @@ class Report:
     unit: str = ""  # of the target
     logarithmic: tuple[str, ...] = ()  # names of the parameters that were searched so
     about: str = ""  # what was trained on what
+    place: tuple[str, ...] = ()  # overrides that lead another command to its experiment
 
     @property
     def best(self) -> Result | None:

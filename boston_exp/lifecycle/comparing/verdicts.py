@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from boston_exp.lifecycle.comparing.pairs import Comparison, Pair
+from boston_exp.reporting import numbers
 from boston_exp.tracking.recorded import RecordedRun
 
 
@@ -44,7 +45,7 @@ def about_folds(found: Comparison) -> str | None:
 
 def number(value: float) -> str:
     """Two significant digits, the second one also where it is 0."""
-    return f"{value:#.2g}".rstrip(".")
+    return numbers.rough(value)
 
 
 def names(a: RecordedRun, b: RecordedRun) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from boston_exp.reporting import numbers
 from boston_exp.reporting.tables import fits, plain_table, print_rows, wide_console
 
 MARK = "≈"  # cannot be told from the best
+NAME, SHORTEST = 1, 20  # the column of names, and how narrow it may be
 HEADINGS = {"model._target_": "model"}
 
 
@@ -72,38 +73,46 @@ def _drawn(found: Boards) -> list[Any]:
 
 
 def _fitting(board: Board) -> Table:
-    """The wide table where it fits."""
-    wide = _table(board, narrow=False)
-    return wide if fits(wide, wide_console()) else _table(board, narrow=True)
+    """The widest table that fits. A narrow one has the params behind the name, and leaves out what is mostly alike; a
+    brief one has neither intervals nor ages."""
+    console = wide_console()
+    wide, narrow = _table(board), _table(board, narrow=True)
+    if fits(wide, console):
+        return wide
+    narrow.columns[NAME].max_width = SHORTEST
+    folds_in = fits(narrow, console)
+    narrow.columns[NAME].max_width = None
+    return narrow if folds_in else _table(board, narrow=True, brief=True)
 
 
-def _table(board: Board, narrow: bool) -> Table:
-    """One row an entry. In a narrow table params follow the name, and what is mostly alike is left out."""
+def _table(board: Board, narrow: bool = False, brief: bool = False) -> Table:
+    """One row an entry."""
     unit = board.metric.unit_of(board.group.unit)
     label = board.metric.label + (f",{chr(10) if narrow else ' '}{unit}" if unit else "")
     has_seeds = any(len(standing.entry.runs) > 1 for standing in board.standings)
     table = plain_table()
     table.add_column("", justify="right", no_wrap=True)
-    table.add_column("name", overflow="fold", min_width=20)
+    table.add_column("name", overflow="fold", min_width=12 if brief else SHORTEST)
     if board.group.n_folds:
         table.add_column(f"{label}:\nfolds ± spread", justify="right", no_wrap=True)
     if has_seeds:
         table.add_column("seeds\n± spread", justify="right", no_wrap=True)
-    heading = "held out\n(95 % interval)" if board.group.n_folds else f"{label}:\nheld out (95 % interval)"
+    interval = "" if brief else "(95 % interval)"
+    heading = f"held out\n{interval}" if board.group.n_folds else f"{label}:\nheld out {interval}"
     table.add_column(heading, justify="right", no_wrap=True)
     for name in () if narrow else board.params:
         heading = HEADINGS.get(name, name.removeprefix("model."))
         table.add_column(heading, justify="right", overflow="fold", min_width=len(heading), no_wrap=name in HEADINGS)
-    for heading in ("age", "id") if narrow else ("data", "commit", "age", "id"):
+    for heading in ("id",) if brief else ("age", "id") if narrow else ("data", "commit", "age", "id"):
         table.add_column(heading, no_wrap=True, min_width=8 if heading == "id" else None)
     shown = _shown_params(board)
     for standing in board.standings:
-        table.add_row(*_cells(board, standing, has_seeds, shown, narrow))
+        table.add_row(*_cells(board, standing, has_seeds, shown, narrow, brief))
     return table
 
 
 def _cells(
-    board: Board, standing: Standing, has_seeds: bool, shown: dict[str, dict[str, str]], narrow: bool
+    board: Board, standing: Standing, has_seeds: bool, shown: dict[str, dict[str, str]], narrow: bool, brief: bool
 ) -> Iterator[str]:
     entry, run, name = standing.entry, standing.entry.newest, board.metric.name
     yield f"{standing.rank} {MARK if standing.contends else '?' if standing in board.unknown else ' '}"
@@ -117,12 +126,13 @@ def _cells(
         yield f"{len(entry.runs)} ± {entry.seed_spread:.2g}" if len(entry.runs) > 1 else "1"
     interval = {each: entry.mean(each) for each in (f"{name}_ci_low", f"{name}_ci_high")}
     known = {each: value for each, value in interval.items() if math.isfinite(value)}
-    yield numbers.held_out({name: entry.mean(name), **known}, name)
+    yield numbers.held_out({name: entry.mean(name), **({} if brief else known)}, name)
     if not narrow:
         yield from values.values()
         dirty = "+" if run.tags.get("git.dirty") == "true" else ""
         yield from (run.tags["data.md5"][:8], run.tags.get("mlflow.source.git.commit", "")[:7] + dirty)
-    yield from (age(run.start_time), run.run_id[:8])
+    yield from (() if brief else (age(run.start_time),))
+    yield run.run_id[:8]
 
 
 def _shown_params(board: Board) -> dict[str, dict[str, str]]:

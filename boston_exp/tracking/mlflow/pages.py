@@ -101,12 +101,12 @@ def put(client: MlflowClient, experiment: Experiment, tags: Mapping[str, str]) -
 
 def described(experiment: Experiment) -> str:
     """How to ask an experiment, and what is in it, in Markdown. MLflow shows the first line until it is unfolded."""
-    named = [] if experiment.name == EXPERIMENT else [f"experiments=[{quoted(experiment.name)}]"]
+    named = [] if experiment.name == EXPERIMENT else [f"tracking.experiment_name={quoted(experiment.name)}"]
     return "\n".join(
         [
             f"**Which model?** `{for_services('leaderboard', *named)}`",
             "",
-            f"- Is it better, and how sure is that: `{for_services('compare', 'runs=[<id>,<id>]')}`",
+            f"- Is it better, and how sure is that: `{for_services('compare', *named, 'runs=[best,<id>]')}`",
             f"- Once more, with a change: `{for_services('run', 'base=<id>', 'model.max_depth=20')}`",
             "",
             "Regression runs, recorded by boston_exp. A run with `cv_` metrics was scored on folds of its training "

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from boston_exp.errors import Pruned, RecordingFailed, traced
 from boston_exp.redaction import redact
 from boston_exp.tracking import liveness
-from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.destination import NOTE, Destination
 from boston_exp.tracking.mlflow.failures import raised_as
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def open_run(client: MlflowClient, run_id: str, destination: Destination, overri
             client.set_terminated(run_id, "FINISHED")
             _forget_process(client, run_id)
     except Pruned as pruned:  # KILLED is what MLflow's own Optuna storage makes of a pruned trial
-        close_run(client, run_id, "KILLED", str(pruned), {"pruned": "true"})
+        close_run(client, run_id, "KILLED", "", {"pruned": "true", NOTE: f"**Pruned**: {pruned}."})
         raise
     except BaseException as error:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
@@ -102,7 +102,7 @@ def close_run(
     end_time: int | None = None,
 ) -> None:
     """End a run that did not finish, and the model that it may have been writing."""
-    client.log_batch(run_id, tags=tags_of({"error": message, **(tags or {})}))
+    client.log_batch(run_id, tags=tags_of({**({"error": message} if message else {}), **(tags or {})}))
     outputs = client.get_run(run_id).outputs
     for output in outputs.model_outputs if outputs else []:
         model = find_model(client, output.model_id)
