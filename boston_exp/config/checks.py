@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,11 @@ def _report_faults(report: str | None) -> Iterator[Fault]:
     """What would keep the report from being written, known before hours of training."""
     if report is None:
         return
-    file = Path(report)
-    existing = next(each for each in (file.parent, *file.parents) if each.exists())
-    if file.is_dir() or not existing.is_dir() or not os.access(existing, os.W_OK):
+    file, possible = Path(report), False
+    with suppress(OSError):  # a name that is too long
+        existing = next(each for each in (file.parent, *file.parents) if each.exists())
+        possible = not file.is_dir() and existing.is_dir() and os.access(existing, os.W_OK)
+    if not possible:
         yield Fault(f"report={file} cannot be written there.", again("report=report.html"), Kind.VALUE)
 
 

@@ -13,6 +13,8 @@ MULTIRUN = ("-m", "--multirun")
 KEPT_FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")  # each takes a value
 PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
 OUTPUT = ("name", "report", "quiet")  # settings that say what a command writes, not what is trained
+IRRELEVANT = ("tracking.log_model", "tracking.on_outage")  # to where runs are
+OF_THIS_MACHINE = ("tracking.local_uri", "tracking.artifact_root")  # which reading runs takes no notice of
 WORDS = ("null", "true", "false", "nan", "inf")
 
 
@@ -93,7 +95,12 @@ def was_typed(key: str) -> bool:
 
 def for_services(command: str, *more: str, default: str | None = None) -> str:
     """Another command on the services that were typed, or on those of `default`: `storage=minio`."""
-    typed = [each for each in current().overrides if key_of(each).partition(".")[0] in ("env", "storage", "tracking")]
+    left_out = IRRELEVANT if command in ("run", "doctor") else (*IRRELEVANT, *OF_THIS_MACHINE)
+    typed = [
+        each
+        for each in current().overrides
+        if key_of(each).partition(".")[0] in ("env", "storage", "tracking") and key_of(each) not in left_out
+    ]
     return command_line(command, *(typed or ([default] if default else [])), *more)
 
 

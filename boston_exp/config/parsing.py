@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -43,7 +44,8 @@ def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Com
     if isinstance(config, Config) and config.objective.metric is None:
         config.objective.metric = config.evaluation.selection_metric
     if isinstance(config, Config) and config.name is not None:
-        config.name = typed.text("name") or config.name  # 2e3 is a name, too
+        raw = typed.text("name")
+        config.name = raw if raw and re.fullmatch(r"[\d.eE+_-]+", raw) else config.name  # 2e3 is a name, too
     if isinstance(config, Config) and config.report is not None:
         config.report = str((typed.folder("report") / Path(config.report).expanduser()).resolve())
     if isinstance(config, Config | Doctor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,8 +29,15 @@ LARGE, SMALL = 1e4, 1e-3  # beyond them ticks get a prefix (200 k) or a power of
 def draw(folder: Path, title: str, dataset: Dataset, rows: Split, evaluated: Evaluated, dpi: int) -> None:
     """Write predictions.png and feature_importance.png into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    predictions(title, dataset, rows, evaluated).savefig(folder / "predictions.png", dpi=dpi)
-    importance(title, dataset, evaluated).savefig(folder / "feature_importance.png", dpi=dpi)
+    save(predictions(title, dataset, rows, evaluated), folder / "predictions.png", dpi)
+    save(importance(title, dataset, evaluated), folder / "feature_importance.png", dpi)
+
+
+def save(figure: Figure, file: Path, dpi: int) -> None:
+    """Write a picture; letters that matplotlib's own font has not are boxes in it, without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        figure.savefig(file, dpi=dpi)
 
 
 def predictions(title: str, dataset: Dataset, rows: Split, evaluated: Evaluated) -> Figure:

@@ -21,7 +21,9 @@ def rough(value: float) -> str:
 
 def plus_minus(mean: float, spread: float) -> str:
     """`3.721 ± 0.54`; the mean alone where there is no spread."""
-    return f"{score(mean)} ± {rough(spread)}" if math.isfinite(spread) else score(mean)
+    if not math.isfinite(spread):
+        return score(mean)
+    return f"{score(mean)} ± {f'{spread:.1e}' if 'e' in score(mean) else rough(spread)}"
 
 
 def interval(low: float, high: float) -> str:

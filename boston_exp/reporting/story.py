@@ -16,6 +16,7 @@ from boston_exp.experiment.models import final_step
 from boston_exp.experiment.split import Split
 from boston_exp.reporting import numbers
 from boston_exp.reporting.labels import importance_label
+from boston_exp.reporting.markdown import escaped
 
 WORST = 3  # rows that are named
 FEW_ROWS = 10  # a group with fewer held-out rows is not called the worst
@@ -27,10 +28,10 @@ def run_story(
     title: str, dataset: Dataset, rows: Split, evaluated: Evaluated, groups: pd.DataFrame | None, next_command: str
 ) -> str:
     """`groups` are the errors by groups of rows, as slices.csv has them."""
-    said = [f"- {sentence}" for sentence in stands_out(dataset, rows, evaluated, groups)]
+    said = [f"- {escaped(sentence)}" for sentence in stands_out(dataset, rows, evaluated, groups)]
     return "\n".join(
         [
-            f"**{title}**: {about(dataset, rows, evaluated)}",
+            f"**{escaped(title)}**: {escaped(about(dataset, rows, evaluated))}",
             "",
             *_scores(dataset, evaluated),
             "",
@@ -61,7 +62,7 @@ def _scores(dataset: Dataset, evaluated: Evaluated) -> Iterator[str]:
         name, unit = metric.name, metric.unit_of(dataset.unit)
         folds = [numbers.over_folds(metrics, name)] if has_folds else []
         cells = [numbers.held_out(metrics, name), *folds, numbers.score(metrics[f"train_{name}"])]
-        yield f"| {metric.label}{f', {unit}' if unit else ''} | {' | '.join(cells)} |"
+        yield f"| {metric.label}{f', {escaped(unit)}' if unit else ''} | {' | '.join(cells)} |"
 
 
 def stands_out(dataset: Dataset, rows: Split, evaluated: Evaluated, groups: pd.DataFrame | None) -> Iterator[str]:
@@ -87,9 +88,9 @@ def stands_out(dataset: Dataset, rows: Split, evaluated: Evaluated, groups: pd.D
             f"Its RMSE is worst where {_short(group['column'])} is {_short(group['group'])}: "
             f"{numbers.score(group['rmse'])} over {group['rows']} rows, {numbers.score(metrics['rmse'])} over all."
         )
-    table = evaluated.importance.head(WORST)
+    table = evaluated.importance[evaluated.importance["importance"] > 0].head(WORST)
     label = importance_label(evaluated.estimator, dataset.unit)
-    if len(table) and np.isfinite(table["importance"]).all() and table["importance"].iloc[0] > 0:
+    if len(table) and np.isfinite(table["importance"]).all():
         pairs = zip(table["feature"], table["importance"].to_numpy(float), strict=True)
         named = ", ".join(f"{_short(feature)} {numbers.score(value)}" for feature, value in pairs)
         yield f"It rests most on {named} ({label})."

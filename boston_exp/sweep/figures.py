@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 
-from boston_exp.reporting.figures import BLUE, GREY, RED, axis_label, shortened, tidy
+from boston_exp.reporting.figures import BLUE, GREY, RED, axis_label, save, shortened, tidy
 from boston_exp.reporting.labels import metric_label
 from boston_exp.sweep.plan import Report
 from boston_exp.training.naming import rounded, short
 
+DECADE = 10
 WIDE = 50  # values that span this factor are on a logarithmic axis
 ROW = 30  # characters of tick labels that fit side by side
 
@@ -24,7 +25,7 @@ def draw(folder: Path, report: Report, table: pd.DataFrame, dpi: int) -> None:
     """Write a PNG for each of the figures into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in figures(report, table):
-        figure.savefig(folder / f"{name}.png", dpi=dpi)
+        save(figure, folder / f"{name}.png", dpi)
 
 
 def figures(report: Report, table: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
@@ -56,6 +57,9 @@ def by_parameter(report: Report, table: pd.DataFrame) -> Figure:
         axes.scatter(values.iloc[:1], done[metric].iloc[:1], s=70, color=RED, marker="*", lw=0, label="best", zorder=3)
         axes.set_xlabel(shortened(short(name)))
         tidy(axes)
+        locator = axes.xaxis.get_major_locator()
+        if isinstance(locator, MaxNLocator) and pd.api.types.is_integer_dtype(values):
+            locator.set_params(integer=True)
     for axes in list(figure.axes)[len(names) :]:
         axes.remove()
     for axes in figure.axes[::columns]:
@@ -72,7 +76,12 @@ def _placed(axes: Axes, column: pd.Series, is_logarithmic: bool) -> pd.Series:
     if not values.isna().any():
         if values.min() > 0 and (is_logarithmic or values.max() / values.min() > WIDE):
             axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(numticks=5))
+            if values.max() / values.min() > DECADE:
+                axes.xaxis.set_major_locator(LogLocator(numticks=5))
+            else:  # no power of ten may be in it
+                axes.xaxis.set_major_locator(MaxNLocator(4))
+                axes.xaxis.set_major_formatter(ScalarFormatter())
+                axes.xaxis.set_minor_locator(NullLocator())
         return values
     order = sorted(zip(values.fillna(np.inf), column.astype(str), strict=True))
     places = {text: place for place, text in enumerate(dict.fromkeys(text for _, text in order))}

@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from boston_exp.reporting.markdown import escaped
 from boston_exp.signals import obey
 from boston_exp.sweep import mailbox
 from boston_exp.sweep.composing import Composer
@@ -147,7 +148,8 @@ class Loop:
             name = self._composer.name_of(result.point)
             tags, overrides = {"sweep.point": result.key}, OmegaConf.to_yaml(list(result.point.overrides))
             params = dict(result.point.swept)
-            story = f"**{name}** failed: {result.message}\n\nAlone: `{result.point.command}`; error.txt has more."
+            story = f"**{escaped(name)}** failed: {escaped(result.message)}\n\n"
+            story += f"Alone: `{result.point.command}`; error.txt has more."
             failure = Failure(name, params, tags, result.message, result.trace, overrides, story)
             result = replace(result, run_id=self._parent.fail(result.run_id, failure))
         self._parent.point_ended(result.run_id, result.status == "reused")

@@ -189,6 +189,8 @@ def _looked_at(config: Config, typed: Typed, aim: Aim, search: Search) -> tuple[
     if any(key.partition(".")[0] in ("model", "experiment") and "." not in key for key in search.space):
         model = ""  # each point has its own
     about = f"{model}on {table.name}, {len(rows.X_train):,} rows to train on, {len(rows.X_test):,} held out"
+    if _data_is_swept(search):
+        about = f"{model}on data that varies"
     return sweep_key(search.kind, fingerprint(config, table.md5), aim, search.space), about
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +25,7 @@ from boston_exp.tracking.recorded import History
 from boston_exp.training.naming import rounded, short
 
 TOP = 5  # points on the last screen
+SHORTEST = 16  # characters of the column of points
 
 
 def record(
@@ -47,7 +48,7 @@ def record(
     if best:
         tags |= {
             "best.run_id": best.run_id or "",
-            "best.overrides": best.point.name,
+            "best.overrides": " ".join(f"{name}={value}" for name, value in best.point.swept),
             "best.command": best.point.command,
         }
     with temporary_folder() as folder:
@@ -124,26 +125,42 @@ def _show_top(report: Report, run_id: str | None, console: Console) -> None:
     if not len(ranked):
         return
     top = ranked.head(TOP).to_dict("records")
-    wide = _top_table(report, top, list(report.swept))
-    console.print(wide if fits(wide, console) else _top_table(report, top, []))
+    console.print(_fitting(report, top, console))
     more = len(ranked) - len(top)
     if more:
         listed = f": {for_services('leaderboard', *report.place, f'sweep={run_id[:8]}')}" if run_id else ""
         console.print(f"and {more} more{listed}", soft_wrap=True)
 
 
-def _top_table(report: Report, top: Sequence[telling.Row], swept: Sequence[str]) -> Table:
+def _fitting(report: Report, top: Sequence[telling.Row], console: Console) -> RenderableType:
+    """The widest table that fits; on a very narrow terminal a few lines a point."""
+    labels = [metric_label(name, report.unit) for name in report.aim.metrics]
+    names = list(report.aim.metrics)
+    wide = _top_table(report, top, labels, list(report.swept))
+    if fits(wide, console):
+        return wide
+    for headings in (labels, names):
+        folded = _top_table(report, top, headings, [])
+        point = folded.columns[len(headings)]
+        point.max_width = SHORTEST
+        if fits(folded, console):
+            point.max_width = None
+            return folded
+    return Text("\n".join(f"{telling.all_of(report, row)}  {telling.id_of(row)}" for row in top))
+
+
+def _top_table(report: Report, top: Sequence[telling.Row], headings: Sequence[str], swept: Sequence[str]) -> Table:
     """A column for each objective and each parameter; without the latter one for the point as a whole, which wraps."""
     shown = plain_table()
-    for name in report.aim.metrics:
-        shown.add_column(metric_label(name, report.unit), justify="right", no_wrap=True)
+    for heading in headings:
+        shown.add_column(heading, justify="right", no_wrap=True)
     for name in swept:
         shown.add_column(short(name), justify="right", no_wrap=True)
     if not swept:
-        shown.add_column("point", overflow="fold")
+        shown.add_column("point", min_width=SHORTEST)
     shown.add_column("id", no_wrap=True, min_width=8)
     for row in top:
         scores = [telling.selected_by(report, row, number) for number in range(len(report.aim.metrics))]
         values = [rounded(str(row[name])) for name in swept] or [telling.name_of(report, row)]
-        shown.add_row(*scores, *values, str(row["run_id"] or "")[:8])
+        shown.add_row(*scores, *values, telling.id_of(row))
     return shown

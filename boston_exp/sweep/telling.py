@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ from boston_exp.experiment.metrics import named
 from boston_exp.lifecycle.ranking import standings
 from boston_exp.reporting import numbers
 from boston_exp.reporting.labels import metric_label
+from boston_exp.reporting.markdown import escaped
 from boston_exp.sweep.plan import Report, Result
 from boston_exp.tracking.recorded import History
 from boston_exp.training import provenance
@@ -30,10 +32,10 @@ COUNTED = {"done": "finished", "reused": "reused", "pruned": "pruned", "failed":
 
 def story(report: Report, table: pd.DataFrame, run_id: str | None, link: Link) -> str:
     """`table` is that of results.csv; `link` gives the page of a run."""
-    lines = [f"**{report.name}**: {counted(report)}; {report.about}.", ""]
+    lines = [f"**{escaped(report.name)}**: {counted(report)}; {escaped(report.about)}.", ""]
     best = report.best
     if best and best.metrics:
-        lines += [f"{headline(report, best)}.", "", *_points(report, table, link), ""]
+        lines += [f"{escaped(headline(report, best))}.", "", *_points(report, table, link), ""]
     if run_id and not report.aim.on_held_out_rows:
         leaderboard = for_services("leaderboard", *report.place, f"sweep={run_id}")
         lines += [f"Which cannot be told from the best: `{leaderboard}`", ""]
@@ -46,8 +48,10 @@ def _points(report: Report, table: pd.DataFrame, link: Link) -> list[str]:
     ranked = scored(report, table)
     lines = [f"| {metric_label(report.aim.metrics[0], report.unit)} | held out | point | run |", "|---|---|---|---|"]
     for row in ranked.head(TOP).to_dict("records"):
-        run = f"[{str(row['run_id'])[:8]}]({link(row['run_id'])})" if row["run_id"] else ""
-        lines.append(f"| {selected_by(report, row)} | {confirmed(report, row)} | {name_of(report, row)} | {run} |")
+        run = f"[{id_of(row)}]({link(str(row['run_id']))})" if row["run_id"] else ""
+        lines.append(
+            f"| {selected_by(report, row)} | {confirmed(report, row)} | {escaped(name_of(report, row))} | {run} |"
+        )
     return lines + ([f"\nand {len(ranked) - TOP} more: results.csv"] if len(ranked) > TOP else [])
 
 
@@ -94,6 +98,17 @@ def selected_by(report: Report, row: Row, objective: int = 0) -> str:
     return numbers.plus_minus(row[name], spread)
 
 
+def all_of(report: Report, row: Row) -> str:
+    """`cv_rmse 3.721 ± 0.54, fit_seconds 0.1307: max_depth=15`: a row of the table as a sentence."""
+    scores = (f"{name} {selected_by(report, row, number)}" for number, name in enumerate(report.aim.metrics))
+    return f"{', '.join(scores)}: {name_of(report, row)}"
+
+
+def id_of(row: Row) -> str:
+    """The beginning of its run's id, empty where it has none."""
+    return str(row["run_id"] or "")[:8]
+
+
 def confirmed(report: Report, row: Row) -> str:
     """The score of the held-out rows, where it was not selected on."""
     metric = named(report.aim.metrics[0])
@@ -136,8 +151,8 @@ def page(report: Report, table: pd.DataFrame, run_id: str | None, ranges: Mappin
                 "scores": [selected_by(report, row, number) for number in range(len(report.aim.metrics))],
                 "held_out": confirmed(report, row),
                 "point": name_of(report, row),
-                "id": str(row["run_id"] or "")[:8],
-                "alike": row["run_id"] in alike,
+                "id": id_of(row),
+                "alike": row["run_id"] in alike.run_ids,
             }
             for row in rows
         ],
@@ -162,31 +177,45 @@ SAYS = {
 }
 
 
-def contenders(report: Report, history: History) -> set[str]:
-    """Ids of the points that the leaderboard's max-t test cannot tell from the best one."""
+@dataclass(frozen=True)
+class Alike:
+    """What the leaderboard's max-t test says of a sweep: how many entries it compared, how many contend, their runs."""
+
+    entries: int = 0
+    contend: int = 0
+    run_ids: frozenset[str] = frozenset()
+
+
+def contenders(report: Report, history: History) -> Alike:
+    """Which points cannot be told from the best one, seeds of one point taken together."""
     metric = named(report.aim.metrics[0])
     ids = [result.run_id for result in report.results if result.run_id and result.metrics]
     if metric is None or not report.aim.metrics[0].startswith("cv_") or len(ids) < 2:
-        return set()
+        return Alike()
     where = f"attributes.run_id IN ({', '.join(map(repr, ids))})"
     boards: tuple[standings.Board, ...] = ()
     with suppress(InvalidConfig):  # a tracker that cannot be read back
         boards = standings.boards(history, metric, len(ids), where).boards
     found = boards[0].standings if len(boards) == 1 else ()  # data that is swept is not comparable
-    return {run.run_id for standing in found if standing.contends for run in standing.entry.runs}
+    contend = [standing for standing in found if standing.contends]
+    run_ids = frozenset(run.run_id for standing in contend for run in standing.entry.runs)
+    return Alike(len(found), len(contend), run_ids if len(contend) > 1 else frozenset())
 
 
-def _how_sure(report: Report, points: int, alike: set[str]) -> str:
+def _how_sure(report: Report, points: int, alike: Alike) -> str:
     if report.aim.on_held_out_rows:
         return (
             f"Not sure: {points} points were scored on the held-out rows and the best of them was taken, so its "
             "score is optimistic, the more so the more points there are. evaluation=cv selects by folds."
         )
-    if alike:
-        others = len(alike) - 1
+    if not report.best or not report.aim.metrics[0].startswith("cv_"):
+        return ""
+    if alike.entries > 1:
+        others = alike.contend - 1
         return (
-            f"{others} other point{'s' * (others != 1)} of {points} cannot be told from the best by a max-t "
-            "test of out-of-fold errors at 5 %, corrected for their number: they are marked ≈. Another seed may rank "
-            "them otherwise."
+            f"{others or 'None'} of the {alike.entries - 1} others cannot be told from the best by a max-t test of "
+            "out-of-fold errors at 5 %, corrected for their number"
+            + (", and are marked ≈." if others else ".")
+            + " Points that differ in their seed alone are one. Another seed may rank them otherwise."
         )
     return "Points were chosen by folds of the training rows; the held-out rows confirm, and were not chosen on."

@@ -128,7 +128,7 @@ def resolve(config: Config | Doctor | Recorded, typed: Typed) -> Destination:
         if "://" not in artifact_root:  # beside the database, unless typed
             beside = typed.cwd if typed.has("tracking.artifact_root") else path.parent
             artifact_root = str((beside / artifact_root).resolve())
-    known = experiment.value == EXPERIMENT or not experiment.why.startswith("from conf")
+    known = experiment.value == EXPERIMENT or typed.has("tracking.experiment_name")
     return Destination(
         tracking.backend,
         resolved,

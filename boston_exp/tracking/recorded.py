@@ -22,7 +22,7 @@ class RecordedRun:
 
     @property
     def is_sweep(self) -> bool:
-        """Whether it is a sweep's run, which has ranges and points, and no model of its own."""
+        """Whether it is a sweep's run, which has ranges and points; its model is its best point's."""
         return "sweep.key" in self.tags
 
     def param(self, name: str) -> str:

@@ -57,7 +57,8 @@ def rounded(text: str) -> str:
     """A number with a fraction or an exponent to four significant digits; everything else as it is."""
     if any(sign in text for sign in ".e") and not text.startswith("["):
         with suppress(ValueError):
-            return f"{float(text):.4g}"
+            number = float(f"{float(text):.4g}")
+            return f"{number:.0f}" if 1e3 <= abs(number) < 1e8 else f"{number:.4g}"
     return text
 
 

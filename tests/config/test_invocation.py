@@ -20,6 +20,13 @@ def begin(command: str, *arguments: str) -> None:
     invocation.begin(Invocation.of(command, arguments))
 
 
+def test_reading_runs_takes_no_notice_of_how_they_were_stored() -> None:
+    typed = ("tracking.uri=sqlite:///x.db", "tracking.local_uri=sqlite:///y.db", "tracking.log_model=all")
+    invocation.begin(Invocation("run", (), typed))
+    assert invocation.for_services("leaderboard") == "python -m boston_exp.leaderboard tracking.uri=sqlite:///x.db"
+    assert "local_uri" in invocation.for_services("run")
+
+
 def test_what_was_typed_is_kept_and_the_change_replaces_its_key() -> None:
     begin("run", "model=ridge", "+model.solver=svd", "data.test_size=7")
     assert again("data.test_size=0.2") == "python -m boston_exp.run model=ridge +model.solver=svd data.test_size=0.2"

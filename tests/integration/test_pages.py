@@ -162,7 +162,8 @@ def test_with_a_server_both_ids_are_printed(server: Service, tab: Browser, tmp_p
     children = client.search_runs([parent.info.experiment_id], f"tags.mlflow.parentRunId = '{there}'")
     note = parent.data.tags["mlflow.note.content"]
     for child in children:  # descriptions point at runs as they are called there
-        assert f"(#/experiments/{parent.info.experiment_id}/runs/{child.info.run_id}?" in note
+        page = f"(#/experiments/{parent.info.experiment_id}/runs/{child.info.run_id}?"
+        assert f"[{child.info.run_id[:8]}]{page}" in note
     assert here not in note
     seen(tab, found(r"open (http\S+)", result.out), "alpha=1 ridge", "alpha=2 ridge", "cv_rmse")
     for run_id in (here, there):

@@ -48,7 +48,7 @@ def test_a_sweep_writes_one_report_and_its_points_none(command: Command, store: 
     text = (tmp_path / "sweep.html").read_text()
     assert text == logged(store, "random_forest n_estimators=10: grid over max_depth")
     assert not LOADS.search(text)
-    for part in ("grid of 3 points: 2 done, 1 failed", "max_depth=8: cv_rmse", "cannot be told from the best", "2,8,-1",
+    for part in ("grid of 3 points: 2 done, 1 failed", "max_depth=8: cv_rmse", "by a max-t test", "2,8,-1",
                  "How the search went", "What failed", "model.max_depth=-1 is not possible",
                  "python -m boston_exp.run -m model.n_estimators=10 evaluation=cv"):  # fmt: skip
         assert part in text
@@ -77,6 +77,20 @@ def test_a_sweep_that_selects_on_held_out_rows_is_not_called_sure(command: Comma
     text = (tmp_path / "r.html").read_text()
     assert "Not sure: 2 points were scored on the held-out rows" in text
     assert "≈" not in text
+
+
+def test_seeds_of_one_point_are_not_called_compared(command: Command, tmp_path: Path) -> None:
+    assert command("-m", *FOREST, "seed=1,2,3", "report=r.html").code == 0
+    text = (tmp_path / "r.html").read_text()
+    assert "max-t test" not in text
+    assert "≈" not in text
+    assert "the held-out rows confirm" in text
+
+
+def test_what_was_not_chosen_by_folds_is_not_called_so(command: Command, tmp_path: Path) -> None:
+    quick = ("model=ridge", "figures=none", "evaluation=cv", "objective.metric=train_rmse")
+    assert command("-m", *quick, "model.alpha=1,2", "report=r.html").code == 0
+    assert "chosen by folds" not in (tmp_path / "r.html").read_text()
 
 
 def test_nobody_can_put_markup_into_a_report(command: Command, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -142,6 +143,23 @@ def test_a_sweeps_table_cuts_neither_metric_nor_id(
     assert "…" not in table
     assert "and 31 more: python -m boston_exp.leaderboard sweep=01234567" in text
     assert "cv_rmse 3.712 ± 0.54, held out 3.000 (2.200 to 3.900) thousand USD" in text
+
+
+@pytest.mark.parametrize("width", [100, 60, 40])
+def test_several_objectives_cut_nothing_either(
+    columns: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    columns.setenv("COLUMNS", str(width))
+    names = ("cv_rmse", "cv_mae", "cv_r2_score", "predict_seconds")
+    of = report(3, 2)
+    scores = {"cv_rmse": 3.71234, "cv_mae": 2.51234, "cv_r2_score": 0.81234, "predict_seconds": 0.00123456}
+    several = replace(of, aim=Aim(names, ("minimize", "minimize", "maximize", "minimize")))
+    several = replace(several, results=tuple(replace(each, metrics=scores) for each in of.results))
+    outcome.show(several, Parent("here"), quiet=False)
+    text = capsys.readouterr().out
+    for part in ("3.712", "2.512", "0.8123", "0.001235", "00000001", "Pareto front of"):
+        assert part in text
+    assert "…" not in text
 
 
 def test_selecting_on_held_out_rows_is_said_in_the_line_of_the_score(capsys: pytest.CaptureFixture[str]) -> None:

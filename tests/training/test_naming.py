@@ -55,6 +55,12 @@ def test_long_names_are_cut_numbers_rounded_and_whole_numbers_kept() -> None:
     long = run_name(FOREST, [f"model.a_parameter_with_a_long_name_{number}=1" for number in range(9)])
     assert len(long) == LONGEST
     assert long.endswith("…")
-    pairs = [("model.alpha", "1e-5"), ("seed", "123456789"), ("model.l", "0.10000000000000001"), ("data.drop", "[B]")]
-    assert assigned(pairs) == "alpha=1e-05 seed=123456789 l=0.1 drop=[B]"
+    pairs = [
+        ("model.alpha", "1e-5"),
+        ("seed", "123456789"),
+        ("model.l", "0.10000000000000001"),
+        ("data.drop", "[B]"),
+        ("model.C", "12345.6"),
+    ]
+    assert assigned(pairs) == "alpha=1e-05 seed=123456789 l=0.1 drop=[B] C=12350"
     assert class_name({"_target_": "sklearn.linear_model.Ridge"}) == "Ridge"

@@ -58,7 +58,7 @@ def new_model(client: MlflowClient, run: RunInfo, **described: Any) -> Iterator[
     """A model of the run: READY once what is then in its folder is stored; PENDING if that fails.
 
     It is stored twice, as the model and below `model/` of the run: `runs:/<id>/model` finds a model by its name alone,
-    and all models would be called `model`. docs/decisions/0012-names-of-models.md
+    and all models would be called `model`. docs/decisions/0012-what-a-person-sees.md
     """
     model = client.create_logged_model(run.experiment_id, source_run_id=run.run_id, **described)
     client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])

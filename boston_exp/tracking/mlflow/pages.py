@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
-from boston_exp.config.invocation import for_services, quoted
+from boston_exp.config.invocation import for_services, quoted, was_typed
 from boston_exp.config.schema import EXPERIMENT
 from boston_exp.experiment.metrics import direction
 from boston_exp.redaction import redact
@@ -22,7 +22,8 @@ from boston_exp.tracking.destination import NOTE
 
 VIEW = "mlflow.sharedViewState."  # and the key of a view
 NO_SWEEPS = "tags.`sweep.key` IS NULL"  # a sweep's run has the scores of its best point, which is a run of its own
-NAMED = 100  # runs that the condition of a view can name: an experiment's tag has at most 5,000 characters
+LONGEST = 5000  # characters of an experiment's tag, in databases that are strict
+NAMED = 80  # runs that the condition of a view can name, which leaves room for the columns
 NAME, CREATED, DURATION = "attributes.`Run Name`", "runDateAndNestInfo", "duration"  # columns that are always there
 WIDTHS = {NAME: 300, CREATED: 130, DURATION: 80}  # pixels; MLflow's own 190 for a name cut it after 19 characters
 
@@ -89,7 +90,8 @@ def share(client: MlflowClient, experiment: Experiment, views: Iterable[View]) -
 def put(client: MlflowClient, experiment: Experiment, tags: Mapping[str, str]) -> None:
     """Set tags of an experiment that it does not have; a description is kept as it is."""
     for name, value in tags.items():
-        if experiment.tags.get(name) == value or (name == NOTE and NOTE in experiment.tags):
+        kept = experiment.tags.get(name) == value or (name == NOTE and NOTE in experiment.tags)
+        if kept or len(value) > LONGEST:  # a view is no reason to fail
             continue
         try:
             client.set_experiment_tag(experiment.experiment_id, name, redact(value))
@@ -101,7 +103,8 @@ def put(client: MlflowClient, experiment: Experiment, tags: Mapping[str, str]) -
 
 def described(experiment: Experiment) -> str:
     """How to ask an experiment, and what is in it, in Markdown. MLflow shows the first line until it is unfolded."""
-    named = [] if experiment.name == EXPERIMENT else [f"tracking.experiment_name={quoted(experiment.name)}"]
+    own = experiment.name == EXPERIMENT or was_typed("tracking.experiment_name")
+    named = [] if own else [f"tracking.experiment_name={quoted(experiment.name)}"]
     return "\n".join(
         [
             f"**Which model?** `{for_services('leaderboard', *named)}`",

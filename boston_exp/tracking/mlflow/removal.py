@@ -20,7 +20,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from boston_exp.errors import StoreUnusable
 from boston_exp.storage.folders import bytes_in
 from boston_exp.tracking.destination import Destination
-from boston_exp.tracking.mlflow import compat
+from boston_exp.tracking.mlflow import compat, pages
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.history import MlflowHistory
 from boston_exp.tracking.mlflow.runs import find_run
@@ -93,6 +93,8 @@ class MlflowRemoval:
                     self._client.delete_logged_model(model_id)
                 if not self._on_server:
                     compat.remove_model(self._destination.uri, model_id)
+            with suppress(MlflowException):  # it has no view: it is no sweep
+                self._client.delete_experiment_tag(run.info.experiment_id, pages.VIEW + pages.key_of_sweep(run_id))
             if run.info.lifecycle_stage == "active":
                 self._client.delete_run(run_id)
             if not self._on_server:

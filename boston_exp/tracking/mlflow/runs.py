@@ -102,7 +102,8 @@ def close_run(
     end_time: int | None = None,
 ) -> None:
     """End a run that did not finish, and the model that it may have been writing."""
-    client.log_batch(run_id, tags=tags_of({**({"error": message} if message else {}), **(tags or {})}))
+    told = {"error": message, NOTE: f"**{status.capitalize()}**: {message}"} if message else {}
+    client.log_batch(run_id, tags=tags_of({**told, **(tags or {})}))
     outputs = client.get_run(run_id).outputs
     for output in outputs.model_outputs if outputs else []:
         model = find_model(client, output.model_id)

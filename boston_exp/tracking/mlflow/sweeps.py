@@ -167,8 +167,8 @@ class MlflowSweepRecording(Placed):
 
     def _view(self) -> pages.View:
         """The list of this sweep's points; by their ids where some are runs of another one."""
-        points = list(dict.fromkeys(self._points))
-        foreign = len(points) <= pages.NAMED and any(map(self._is_foreign, self._reused))
+        points = list(dict.fromkeys(self._points))[: pages.NAMED]
+        foreign = any(map(self._is_foreign, self._reused[: pages.NAMED]))
         return pages.of_sweep(self.run_id, self._plan.metrics, self._plan.swept, points if foreign else [])
 
     def _is_foreign(self, run_id: str) -> bool:

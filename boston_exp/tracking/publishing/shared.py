@@ -18,7 +18,7 @@ IN_DOUBT = (
     "sync.in_doubt."  # and a server_id: when a request that creates its copy there was sent, until it is answered
 )
 POINTS_AT_RUNS = ("mlflow.parentRunId", "best.run_id", "best.model_of")
-RUN = re.compile(r"(?P<page>#/experiments/(?P<place>\d+)/runs/)?\b(?P<run>[0-9a-f]{32})\b")
+RUN = re.compile(r"(?P<label>\[[0-9a-f]{8}\]\()?(?P<page>#/experiments/(?P<place>\d+)/runs/)?\b(?P<run>[0-9a-f]{32})\b")
 
 
 def goes_along(tag: str) -> bool:
@@ -36,7 +36,8 @@ def translated(text: str, id_of: Callable[[str], str], places: Mapping[str, str]
         copy_id = id_of(found["run"])
         if not found["page"]:
             return copy_id
-        return f"#/experiments/{places.get(found['place'], found['place'])}/runs/{copy_id}"
+        label = f"[{copy_id[:8]}](" if found["label"] else ""
+        return f"{label}#/experiments/{places.get(found['place'], found['place'])}/runs/{copy_id}"
 
     return RUN.sub(there, text)
 
