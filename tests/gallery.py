@@ -27,7 +27,7 @@ from tests.conftest import ROOT
 PICTURES = ROOT / "docs" / "gallery"
 COLUMNS = 100
 WIDE, NARROW = 1400, 900  # pixels
-COLOURS = 64  # of a picture's palette: text and few colours, a fifth of the bytes
+COLOURS = 128  # of a picture's palette: text and few colours, a fifth of the bytes
 QUIET_ASSISTANT = "localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false')"
 TO_DESCRIPTION = """
 [...document.querySelectorAll('button')].filter(b => b.innerText == 'Show more').forEach(b => b.click());
