@@ -34,7 +34,7 @@ from boston_exp.tracking.protocol import Finished, Outcome, SweepPlan
 from boston_exp.training import provenance
 from boston_exp.training.job import mark
 from boston_exp.training.naming import sweep_name
-from boston_exp.training.telling import Told
+from boston_exp.training.telling import Told, write_page
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
                 )
                 screen.close()
                 local = replace(checked.destination, server=None)  # the points are here before they are anywhere else
-                outcome.record(report, parent, config, plan.params, lambda: backends.open_history(local))
+                page = outcome.record(report, parent, config, plan.params, lambda: backends.open_history(local))
                 if report.best and report.best.run_id and config.tracking.log_model != "none":
                     best = Finished(report.best.run_id, report.best.metrics)
                     parent.store_model(best, partial(_refit, composer, report.best.point))
@@ -112,6 +112,8 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
         failed = loop.failed > 0
         if stopped:
             raise stopped  # which leaves the parent FAILED
+    if page is not None:
+        write_page(str(config.report), page)
     outcome.show(report, parent, config.quiet)
     return int(failed)
 

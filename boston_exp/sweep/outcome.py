@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -34,9 +33,9 @@ def record(
     config: Config,
     ranges: Mapping[str, str],
     history: Callable[[], History],
-) -> None:
-    """Write the report to the parent run: results.csv, story, page, figures, counts, the best point.
-    A page that was asked for is written to its file, too.
+) -> str | None:
+    """Write the report to the parent run: results.csv, story, page, figures, counts, the best point. Returns the page,
+    where one was asked for.
 
     `ranges` says what was tried, by setting; `history` opens that of the points.
     """
@@ -60,11 +59,7 @@ def record(
 
             figures.draw(Path(folder) / "figures", report, table, config.figures.dpi)
         parent.log(metrics, tags, Path(folder))
-    if page is not None:
-        from boston_exp.reporting import html  # imports matplotlib
-
-        html.write(Path(str(config.report)), page)
-        print(f"report      {config.report}", file=sys.stderr)
+    return page
 
 
 def results(report: Report) -> pd.DataFrame:

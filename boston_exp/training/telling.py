@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -61,6 +63,14 @@ def told(
     said += ["The project had uncommitted changes, which the run keeps as git/diff.patch."] if code.dirty else []
     origin = Origin(command, code.commit, " ".join(said), params, environment())
     return Told(title, story, groups, run_page(title, origin, dataset, rows, evaluated, groups))
+
+
+def write_page(file: str, page: str) -> None:
+    """Write a page to its file, once the run that it is of is recorded; raises InvalidConfig if that cannot be done."""
+    from boston_exp.reporting import html
+
+    html.write(Path(file), page)
+    print(f"report      {file}", file=sys.stderr)
 
 
 def environment() -> dict[str, str]:

@@ -23,7 +23,7 @@ from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.protocol import Finished, Recording
 from boston_exp.training import collector, record
 from boston_exp.training.job import Job, Trained
-from boston_exp.training.telling import told
+from boston_exp.training.telling import told, write_page
 
 
 @dataclass(frozen=True)
@@ -82,19 +82,12 @@ def train(experiment: Experiment, job: Job) -> Trained:
         ) as outcome:
             recording.log(outcome)
     if said.page is not None:
-        _write_report(Path(str(config.report)), said.page)
+        write_page(str(config.report), said.page)
     return Trained(
         evaluated.metrics,
         recording.run_id,
         partial(_show, experiment.name, dataset, rows, evaluated.metrics, recording, config.quiet),
     )
-
-
-def _write_report(file: Path, page: str) -> None:
-    from boston_exp.reporting import html
-
-    html.write(file, page)
-    print(f"report      {file}", file=sys.stderr)
 
 
 def _show(

@@ -272,7 +272,8 @@ def test_runs_of_dead_processes_are_closed_by_fix(store: Path, tmp_path: Path) -
         "import os; from boston_exp.tracking import destination;"
         "from boston_exp.tracking.mlflow import runs, store;"
         f"where = destination.Destination('mlflow', 'sqlite:///{store}', '', '{tmp_path}/a', 'x');"
-        "client, experiment = store.connect(where); runs.create_run(client, experiment, 'left', {}); os._exit(0)"
+        "client, experiment = store.connect(where);"
+        "runs.create_run(client, experiment.experiment_id, 'left', {}); os._exit(0)"
     )
     assert python("-c", code, cwd=tmp_path).code == 0
     overrides = (
