@@ -17,6 +17,9 @@ from tests.conftest import Command
 from tests.lifecycle.conftest import left, trained
 from tests.services import Service
 
+# what other tests have left in the shared temporary folder is none of these tests' business
+pytestmark = pytest.mark.usefixtures("project")
+
 Json = Callable[..., dict[str, Any]]
 DEAD = 2**22 + 1  # no process has this pid
 
@@ -63,6 +66,8 @@ def test_a_sweep_goes_with_its_points_and_its_study(
     done = as_json("clean", f"sweep={parent}", f"study_storage={storage}", "confirm=true")
     assert sorted(item["kind"] for item in done["items"]) == ["output folder", "run", "run", "run", "run", "study"]
     assert left(store) == set()
+    tags = MlflowClient(f"sqlite:///{store}").get_experiment_by_name("boston-housing").tags
+    assert not [name for name in tags if "sharedViewState.sweep-" in name]
     assert not (project / "multirun" / "d").exists()
     with sqlite3.connect(project / "optuna.db") as connection:
         assert connection.execute("SELECT count(*) FROM studies").fetchone() == (0,)

@@ -14,6 +14,9 @@ from mlflow import MlflowClient
 from tests.conftest import Command
 from tests.lifecycle.conftest import left, trained
 
+# what other tests have left in the shared temporary folder is none of these tests' business
+pytestmark = pytest.mark.usefixtures("project")
+
 Json = Callable[..., dict[str, Any]]
 
 
