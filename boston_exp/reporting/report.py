@@ -9,10 +9,9 @@ import pandas as pd
 
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.evaluation import Evaluated
-from boston_exp.experiment.metrics import METRICS
 from boston_exp.experiment.split import Split
 from boston_exp.reporting import figures, html, numbers
-from boston_exp.reporting.story import about, stands_out
+from boston_exp.reporting.story import about, score_rows, stands_out
 
 
 @dataclass(frozen=True)
@@ -30,16 +29,6 @@ def run_page(
     title: str, origin: Origin, dataset: Dataset, rows: Split, evaluated: Evaluated, groups: pd.DataFrame | None
 ) -> str:
     """`groups` are the errors by groups of rows, as slices.csv has them."""
-    metrics = evaluated.metrics
-    scores = [
-        {
-            "label": ", ".join(filter(None, [metric.label, metric.unit_of(dataset.unit)])),
-            "held_out": numbers.held_out(metrics, metric.name),
-            "folds": numbers.over_folds(metrics, metric.name) if evaluated.folds else "",
-            "training": numbers.score(metrics[f"train_{metric.name}"]),
-        }
-        for metric in METRICS
-    ]
     shown = [
         html.Shown(
             "Predictions",
@@ -58,9 +47,9 @@ def run_page(
         "run.html.j2",
         title=title,
         about=about(dataset, rows, evaluated),
-        scores=scores,
+        scores=score_rows(dataset, evaluated),
         has_folds=evaluated.folds is not None,
-        has_intervals="rmse_ci_low" in metrics,
+        has_intervals="rmse_ci_low" in evaluated.metrics,
         n_splits=rows.n_splits,
         said=list(stands_out(dataset, rows, evaluated, groups)),
         groups=_groups(groups, dataset.unit),

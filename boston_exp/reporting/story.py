@@ -54,15 +54,27 @@ def about(dataset: Dataset, rows: Split, evaluated: Evaluated) -> str:
 
 
 def _scores(dataset: Dataset, evaluated: Evaluated) -> Iterator[str]:
-    metrics, has_folds = evaluated.metrics, evaluated.folds is not None
+    has_folds = evaluated.folds is not None
     headings = [" ", "held out (95 % interval)", *(["folds ± spread"] if has_folds else []), "training"]
     yield f"| {' | '.join(headings)} |"
     yield "|---" * len(headings) + "|"
-    for metric in METRICS:
-        name, unit = metric.name, metric.unit_of(dataset.unit)
-        folds = [numbers.over_folds(metrics, name)] if has_folds else []
-        cells = [numbers.held_out(metrics, name), *folds, numbers.score(metrics[f"train_{name}"])]
-        yield f"| {metric.label}{f', {escaped(unit)}' if unit else ''} | {' | '.join(cells)} |"
+    for row in score_rows(dataset, evaluated):
+        cells = [escaped(row["label"]), row["held_out"], *([row["folds"]] if has_folds else []), row["training"]]
+        yield f"| {' | '.join(cells)} |"
+
+
+def score_rows(dataset: Dataset, evaluated: Evaluated) -> list[dict[str, str]]:
+    """For each metric its label with its unit, held_out, folds (empty where there are none), training."""
+    metrics = evaluated.metrics
+    return [
+        {
+            "label": ", ".join(filter(None, [metric.label, metric.unit_of(dataset.unit)])),
+            "held_out": numbers.held_out(metrics, metric.name),
+            "folds": numbers.over_folds(metrics, metric.name) if evaluated.folds else "",
+            "training": numbers.score(metrics[f"train_{metric.name}"]),
+        }
+        for metric in METRICS
+    ]
 
 
 def stands_out(dataset: Dataset, rows: Split, evaluated: Evaluated, groups: pd.DataFrame | None) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 FORMATS = ("table", "json", "csv", "markdown")
@@ -46,23 +46,29 @@ def plain_table() -> Table:
 
 def wide_console() -> Console:
     """As wide as the terminal; 300 columns where the output is a file or a pipe, so that nothing is cut."""
+    return _console(300)
+
+
+def narrow_console() -> Console:
+    """As wide as the terminal; 100 columns and no colour where the output is a file or a pipe."""
+    return _console(100)
+
+
+def _console(piped: int) -> Console:
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
-        console.width = 300
+        console.width = piped
     return console
 
 
-def narrow_console(stderr: bool = False) -> Console:
-    """As wide as the terminal; 100 columns and no colour where the output is a file or a pipe."""
-    console = Console(stderr=stderr, highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 100
-    return console
-
-
-def fits(table: Table, console: Console) -> bool:
-    """Whether nothing of it would be cut or wrapped."""
-    return Measurement.get(console, console.options.update(max_width=10_000), table).maximum <= console.width
+def fits(table: Table, console: Console, folding: Column | None = None, narrowest: int | None = None) -> bool:
+    """Whether nothing of it would be cut or wrapped; one column may fold, if so many characters are left for it."""
+    if folding is not None:
+        folding.max_width = narrowest
+    needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+    if folding is not None:
+        folding.max_width = None
+    return needed <= console.width
 
 
 def _cell(value: object) -> str:

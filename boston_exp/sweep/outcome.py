@@ -136,10 +136,7 @@ def _fitting(report: Report, top: Sequence[telling.Row], console: Console) -> Re
         return wide
     for headings in (labels, names):
         folded = _top_table(report, top, headings, [])
-        point = folded.columns[len(headings)]
-        point.max_width = SHORTEST
-        if fits(folded, console):
-            point.max_width = None
+        if fits(folded, console, folded.columns[len(headings)], SHORTEST):
             return folded
     return Text("\n".join(f"{telling.all_of(report, row)}  {telling.id_of(row)}" for row in top))
 

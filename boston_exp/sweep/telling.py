@@ -19,9 +19,8 @@ from boston_exp.reporting.labels import metric_label
 from boston_exp.reporting.markdown import escaped
 from boston_exp.sweep.plan import Report, Result
 from boston_exp.tracking.recorded import History
-from boston_exp.training import provenance
 from boston_exp.training.naming import assigned, short
-from boston_exp.training.telling import environment
+from boston_exp.training.telling import origin_of
 
 TOP = 10  # points in the story
 SHOWN = 20  # in the page, before the table of all
@@ -125,16 +124,14 @@ def name_of(report: Report, row: Row) -> str:
 def page(report: Report, table: pd.DataFrame, run_id: str | None, ranges: Mapping[str, str], history: History) -> str:
     """`ranges` says what was tried, by setting; `history` has the points' runs."""
     from boston_exp.reporting import html  # matplotlib and jinja2 take 0.5 s to import
-    from boston_exp.reporting.report import Origin
     from boston_exp.sweep import figures
 
-    code, best = provenance.code(), report.best
+    best = report.best
     rows: Sequence[Row] = scored(report, table).to_dict("records")
     alike = contenders(report, history)
-    said = [f"Recorded as run {run_id}."] if run_id else []
-    said += ["The project had uncommitted changes, which each point keeps as git/diff.patch."] if code.dirty else []
-    origin = Origin(again(without=["report", "quiet"]), code.commit, " ".join(said), ranges, environment())
-    shown = [html.Shown(TITLES[name], SAYS[name], html.svg(figure)) for name, figure in figures.figures(report, table)]
+    recorded = f"Recorded as run {run_id}." if run_id else ""
+    origin = origin_of(again(without=["report", "quiet"]), recorded, "each point", ranges)
+    drawn = figures.figures(report, table) if best and best.metrics else ()
     return html.rendered(
         "boston_exp.sweep",
         "sweep.html.j2",
@@ -142,7 +139,7 @@ def page(report: Report, table: pd.DataFrame, run_id: str | None, ranges: Mappin
         about=f"{counted(report)}; {report.about}.",
         best=headline(report, best) if best and best.metrics else "No point has a score.",
         best_command=best.point.command if best else "",
-        sure=_how_sure(report, len(scored(report, table)), alike),
+        sure=_how_sure(report, len(rows), alike),
         several=len(report.aim.metrics) > 1,
         ranges={short(name): ranges.get(name, "") for name in report.swept},
         headings=[metric_label(name, report.unit) for name in report.aim.metrics],
@@ -157,7 +154,7 @@ def page(report: Report, table: pd.DataFrame, run_id: str | None, ranges: Mappin
             for row in rows
         ],
         top=SHOWN,
-        figures=shown if best and best.metrics else [],
+        figures=[html.Shown(TITLES[name], SAYS[name], html.svg(figure)) for name, figure in drawn],
         failed=[result for result in report.results if result.status == "failed"],
         origin=origin,
     )

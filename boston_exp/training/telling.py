@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -19,6 +21,9 @@ from boston_exp.reporting.story import run_story
 from boston_exp.tracking.destination import Destination
 from boston_exp.training import provenance
 from boston_exp.training.fingerprint import NUMERIC_LIBRARIES, version
+
+if TYPE_CHECKING:
+    from boston_exp.reporting.report import Origin
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,20 @@ def told(
     if not with_page:
         return Told(title, story, groups)
 
-    from boston_exp.reporting.report import Origin, run_page  # matplotlib and jinja2 take 0.5 s to import
+    from boston_exp.reporting.report import run_page  # matplotlib and jinja2 take 0.5 s to import
+
+    recorded = f"Recorded as run {run_id}: base={run_id} takes its settings." if run_id else ""
+    origin = origin_of(command, recorded, "the run", params)
+    return Told(title, story, groups, run_page(title, origin, dataset, rows, evaluated, groups))
+
+
+def origin_of(command: str, recorded: str, keeper: str, params: Mapping[str, str]) -> Origin:
+    """Where a page's result comes from; `recorded` says as which run, `keeper` what keeps uncommitted changes."""
+    from boston_exp.reporting.report import Origin
 
     code = provenance.code()
-    said = [f"Recorded as run {run_id}: base={run_id} takes its settings."] if run_id else []
-    said += ["The project had uncommitted changes, which the run keeps as git/diff.patch."] if code.dirty else []
-    origin = Origin(command, code.commit, " ".join(said), params, environment())
-    return Told(title, story, groups, run_page(title, origin, dataset, rows, evaluated, groups))
+    dirty = f"The project had uncommitted changes, which {keeper} keeps as git/diff.patch." if code.dirty else ""
+    return Origin(command, code.commit, " ".join(filter(None, [recorded, dirty])), params, _environment())
 
 
 def write_page(file: str, page: str) -> None:
@@ -73,7 +85,7 @@ def write_page(file: str, page: str) -> None:
     print(f"report      {file}", file=sys.stderr)
 
 
-def environment() -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """Python, the numeric libraries and the machine, for people."""
     machine = provenance.machine()
     libraries = {name: version(name) for name in NUMERIC_LIBRARIES}

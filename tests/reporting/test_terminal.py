@@ -19,7 +19,6 @@ from boston_exp.sweep.plan import Aim, Point, Report, Result
 from boston_exp.tracking.backends.none import SweepNotRecorded
 from tests.conftest import Command
 
-NUMBER = re.compile(r"\d[\d.,e+-]*\d")
 WHERE = "sqlite:///mlflow.db (from conf/tracking), experiment boston-housing"
 ID = "0123456789abcdef0123456789abcdef"
 NEXT = (

@@ -79,10 +79,9 @@ def _fitting(board: Board) -> Table:
     wide, narrow = _table(board), _table(board, narrow=True)
     if fits(wide, console):
         return wide
-    narrow.columns[NAME].max_width = SHORTEST
-    folds_in = fits(narrow, console)
-    narrow.columns[NAME].max_width = None
-    return narrow if folds_in else _table(board, narrow=True, brief=True)
+    if fits(narrow, console, narrow.columns[NAME], SHORTEST):
+        return narrow
+    return _table(board, narrow=True, brief=True)
 
 
 def _table(board: Board, narrow: bool = False, brief: bool = False) -> Table:

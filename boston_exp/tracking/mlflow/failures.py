@@ -17,6 +17,11 @@ from boston_exp.redaction import redact
 from boston_exp.tracking.destination import Destination
 
 
+def written_meanwhile(error: MlflowException) -> bool:
+    """Whether another process has written the same row at this moment: it is there now."""
+    return "UNIQUE constraint" in str(error) or "duplicate key" in str(error)
+
+
 @contextmanager
 def raised_as(kind: type[ExpectedFailure], destination: Destination) -> Iterator[None]:
     """Raise what goes wrong with the store in here as an expected failure of this kind."""

@@ -19,6 +19,7 @@ from boston_exp.config.schema import EXPERIMENT
 from boston_exp.experiment.metrics import direction
 from boston_exp.redaction import redact
 from boston_exp.tracking.destination import NOTE
+from boston_exp.tracking.mlflow.failures import written_meanwhile
 
 VIEW = "mlflow.sharedViewState."  # and the key of a view
 NO_SWEEPS = "tags.`sweep.key` IS NULL"  # a sweep's run has the scores of its best point, which is a run of its own
@@ -95,8 +96,8 @@ def put(client: MlflowClient, experiment: Experiment, tags: Mapping[str, str]) -
             continue
         try:
             client.set_experiment_tag(experiment.experiment_id, name, redact(value))
-        except MlflowException as error:  # another process has set it at this moment
-            if "UNIQUE constraint" not in str(error) and "duplicate key" not in str(error):
+        except MlflowException as error:
+            if not written_meanwhile(error):
                 raise
         experiment.tags[name] = value
 

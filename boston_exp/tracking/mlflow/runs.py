@@ -16,7 +16,7 @@ from boston_exp.errors import Pruned, RecordingFailed, traced
 from boston_exp.redaction import redact
 from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import NOTE, Destination
-from boston_exp.tracking.mlflow.failures import raised_as
+from boston_exp.tracking.mlflow.failures import raised_as, written_meanwhile
 
 log = logging.getLogger(__name__)
 Entity = TypeVar("Entity")
@@ -64,9 +64,17 @@ def log_datasets(client: MlflowClient, run_id: str, inputs: list[DatasetInput]) 
     try:
         client.log_inputs(run_id, datasets=inputs)
     except MlflowException as error:
-        if "UNIQUE constraint" not in str(error) and "duplicate key" not in str(error):
+        if not written_meanwhile(error):
             raise
         client.log_inputs(run_id, datasets=inputs)
+
+
+def origin_of(model_id: str | None, inputs: list[DatasetInput]) -> dict[str, Any]:
+    """Of metrics: the model that has them, and the first data set that it was scored on."""
+    if not inputs:
+        return {"model_id": model_id}
+    dataset = inputs[0].dataset
+    return {"model_id": model_id, "dataset_name": dataset.name, "dataset_digest": dataset.digest}
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import time
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -30,6 +29,7 @@ from boston_exp.tracking.mlflow.runs import (
     log_failure,
     log_metrics,
     log_params,
+    origin_of,
     stored_model,
     tags_of,
 )
@@ -97,6 +97,7 @@ class MlflowSweepRecording(Placed):
         self._plan = plan
         self._points: list[str] = []  # ids of their runs
         self._reused: list[str] = []
+        self._own: set[str] = set()  # ids of this sweep's points, as far as they were looked up
         self._logged_at: int | None = None
 
     def link(self, run_id: str) -> str:
@@ -107,6 +108,7 @@ class MlflowSweepRecording(Placed):
             done: dict[str, Finished] = {}
             children = f"tags.mlflow.parentRunId = '{self.run_id}' and attributes.status = 'FINISHED'"
             for run in all_runs(self._client, [self._experiment_id], children):  # the newest first
+                self._own.add(run.info.run_id)
                 if is_whole(run, self._plan.metrics):
                     done.setdefault(run.data.tags.get("sweep.point", ""), finished(run))
             return self._reused_before() | done
@@ -172,6 +174,8 @@ class MlflowSweepRecording(Placed):
         return pages.of_sweep(self.run_id, self._plan.metrics, self._plan.swept, points if foreign else [])
 
     def _is_foreign(self, run_id: str) -> bool:
+        if run_id in self._own:
+            return False
         run = find_run(self._client, run_id)
         return run is None or run.data.tags.get("mlflow.parentRunId") != self.run_id
 
@@ -182,12 +186,10 @@ class MlflowSweepRecording(Placed):
             run = find_run(self._client, best.run_id)  # None: in another machine's store
             model_id = self._stored(run, refit)
             datasets = run.inputs.dataset_inputs if run and run.inputs else []
-            origin: dict[str, Any] = {"model_id": model_id}
             if datasets:
                 log_datasets(self._client, self.run_id, datasets)
-                origin |= {"dataset_name": datasets[0].dataset.name, "dataset_digest": datasets[0].dataset.digest}
             # at the same time as before, so that the run has each value once, now of this model on this table
-            log_metrics(self._client, self.run_id, best.metrics, at=self._logged_at, **origin)
+            log_metrics(self._client, self.run_id, best.metrics, at=self._logged_at, **origin_of(model_id, datasets))
             self._client.set_tag(self.run_id, MODEL_OF, best.run_id)
 
     def _stored(self, best: Run | None, refit: Refit) -> str:

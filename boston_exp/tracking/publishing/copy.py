@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, Run
@@ -29,6 +28,7 @@ from boston_exp.tracking.mlflow.runs import (
     log_datasets,
     log_metrics,
     log_params,
+    origin_of,
     tags_of,
 )
 from boston_exp.tracking.mlflow.store import experiment_named
@@ -190,9 +190,7 @@ class RunCopier:
         outputs = run.outputs.model_outputs if run.outputs else []
         model_ids = [self._copy_model(output.model_id, run, copy) for output in outputs]
         self._step()
-        origin: dict[str, Any] = {"model_id": model_ids[-1] if model_ids else None}
-        if inputs:
-            origin |= {"dataset_name": inputs[0].dataset.name, "dataset_digest": inputs[0].dataset.digest}
+        origin = origin_of(model_ids[-1] if model_ids else None, inputs)
         known = copy.data.metrics if set(model_ids) <= set(_models_of(copy)) else {}  # a new model gets all of them
         changed = {name: value for name, value in run.data.metrics.items() if known.get(name) != value}
         log_metrics(self.target, copy_id, changed, at=info.end_time, **origin)
