@@ -77,6 +77,9 @@ class ServerRefuses(ExpectedFailure): ...
 class RecordingFailed(ExpectedFailure): ...
 
 
+class NotPromoted(ExpectedFailure): ...
+
+
 class Pruned(Exception):
     """A point of a search that is not worth finishing; not a failure."""
 

@@ -72,6 +72,7 @@ class Data:
     )
     split_seed: int = _ranged(42, SEED)  # decides held-out rows and folds; `seed` decides the model alone
     slices: list[str] = field(default_factory=list)  # columns by whose groups errors are told
+    caveats: list[str] = field(default_factory=list)  # what to know before using the table: sentences of a model's card
     allow_changed: bool = False  # use a file that differs from its .dvc; the run is tagged so
 
 
@@ -106,6 +107,7 @@ class Storage:
     """Where bytes live: the DVC remote that `run` fetches data from, and S3. Keys are never in here."""
 
     dvc_remote: str = MISSING
+    model_remote: str | None = None  # the DVC remote of promoted models, where it is another one
     endpoint_url: str | None = None  # of S3, where it is not AWS; MLFLOW_S3_ENDPOINT_URL wins over the group
     region: str | None = None
     data_bucket: str | None = None  # None: no S3
@@ -210,6 +212,26 @@ class Clean(Recorded):
     format: str = field(default="table", metadata=FORMAT)
 
 
+@dataclass
+class Promote(Recorded):
+    """The composition of `promote`."""
+
+    run_id: Any = None
+    alias: str = "champion"
+    name: str | None = None  # of the registered model; null: that of the experiment
+    gate: str = field(default="not_worse", metadata={"choices": ("not_worse", "better", "none")})
+    metric: str = METRIC  # that the gate compares by
+    rope: float | None = _ranged(None, Range("a number above 0, or null", 0, open_low=True, null=True))
+    refit: str | None = field(default=None, metadata={"choices": (None, "all")})
+    git: str = field(default="commit", metadata={"choices": ("commit", "stage", "none")})
+    dvc: str = field(default="push", metadata={"choices": ("push", "add", "none")})
+    rollback: bool = False
+    history: bool = False
+    dry_run: bool = False
+    trusted_packages: list[str] = field(default_factory=lambda: ["sklearn"])
+    format: str = field(default="table", metadata=FORMAT)
+
+
 for _name, _node in (
     ("schema", Config),
     ("doctor_schema", Doctor),
@@ -217,5 +239,6 @@ for _name, _node in (
     ("leaderboard_schema", Leaderboard),
     ("compare_schema", Compare),
     ("clean_schema", Clean),
+    ("promote_schema", Promote),
 ):
     ConfigStore.instance().store(name=_name, node=_node, provider="boston_exp")

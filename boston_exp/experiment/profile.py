@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from boston_exp.experiment.dataset import Dataset
+from boston_exp.experiment.grouping import Grouping
 from boston_exp.experiment.split import Split
 from boston_exp.process import remembered
 
@@ -15,12 +17,22 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 CATEGORIES = 100  # the most frequent of a text column are listed
 
 
-def profile(dataset: Dataset, rows: Split) -> dict[str, Any]:
+def profile(dataset: Dataset, rows: Split, slices: Sequence[str] = ()) -> dict[str, Any]:
     """Rows, and per column (features and target) its type as pandas read it, gaps, and what values it has.
 
     Numbers: minimum, maximum, mean, std, quantiles. Text, booleans: values with counts, the most frequent first.
+    `features` are the columns that the model takes, in its order; `groups` how rows are told apart by `slices`.
     """
-    return _profile(dataset, rows.digest, tuple(rows.X_train.index))
+    return _profile(dataset, rows.digest, tuple(rows.X_train.index)) | {
+        "groups": {name: grouping.as_json() for name, grouping in groupings(dataset, rows, slices).items()}
+    }
+
+
+def groupings(dataset: Dataset, rows: Split, slices: Sequence[str]) -> dict[str, Grouping]:
+    """By the columns of the table that `data.slices` names."""
+    return {
+        name: Grouping.of(dataset.table[name], rows.X_train.index) for name in slices if name in dataset.table.columns
+    }
 
 
 @remembered(maxsize=1)  # the points of a sweep share their rows
@@ -29,6 +41,7 @@ def _profile(dataset: Dataset, split_digest: str, train: tuple[int, ...]) -> dic
     return {
         "rows": len(table),
         "target": str(dataset.y.name),
+        "features": [str(name) for name in dataset.X.columns],
         "columns": {str(name): _column(table[name]) for name in table.columns},
     }
 

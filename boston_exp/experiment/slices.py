@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
-
 import numpy as np
 import pandas as pd
 
 from boston_exp.experiment.dataset import Dataset
+from boston_exp.experiment.grouping import COLUMN, Grouping
 from boston_exp.experiment.metrics import METRICS
 from boston_exp.experiment.split import Split
-
-FEW = 10  # a column with at most so many values has a group for each; any other number has quartiles
 
 
 def slices(dataset: Dataset, columns: list[str], rows: Split, predicted: np.ndarray) -> pd.DataFrame:
@@ -20,33 +16,30 @@ def slices(dataset: Dataset, columns: list[str], rows: Split, predicted: np.ndar
 
     `predicted` (n_test,) is in the order of the held-out rows. Quartiles are those of the training rows.
     """
-    y = rows.y_test.to_numpy()
     found = []
     for column in columns:
-        for group, members in _groups(dataset.table[column], rows):
-            scores = {metric.name: float(metric.score(y[members], predicted[members])) for metric in METRICS}
-            found.append({"column": column, "group": group, "rows": int(members.sum()), **scores})
+        grouping = Grouping.of(dataset.table[column], rows.X_train.index)
+        labels = grouping.labels(dataset.table[column].loc[rows.X_test.index])
+        found += by_group(column, grouping, labels, rows.y_test.to_numpy(), predicted)
     return pd.DataFrame(found)
 
 
-def _groups(values: pd.Series, rows: Split) -> Iterator[tuple[str, np.ndarray]]:
-    """A label, and which of the held-out rows belong to it; groups without rows are left out."""
-    held_out, train = values.loc[rows.X_test.index], values.loc[rows.X_train.index].dropna()
-    if values.dtype.kind in "iuf" and values.nunique() > FEW:
-        edges = np.quantile(train.to_numpy(dtype=np.float64), (0.25, 0.5, 0.75))
-        quarter = np.digitize(held_out.to_numpy(dtype=np.float64), edges, right=True)  # NaN lands in the last
-        bounds = [f"{edge:.4g}" for edge in edges]
-        labels = [
-            f"≤ {bounds[0]}",
-            *(f"{low} to {high}" for low, high in pairwise(bounds)),
-            f"> {bounds[2]}",
-        ]
-        groups = [(label, (quarter == number) & held_out.notna().to_numpy()) for number, label in enumerate(labels)]
-    else:
-        text = held_out.astype(str).to_numpy()
-        groups = [
-            (str(value), (text == str(value)) & held_out.notna().to_numpy())
-            for value in sorted(train.unique(), key=str)
-        ]
-    groups.append(("gap", held_out.isna().to_numpy()))
-    yield from ((label, members) for label, members in groups if members.any())
+def by_group(
+    column: str, grouping: Grouping, labels: np.ndarray, y: np.ndarray, predicted: np.ndarray
+) -> list[dict[str, object]]:
+    """One row for each group that has rows."""
+    found: list[dict[str, object]] = []
+    for group in grouping.names:
+        members = labels == group
+        if members.any():
+            scores = {metric.name: float(metric.score(y[members], predicted[members])) for metric in METRICS}
+            found.append({"column": column, "group": group, "rows": int(members.sum()), **scores})
+    return found
+
+
+def with_groups(table: pd.DataFrame, groupings: dict[str, Grouping], columns: pd.DataFrame) -> pd.DataFrame:
+    """A table of rows with the label of each of its rows for each grouping, in columns `group: <name>`."""
+    labels = {
+        f"{COLUMN}{name}": grouping.labels(columns[name].loc[table["row"]]) for name, grouping in groupings.items()
+    }
+    return pd.concat([table, pd.DataFrame(labels, index=table.index)], axis=1) if labels else table

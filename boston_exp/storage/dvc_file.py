@@ -1,4 +1,4 @@
-"""What a `.dvc` file records of the file beside it."""
+"""What a `.dvc` file records of the file or folder beside it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from boston_exp.errors import Fault, InvalidData
 
 TOP = {"outs", "meta", "desc", "md5"}  # keys of what `dvc add` writes
-OUT = {"md5", "size", "hash", "path", "desc", "meta", "type", "labels", "remote", "cache", "persist", "push", "isexec"}
+OUT = {"md5", "size", "nfiles", "hash", "path", "desc", "meta", "type", "labels", "remote", "cache", "persist", "push", "isexec"}
 
 
 def md5(content: bytes) -> str:
@@ -40,7 +40,7 @@ def recorded_md5(path: Path) -> str | None:
         md5, name, more = str(out["md5"]), str(out["path"]), {*content} - TOP | {*out} - OUT
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidData(Fault(f"{pointer} is not a .dvc file of one file.", anew)) from error
-    if name != path.name or more or not re.fullmatch(r"[0-9a-f]{32}", md5):
+    if name != path.name or more or not re.fullmatch(r"[0-9a-f]{32}(\.dir)?", md5):
         wrong = f"it names {name}" if name != path.name else f"it has {', '.join(map(str, more)) or f'md5 {md5}'}"
         raise InvalidData(Fault(f"{pointer} is not what `dvc add {path.name}` writes: {wrong}.", anew))
     return md5

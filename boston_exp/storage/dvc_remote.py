@@ -1,8 +1,10 @@
-"""Gets a file that is under DVC from its remote, with DVC's own Python API, imported only when a file is missing."""
+"""Gets a file that is under DVC from its remote, and puts a folder there, with DVC's own Python API, imported only then."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,65 @@ def fetch_if_missing(path: Path, storage: Storage, typed: Typed) -> None:
                     f"dvc pull --remote {remote} {pointer}   (shows what DVC says)",
                 )
             ) from error
+
+
+def add(folder: Path, storage: Storage, typed: Typed, push: bool) -> None:
+    """Put a folder under DVC: its files into the cache, `<folder>.dvc` beside it, and, with `push`, its files into the
+    remote for models, which that file names. git is not touched.
+
+    Raises DataUnavailable, and leaves then at most files in the cache or the remote that nothing refers to.
+    """
+    remote = storage.model_remote or storage.dvc_remote
+    pointer = folder.with_name(f"{folder.name}.dvc")
+    with _repository(folder, storage, typed, f"dvc remote list   (the remote for models is {remote})") as repo:
+        repo.add([str(folder)])
+        from dvc.utils.serialize import modify_yaml
+
+        with modify_yaml(pointer) as content:
+            content["outs"][0]["remote"] = remote  # a plain `dvc push` and `dvc pull` go there, too
+        if push:
+            repo.push(targets=[str(pointer)], remote=remote)
+
+
+def pull(folder: Path, storage: Storage, typed: Typed) -> None:
+    """Get the files of a folder that `<folder>.dvc` beside it names, from the cache or its remote.
+
+    Raises InvalidData for a .dvc file of something else, DataUnavailable.
+    """
+    recorded_md5(folder)
+    pointer = folder.with_name(f"{folder.name}.dvc")
+    with _repository(folder, storage, typed, f"dvc pull {pointer.name}   (shows what DVC says)") as repo:
+        repo.pull(targets=[str(pointer)])
+
+
+def changed(folder: Path, storage: Storage, typed: Typed) -> bool:
+    """Whether a folder has other files than `<folder>.dvc` beside it says, or there is none.
+
+    Raises DataUnavailable.
+    """
+    pointer = folder.with_name(f"{folder.name}.dvc")
+    if not pointer.is_file():
+        return True
+    recorded_md5(folder)
+    with _repository(folder, storage, typed, f"dvc status {pointer.name}", on_line=False) as repo:
+        return bool(repo.status(targets=[str(pointer)]))
+
+
+@contextmanager
+def _repository(folder: Path, storage: Storage, typed: Typed, mend: str, on_line: bool = True) -> Iterator[Any]:
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from scmrepo.exceptions import SCMError
+
+    try:
+        root = Path(Repo.find_root(str(folder.parent)))
+        config = settings(root, storage, typed) if on_line else {"core": {}}
+        config["core"]["no_scm"] = True  # git's part is done elsewhere, at once
+        with Repo(str(root), config=config) as repo:
+            yield repo
+    except (DvcException, SCMError, OSError) as error:
+        said = redact(str(error)).rstrip(". \n")
+        raise DataUnavailable(Fault(f"DVC cannot keep or get {folder.name}: {said}.", mend)) from error
 
 
 def settings(root: Path, storage: Storage, typed: Typed) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,12 @@ class History(Protocol):
     def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
         """Download one artifact into `folder`; None where the run has no such artifact."""
 
+    def model(self, uri: str, folder: Path) -> Path | None:
+        """Download a model, `models:/…` or `runs:/<id>/model`, into `folder`; None where there is none."""
+
+    def aliases(self) -> dict[str, list[str]]:
+        """Of each run that has a registered model with an alias, `<name>@<alias>`."""
+
 
 class Removal(Protocol):
     """Takes runs out of a store for good, with what belongs to them; what is registered stays."""
@@ -98,3 +104,57 @@ class Removal(Protocol):
 
     def unowned(self) -> list[Path]:
         """Folders of artifacts and models, on this machine, that no run or model of the store has."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model."""
+
+    name: str
+    number: str
+    run_id: str
+    source: str  # `models:/<id>` of the logged model
+    tags: dict[str, str]
+
+
+class Registry(Protocol):
+    """Registered models of a store: versions, aliases, and what happened to them. Each call raises StoreUnusable."""
+
+    def version(self, name: str, alias_or_number: str) -> Version | None:
+        """The version that an alias names, or that has this number."""
+
+    def versions(self, name: str) -> list[Version]:
+        """All of a model, the newest first."""
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Version by alias."""
+
+    def create(self, name: str, source: str, run_id: str, tags: dict[str, str], description: str) -> Version:
+        """A new version, of a new model where there is none of this name."""
+
+    def remove(self, name: str, number: str) -> None:
+        """Take a version away, and the model with the last one; nothing where it is gone."""
+
+    def tag(self, name: str, number: str, tags: dict[str, str]) -> None:
+        """Add tags to a version."""
+
+    def point(self, name: str, alias: str, number: str | None) -> None:
+        """Have an alias name a version; None: none."""
+
+    def describe(self, name: str, text: str) -> None:
+        """Of the registered model itself."""
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """What happened to the model's aliases, the oldest first: dictionaries with `number`."""
+
+    def note_event(self, name: str, number: int, event: dict[str, Any]) -> None:
+        """Add to what happened; the same number again replaces it."""
+
+    def log_artifacts(self, run_id: str, folder: Path, inside: str) -> None:
+        """Add a folder's files to a run."""
+
+    def models(self, run_id: str) -> list[str]:
+        """`models:/<id>` of each whole model of the run, that on all rows left out."""
+
+    def forget_model(self, uri: str) -> None:
+        """Delete a logged model that nobody was told of."""

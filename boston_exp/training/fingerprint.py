@@ -31,7 +31,7 @@ DECIDING = (
     "spread",
 )
 # Settings of `data` that name or describe the table: they change no number.
-DESCRIBING = ("name", "experiment_name", "path", "target_label", "target_unit", "allow_changed", "slices")
+DESCRIBING = ("name", "experiment_name", "path", "target_label", "target_unit", "allow_changed", "slices", "caveats")
 
 
 def fingerprint(config: Config, data_md5: str) -> str:

@@ -19,7 +19,8 @@ from boston_exp.config.settings import Typed
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.evaluation import Evaluated
 from boston_exp.experiment.models import final_step
-from boston_exp.experiment.profile import profile
+from boston_exp.experiment.profile import groupings, profile
+from boston_exp.experiment.slices import with_groups
 from boston_exp.experiment.split import Split
 from boston_exp.process import remembered, temporary_folder
 from boston_exp.redaction import redact
@@ -45,7 +46,8 @@ def plan(
 ) -> Plan:
     """Params and tags, known before the fit; `tags` are those that the job around the run gives."""
     decides = {group: value for group, value in asdict(config).items() if group not in HOW_RECORDED}
-    del decides["data"]["experiment_name"]
+    for told in ("experiment_name", "caveats"):
+        del decides["data"][told]
     counts = {
         "data.n_samples": len(dataset.X),
         "data.n_features": dataset.X.shape[1],
@@ -103,12 +105,14 @@ def outcome(
         _write(files / "config" / "overrides.yaml", as_yaml(typed.overrides))
         _write(files / "environment" / "requirements.txt", provenance.environment())
         _write(files / "environment" / "platform.json", json.dumps(provenance.machine(), indent=1))
-        _write(files / "profile.json", json.dumps(profile(dataset, rows), indent=1))
+        _write(files / "profile.json", json.dumps(profile(dataset, rows, config.data.slices), indent=1))
         evaluated.predictions.to_csv(files / "predictions.csv", index=False)
         evaluated.importance.to_csv(files / "feature_importance.csv", index=False)
         if evaluated.folds:
             evaluated.folds.table.to_csv(files / "folds.csv", index=False)
-            evaluated.folds.out_of_fold.to_csv(files / "out_of_fold.csv", index=False)
+            known = groupings(dataset, rows, config.data.slices)
+            each_row = with_groups(evaluated.folds.out_of_fold, known, dataset.table)
+            each_row.to_csv(files / "out_of_fold.csv", index=False)
         if told.groups is not None:
             told.groups.to_csv(files / "slices.csv", index=False)
         if told.page is not None:
@@ -129,14 +133,14 @@ def outcome(
             files=files,
             estimator=evaluated.estimator,
             example=dataset.as_read.loc[rows.X_train.index, list(dataset.X.columns)],
-            requirements=_requirements(tuple(config.trusted_packages)),
+            requirements=requirements(tuple(config.trusted_packages)),
             trusted_packages=tuple(config.trusted_packages),
             store_model=store_model,
         )
 
 
 @remembered()
-def _requirements(trusted_packages: tuple[str, ...]) -> tuple[str, ...]:
+def requirements(trusted_packages: tuple[str, ...]) -> tuple[str, ...]:
     """What is needed to load and use the model, pinned to what made it."""
     pinned = [f"{name}=={metadata.version(name)}" for name in ("mlflow", *NUMERIC_LIBRARIES, "skops")]
     for package in trusted_packages:

@@ -24,7 +24,7 @@ class Group:
 
     def has(self, run: RecordedRun) -> bool:
         """Whether a run belongs to it."""
-        return all(_value(run, key) == _value(self.newest, key) for key in KEYS)
+        return all(value(run, key) == value(self.newest, key) for key in KEYS)
 
     @property
     def n_folds(self) -> int:
@@ -63,13 +63,13 @@ def consulted(sizes: dict[Group, int], run: RecordedRun) -> int:
     """How many runs, deleted ones included, were scored on the held-out rows of this one, whatever their folds; `sizes`
     has how many runs each group of the history has."""
     return sum(
-        size for group, size in sizes.items() if all(_value(group.newest, key) == _value(run, key) for key in HELD_OUT)
+        size for group, size in sizes.items() if all(value(group.newest, key) == value(run, key) for key in HELD_OUT)
     )
 
 
 def same_rows(run: RecordedRun) -> str:
     """The condition that runs meet whose held-out rows are those of this one."""
-    return joined(*(equals(key, _value(run, key)) for key in HELD_OUT))
+    return joined(*(equals(key, value(run, key)) for key in HELD_OUT))
 
 
 def unranked(history: History, where: str = "") -> tuple[int, RecordedRun | None]:
@@ -95,18 +95,19 @@ def _split(history: History, where: str, keys: tuple[str, ...]) -> list[tuple[Re
     values: list[str | None] = []
     others = joined(where, f"{key} IS NOT NULL")
     while newest := history.newest(others, top=1):
-        value = str(_value(newest[0], key))
-        values.append(value)
-        others = joined(others, f"{key} != {_quoted(value)}")
+        found = str(value(newest[0], key))
+        values.append(found)
+        others = joined(others, f"{key} != {_quoted(found)}")
     without = bool(history.newest(joined(where, f"{key} IS NULL"), top=1))
     if len(values) == 1 and not without:
         return _split(history, where, tuple(rest))
     if without and key.startswith("params"):  # without a tag a run says nothing of its data or split
         values.append(None)
-    return [group for value in values for group in _split(history, joined(where, equals(key, value)), tuple(rest))]
+    return [group for each in values for group in _split(history, joined(where, equals(key, each)), tuple(rest))]
 
 
-def _value(run: RecordedRun, key: str) -> str | None:
+def value(run: RecordedRun, key: str) -> str | None:
+    """What a run has for one of the keys."""
     kind, name = key.replace("`", "").split(".", 1)
     return (run.tags if kind == "tags" else run.params).get(name)
 

@@ -16,7 +16,7 @@ from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig, Kind, did_you_mean
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.protocol import Tracker
-from boston_exp.tracking.recorded import History, Removal
+from boston_exp.tracking.recorded import History, Registry, Removal
 
 
 def names() -> list[str]:
@@ -61,6 +61,16 @@ def open_removal(destination: Destination) -> Removal:
         raise InvalidConfig(Fault(says, again("tracking=local", without=["tracking"])))
     removal: Removal = opens(destination)
     return removal
+
+
+def open_registry(destination: Destination) -> Registry:
+    """The model registry of a destination; raises InvalidConfig for a backend that has none."""
+    opens = getattr(_backend(destination), "open_registry", None)
+    if opens is None:
+        says = f"tracking.backend={destination.backend} has no model registry."
+        raise InvalidConfig(Fault(says, again("tracking=local", without=["tracking"])))
+    registry: Registry = opens(destination)
+    return registry
 
 
 def import_ahead(backend: str) -> list[str]:

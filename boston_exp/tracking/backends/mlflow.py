@@ -13,7 +13,7 @@ from boston_exp.storage.s3 import Access, is_here
 from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import Destination, without_user
 from boston_exp.tracking.protocol import Tracker
-from boston_exp.tracking.recorded import History, Removal
+from boston_exp.tracking.recorded import History, Registry, Removal
 
 STORES_MODELS = "boston_exp.tracking.mlflow.models"  # imports mlflow.sklearn and skops: 0.4 s
 
@@ -49,6 +49,15 @@ def open_removal(destination: Destination) -> Removal:
         destination.login.into_environment()
     history = MlflowHistory(destination, on_server)
     return MlflowRemoval(destination, history, on_server)
+
+
+def open_registry(destination: Destination) -> Registry:
+    """Of the server where there is one, else of the local store."""
+    from boston_exp.tracking.mlflow.registry import MlflowRegistry
+
+    if destination.server:
+        destination.login.into_environment()
+    return MlflowRegistry(destination, destination.server or destination.uri)
 
 
 def faults(destination: Destination) -> list[Fault]:

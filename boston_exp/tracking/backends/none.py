@@ -89,6 +89,12 @@ class NoHistory:
     def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
         return None
 
+    def model(self, uri: str, folder: Path) -> Path | None:
+        return None
+
+    def aliases(self) -> dict[str, list[str]]:
+        return {}
+
 
 def open_tracker(destination: Destination) -> NoTracker:
     return NoTracker()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
@@ -119,6 +120,32 @@ class MlflowHistory:
         with raised_as(StoreUnusable, self._destination):
             run = find_run(self._client, run_id) if self._client else None
             return [f"models:/{model.model_id}" for model in stored_models(self._client, run)] if run else []
+
+    def model(self, uri: str, folder: Path) -> Path | None:
+        with raised_as(StoreUnusable, self._destination):
+            if self._client is None:
+                return None
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                place = download_artifacts(
+                    artifact_uri=uri, dst_path=str(folder), tracking_uri=self._client.tracking_uri
+                )
+            except MlflowException as error:
+                if error.get_http_status_code() in (400, 404):
+                    return None
+                raise
+            return Path(place)
+
+    def aliases(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        if self._client is None:
+            return found
+        with raised_as(StoreUnusable, self._destination):
+            for model in self._client.search_registered_models(max_results=100):
+                for alias, number in model.aliases.items():
+                    run_id = str(self._client.get_model_version(model.name, number).run_id)
+                    found.setdefault(run_id, []).append(f"{model.name}@{alias}")
+            return found
 
     def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
         with raised_as(StoreUnusable, self._destination):

@@ -23,11 +23,13 @@ from sklearn.base import BaseEstimator
 
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.process import temporary_folder
+from boston_exp.redaction import redact
 from boston_exp.tracking.destination import NOTE
 from boston_exp.tracking.mlflow import compat
 from boston_exp.tracking.mlflow.runs import MODEL
 from boston_exp.tracking.model_types import check_loadable, types_to_trust
 from boston_exp.tracking.protocol import Outcome
+from boston_exp.tracking.recorded import RecordedRun
 
 compat.leave_out_slow_steps()
 SOURCE = {"mlflow.source.name": "boston_exp.run", "mlflow.source.type": "LOCAL"}
@@ -54,19 +56,22 @@ def allowed(name: str) -> str:
 
 
 @contextmanager
-def new_model(client: MlflowClient, run: RunInfo, **described: Any) -> Iterator[tuple[LoggedModel, Path]]:
+def new_model(
+    client: MlflowClient, run: RunInfo, of_run: bool = True, **described: Any
+) -> Iterator[tuple[LoggedModel, Path]]:
     """A model of the run: READY once what is then in its folder is stored; PENDING if that fails.
 
     It is stored twice, as the model and below `model/` of the run: `runs:/<id>/model` finds a model by its name alone,
-    and all models would be called `model`. docs/decisions/0012-what-a-person-sees.md
+    and all models would be called `model`. One that is not `of_run` is stored once, and is none of its outputs. docs/decisions/0012-what-a-person-sees.md
     """
     model = client.create_logged_model(run.experiment_id, source_run_id=run.run_id, **described)
-    client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    if of_run:
+        client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
     with temporary_folder() as name:
         folder = Path(name) / "model"
         yield model, folder
         # not through the client, which would ask the store where the model belongs
-        for place, inside in ((run.artifact_uri, MODEL), (model.artifact_location, None)):
+        for place, inside in ((run.artifact_uri, MODEL), (model.artifact_location, None))[0 if of_run else 1 :]:
             get_artifact_repository(place, tracking_uri=client.tracking_uri).log_artifacts(str(folder), inside)
     client.finalize_logged_model(model.model_id, "READY")
 
@@ -86,23 +91,66 @@ def copy_model(source: LoggedModel, copy: LoggedModel, folder: Path) -> None:
 
 
 def load(model_uri: str, trusted_packages: tuple[str, ...] = ("sklearn",)) -> BaseEstimator:
-    """The estimator of a stored model, checked against our own list of types before anything of it is made.
+    """The estimator of a stored model, of any URI of MLflow's: `runs:/<id>/model`, `models:/<name>@<alias>`."""
+    return loaded(Path(download_artifacts(artifact_uri=model_uri)), model_uri, trusted_packages)
+
+
+def loaded(place: Path, shown: str, trusted_packages: tuple[str, ...]) -> BaseEstimator:
+    """The estimator in a model's folder or skops file, checked before anything of it is made."""
+    import skops.io
+
+    file = skops_file(place, shown, trusted_packages)
+    estimator: BaseEstimator = skops.io.load(file, trusted=skops.io.get_untrusted_types(file=file))
+    return estimator
+
+
+def skops_file(place: Path, shown: str, trusted_packages: tuple[str, ...]) -> Path:
+    """The file of a model in a folder (or that file), checked against our own list of types.
 
     MLflow's `load_model` trusts the list inside of the model, which whoever made it has written (GHSA-w582-9x45-8mpx).
-    Takes any URI of MLflow's: `runs:/<id>/model`, `models:/<name>@<alias>`. Raises InvalidConfig for foreign types and
-    for a model that is not in skops format.
+    Raises InvalidConfig for foreign types, for a model that is not in skops format, and for one that is damaged.
     """
     import skops.io
 
-    folder = Path(download_artifacts(artifact_uri=model_uri))
-    file = folder / "model.skops"
+    file = place / "model.skops" if place.is_dir() else place
     if not file.is_file() or file.is_symlink():
-        says = f"{model_uri} has no model.skops: it is in a format that can run code when it is loaded."
-        raise InvalidConfig(Fault(says, f"ls {folder}   (only if you trust it: mlflow.pyfunc.load_model)"))
-    found = skops.io.get_untrusted_types(file=file)
+        says = f"{shown} has no model.skops: it is in a format that can run code when it is loaded."
+        raise InvalidConfig(Fault(says, f"ls {place}   (only if you trust it: mlflow.pyfunc.load_model)"))
+    try:
+        found = skops.io.get_untrusted_types(file=file)
+    except Exception as error:  # a zip file of another kind, a schema with anything in it
+        says = f"{shown} is not a model in skops format that can be read: {type(error).__name__}: {error}"
+        mend = f"ls -l {file}   (get it anew, by dvc pull or from the registry)"
+        raise InvalidConfig(Fault(redact(says.partition("\n")[0]), mend)) from error
     check_loadable(found, trusted_packages)
-    loaded: BaseEstimator = skops.io.load(file, trusted=found)
-    return loaded
+    return file
+
+
+def save_refit(
+    uri: str,
+    run: RecordedRun,
+    estimator: BaseEstimator,
+    example: pd.DataFrame,
+    requirements: tuple[str, ...],
+    trusted_packages: tuple[str, ...],
+) -> str:
+    """Store a model of the run's configuration that was fitted on all rows; returns `models:/<id>`.
+
+    It belongs to the run, and is none of its outputs: `runs:/<id>/model` stays the one whose scores the run has.
+    """
+    client = MlflowClient(uri)
+    info = client.get_run(run.run_id).info
+    outcome = Outcome({}, {}, Path(), estimator, example, requirements, trusted_packages, True)
+    described = {"name": allowed(f"{run.name} all rows"), "params": run.params, "model_type": type(estimator).__name__}
+    with new_model(client, info, of_run=False, tags=SOURCE, **described) as (model, folder):
+        own = Model(
+            artifact_path=model.artifact_location,
+            run_id=run.run_id,
+            model_uuid=model.model_id,
+            model_id=model.model_id,
+        )
+        _write(outcome, folder, own)
+    return f"models:/{model.model_id}"
 
 
 def signature_of(example: pd.DataFrame) -> ModelSignature:

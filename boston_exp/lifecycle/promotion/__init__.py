@@ -1,0 +1,1 @@
+"""From a run to production and back: gate, model card, registry, DVC and git as one step."""

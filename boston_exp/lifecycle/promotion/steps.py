@@ -1,0 +1,204 @@
+"""The steps of a promotion, in their order, and back: everything that can fail comes before the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from boston_exp.config.invocation import again
+from boston_exp.config.schema import Storage
+from boston_exp.config.settings import Typed
+from boston_exp.errors import ExpectedFailure, Fault, NotPromoted
+from boston_exp.lifecycle.promotion import tags
+from boston_exp.lifecycle.promotion.journal import DVC_YAML, Journal
+from boston_exp.lifecycle.promotion.names import previous
+from boston_exp.storage import dvc_remote
+from boston_exp.storage.git import Git, GitFailed
+from boston_exp.tracking.recorded import Registry
+
+IDENTITY = "promotion.id"  # tag of a version: the promotion that has made it
+GTO = "gto.version"  # tag of a version: what it is called in git
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is promoted. `fill` writes the files of the model into a folder; `dvc_file` is what an earlier promotion
+    has committed, whose files DVC has; `source` of a new version is its logged model."""
+
+    fill: Callable[[Path], None]
+    dvc_file: bytes | None
+    source: str
+    version_tags: dict[str, str]
+    describes: Callable[[Path], str]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Where it is done."""
+
+    registry: Registry
+    git: Git
+    storage: Storage
+    typed: Typed
+    dvc: str  # push, add, none
+
+
+def reached(step: str) -> None:
+    """Called before each step by its name; tests interrupt here."""
+
+
+def carry_out(tools: Tools, journal: Journal, content: Content) -> Journal:
+    """All of it, or nothing.
+
+    Raises what a step raises, once all is undone; NotPromoted where that is not possible, or where the commit is made
+    and something after it has failed: the same command goes on from there.
+    """
+    try:
+        _prepare(tools, journal, content)
+        reached("register")
+        _register(tools, journal, content)
+        reached("place")
+        for path in (journal.folder, journal.pointer, DVC_YAML):
+            journal.put(path)
+            reached(f"placed {path}")
+        _decide(tools, journal)
+    except BaseException as error:
+        if decided(tools, journal):
+            raise
+        _undo_after(tools, journal, error)
+        raise
+    finish(tools, journal)
+    return journal
+
+
+def decided(tools: Tools, journal: Journal) -> bool:
+    """Whether it is too late to undo it: others may have seen the commit."""
+    if journal.git == "commit" and journal.commit is None:
+        journal.commit = tools.git.commit_with(journal.trailer)
+    return journal.decided or journal.commit is not None
+
+
+def finish(tools: Tools, journal: Journal) -> None:
+    """What follows the decision; every part of it can be done again. Raises NotPromoted where one fails."""
+    try:
+        _finish(tools, journal)
+    except (ExpectedFailure, GitFailed) as error:
+        told = error.faults[0].says if isinstance(error, ExpectedFailure) else f"git says: {error}"
+        says = f"The promotion of {journal.name} is decided, and not all of it is done yet: {told}"
+        raise NotPromoted(Fault(says, f"{again()}   (goes on from there)")) from error
+
+
+def undo(tools: Tools, journal: Journal) -> None:
+    """Everything as it was; every part of it can be done again. Raises StoreUnusable where the registry is away."""
+    for path in (DVC_YAML, journal.pointer, journal.folder):
+        journal.take_back(path)
+    reached("undo version")
+    for version in tools.registry.versions(journal.name):
+        if version.tags.get(IDENTITY) == journal.identity:
+            tools.registry.remove(journal.name, version.number)
+    journal.close()
+
+
+def _undo_after(tools: Tools, journal: Journal, error: BaseException) -> None:
+    try:
+        undo(tools, journal)
+    except ExpectedFailure as failure:
+        why = error.faults[0].says if isinstance(error, ExpectedFailure) else str(error)
+        says = f"{why} And it cannot be undone yet: {failure.faults[0].says}"
+        raise NotPromoted(Fault(says, f"{again()}   (undoes it, then tries again)")) from error
+
+
+def _prepare(tools: Tools, journal: Journal, content: Content) -> None:
+    """The model's files under DVC, beside their place; the journal, before anything that others see."""
+    reached("prepare")
+    if tools.dvc != "none":
+        folder = journal.new(journal.folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if content.dvc_file is not None:
+            journal.new(journal.pointer).write_bytes(content.dvc_file)
+            dvc_remote.pull(folder, tools.storage, tools.typed)
+        else:
+            folder.mkdir()
+            content.fill(folder)
+            reached("push")
+            dvc_remote.add(folder, tools.storage, tools.typed, push=tools.dvc == "push")
+        tags.add_artifact(journal.place(DVC_YAML), journal.new(DVC_YAML), journal.name, journal.folder)
+        journal.had = {path: journal.place(path).exists() for path in (journal.folder, *journal.paths)}
+    journal.save()
+
+
+def _register(tools: Tools, journal: Journal, content: Content) -> None:
+    if journal.number is None:
+        journal.created = True
+        own = content.version_tags | {IDENTITY: journal.identity}
+        described = content.describes(journal.new(journal.folder))
+        version = tools.registry.create(journal.name, content.source, journal.run_id, own, described)
+        journal.number = version.number
+    if journal.git == "commit":
+        journal.version_tag = journal.version_tag or tags.version(tools.git, journal.name, journal.number)
+        journal.stage_tag = tags.stage(tools.git, journal.name, journal.alias)
+        journal.message = journal.message.replace(tags.UNKNOWN, journal.version_tag.rpartition("@")[2])
+    journal.save()
+
+
+def _decide(tools: Tools, journal: Journal) -> None:
+    if journal.git == "commit":
+        try:
+            commit = tools.git.commit(journal.paths, f"{journal.message}\n\n{journal.trailer}")
+        except GitFailed as error:
+            mend = f"{again()}   (once git, or its hook, takes the commit; or leave it to you: {again('git=stage')})"
+            raise NotPromoted(Fault(f"git refuses the commit, all is as it was: {_last(str(error))}", mend)) from error
+        reached("committed")
+        journal.commit = commit
+    journal.decided = True
+    journal.save()
+    reached("decided")
+
+
+def _finish(tools: Tools, journal: Journal) -> None:
+    registry, name = tools.registry, journal.name
+    number = journal.number or _number_of(tools, journal)
+    if journal.git == "commit":
+        tools.git.take_over(journal.paths)
+        reached("tag version")
+        assert journal.version_tag and journal.stage_tag and journal.commit
+        of_version = tools.git.tagged(journal.version_tag) or journal.commit
+        tools.git.tag(journal.version_tag, of_version, journal.message)
+        reached("tag stage")
+        tools.git.tag(journal.stage_tag, of_version, journal.message)
+        registry.tag(name, number, {GTO: journal.version_tag.rpartition("@")[2], "git.commit": of_version})
+    elif journal.git == "stage":
+        tools.git.stage(journal.paths)
+    reached("card")
+    if journal.created and journal.place(journal.folder).is_dir():
+        _log_card(tools, journal)
+    reached("alias")
+    if journal.previous != number:
+        registry.point(name, previous(journal.alias), journal.previous)
+    reached("alias moved")
+    registry.point(name, journal.alias, number)
+    reached("event")
+    registry.note_event(name, journal.event["number"], {**journal.event, "version": number, "commit": journal.commit})
+    journal.close()
+
+
+def _number_of(tools: Tools, journal: Journal) -> str:
+    """Of the version that this promotion has made, where it was killed before it could say so."""
+    made = (each for each in tools.registry.versions(journal.name) if each.tags.get(IDENTITY) == journal.identity)
+    return next(made).number
+
+
+def _log_card(tools: Tools, journal: Journal) -> None:
+    from boston_exp.process import temporary_folder
+
+    with temporary_folder() as name:
+        for file in ("card.md", "card.html"):
+            with suppress(FileNotFoundError):
+                (Path(name) / file).write_bytes((journal.place(journal.folder) / file).read_bytes())
+        tools.registry.log_artifacts(journal.run_id, Path(name), "card")
+
+
+def _last(said: str, lines: int = 3) -> str:
+    return " ".join(said.strip().splitlines()[-lines:])

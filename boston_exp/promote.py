@@ -1,0 +1,61 @@
+"""Makes a run's model the one in production, or gives it back: `python -m boston_exp.promote run_id=best`."""
+
+from __future__ import annotations
+
+import sys
+
+from omegaconf import DictConfig
+
+from boston_exp import command
+from boston_exp.config.invocation import again
+from boston_exp.config.schema import Promote
+from boston_exp.errors import Fault, InvalidConfig
+
+
+@command.task("promote")
+def promote(cfg: DictConfig) -> None:
+    """Hydra's task: compose, look, plan, ask the gate, do it, say what was done."""
+    config, typed, destination = command.recorded(cfg, Promote)
+    run_id = typed.text("run_id")
+    if not (run_id or config.rollback or config.history):
+        raise InvalidConfig(Fault("promote takes a run, or rollback=true.", again("run_id=best")))
+
+    from boston_exp.lifecycle import selection
+    from boston_exp.lifecycle.promotion import journal, promoting, screen
+    from boston_exp.tracking import backends
+
+    asked = promoting.Asked(config, typed, destination)
+    registry, history = backends.open_registry(destination), backends.open_history(destination)
+    if config.history:
+        screen.show_history(registry.events(asked.name), registry.aliases(asked.name), asked.name, config.format)
+        return
+    metric = selection.metric_named(config.metric)
+    with journal.alone(asked.root):
+        tools = promoting.tools(asked, registry)
+        settled = promoting.settle(asked, tools)
+        if settled:
+            print(settled, file=sys.stderr)
+        faults = list(promoting.faults(asked))
+        if faults:
+            raise InvalidConfig(*faults)
+        if config.rollback:
+            plan = promoting.rollback(asked, history, registry)
+        else:
+            run = selection.identified(history, str(run_id), "run_id", metric)
+            plan = promoting.planned(asked, history, registry, run, metric)
+        if plan.unchanged:
+            screen.show_unchanged(plan, config.format)
+        elif config.dry_run:
+            screen.show_plan(plan, config.format)
+        else:
+            done = promoting.perform(plan, tools, history)
+            screen.show_done(plan, done, tools, config.format)
+
+
+def main() -> None:
+    """The command."""
+    command.main("promote", promote)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""The project's git repository as promotion needs it: what stands in the way, a commit of a few paths, tags.
+
+Everything is git's own command, so hooks, signing and the user's settings hold.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from boston_exp.errors import Fault
+from boston_exp.process import temporary_folder
+
+PATIENCE = 600.0  # seconds: a hook may run tests
+IN_PROGRESS = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
+
+
+class GitFailed(Exception):
+    """A git command that did not end well, with what it said."""
+
+
+@dataclass(frozen=True)
+class Git:
+    """The repository that has `folder` in it; paths are relative to that folder."""
+
+    folder: Path
+
+    def run(self, *arguments: str, index: Path | None = None) -> str:
+        """What git prints, its last line break removed. Raises GitFailed."""
+        environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+        if index is not None:
+            environment["GIT_INDEX_FILE"] = str(index)
+        try:
+            done = subprocess.run(
+                ["git", *arguments],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise GitFailed(str(error)) from error
+        if done.returncode:
+            said = (done.stderr or done.stdout).decode(errors="replace").strip()
+            raise GitFailed(said or f"git {arguments[0]} ended with code {done.returncode}")
+        return done.stdout.decode(errors="replace").removesuffix("\n")
+
+    def answer(self, *arguments: str) -> str:
+        """The same, empty where git fails."""
+        try:
+            return self.run(*arguments)
+        except GitFailed:
+            return ""
+
+    @property
+    def head(self) -> str:
+        """The commit; empty in a repository without one."""
+        return self.answer("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+
+    @property
+    def prefix(self) -> str:
+        """Of the folder in its repository: empty, or `experiments/boston`."""
+        return self.answer("rev-parse", "--show-prefix").rstrip("/")
+
+    def path(self, name: str) -> Path:
+        """Of a file of git's own, which a work tree may have elsewhere."""
+        return Path(self.run("rev-parse", "--path-format=absolute", "--git-path", name))
+
+    def faults(self) -> Iterator[Fault]:
+        """What keeps a commit from being made that everybody would get."""
+        if self.answer("rev-parse", "--is-inside-work-tree") != "true":
+            yield Fault(f"{self.folder} is no git repository.", "git init && git add --all && git commit -m 'begin'")
+            return
+        if not self.head:
+            yield Fault(
+                "The git repository has no commit on this branch yet.", "git add --all && git commit -m 'begin'"
+            )
+            return
+        if not self.answer("symbolic-ref", "--quiet", "HEAD"):
+            yield Fault(
+                "No branch is checked out (HEAD is detached): the commit would be lost.", "git switch -c <branch>"
+            )
+        if self.answer("rev-parse", "--is-shallow-repository") == "true":
+            says = "This clone is shallow: its tags, by which versions and stages are counted, may not be all."
+            yield Fault(says, "git fetch --unshallow --tags")
+        if not (self.answer("var", "GIT_AUTHOR_IDENT") and self.answer("var", "GIT_COMMITTER_IDENT")):
+            yield Fault(
+                "git does not know who commits.",
+                "git config user.name '<your name>' && git config user.email '<you@example.org>'",
+            )
+        lock = self.path("index.lock")
+        if lock.exists():
+            says = f"Another git command is at work in this repository, or was killed there: {lock} exists."
+            yield Fault(says, f"rm {lock}   (once no git runs there)")
+        under_way = [name for name in IN_PROGRESS if self.path(name).exists()]
+        if under_way:
+            says = f"A merge, rebase or cherry-pick is not finished in this repository ({', '.join(under_way)})."
+            yield Fault(says, "git status   (says how to finish it)")
+
+    def changed(self, paths: Iterable[str]) -> list[str]:
+        """Those of the paths that have staged or unstaged changes, or are there and git does not know them."""
+        found = self.answer("status", "--porcelain", "-z", "--untracked-files=all", "--", *paths)
+        return [each[3:] for each in found.split("\0") if len(each) > 3]
+
+    def content(self, commit: str, path: str) -> bytes | None:
+        """Of a file in a commit; None where it has no such file."""
+        done = subprocess.run(
+            ["git", "cat-file", "blob", f"{commit}:./{path}"],
+            cwd=self.folder,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return None if done.returncode else done.stdout
+
+    def commit(self, paths: Sequence[str], message: str) -> str:
+        """A commit of exactly these paths as they are in the work tree, on top of HEAD; returns it.
+
+        The index that it is made from is a temporary one: whatever else is staged or changed stays as it is. Hooks run.
+        Returns HEAD where the paths are in it already. Raises GitFailed.
+        """
+        with self._temporary_index() as index:
+            self.run("add", "--force", "--", *paths, index=index)
+            if self.run("write-tree", index=index) != self.run("rev-parse", "HEAD^{tree}"):
+                self.run("commit", "--quiet", "--message", message, index=index)
+        return self.head
+
+    @contextmanager
+    def _temporary_index(self) -> Iterator[Path]:
+        with temporary_folder() as folder:
+            index = Path(folder) / "index"
+            self.run("read-tree", "HEAD", index=index)
+            yield index
+
+    def take_over(self, paths: Sequence[str]) -> None:
+        """Have the user's index say of these paths what HEAD says."""
+        self.run("reset", "--quiet", "HEAD", "--", *paths)
+
+    def stage(self, paths: Sequence[str]) -> None:
+        """Add these paths to the user's index."""
+        self.run("add", "--force", "--", *paths)
+
+    def commit_with(self, text: str) -> str | None:
+        """The newest commit of this branch whose message has this line."""
+        return self.answer("log", "-1", "--format=%H", "--fixed-strings", f"--grep={text}", "HEAD") or None
+
+    def tags(self) -> list[str]:
+        return self.answer("tag", "--list").split("\n")
+
+    def tagged(self, tag: str) -> str | None:
+        """The commit that a tag is on."""
+        return self.answer("rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}") or None
+
+    def tag(self, tag: str, commit: str, message: str) -> None:
+        """An annotated tag; nothing where this commit has it. Raises GitFailed where another has it."""
+        if self.tagged(tag) != commit:
+            self.run("tag", "--annotate", "--message", message, tag, commit)
