@@ -12,13 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from boston_exp.config.invocation import again
-from boston_exp.config.schema import Clean, Compare, Config, Data, Doctor, Leaderboard, Promote, Recorded
+from boston_exp.config.schema import Clean, Compare, Config, Data, Doctor, Leaderboard, Predict, Promote, Recorded
 from boston_exp.config.secrecy import refuse_composed
 from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig, did_you_mean
 
 ENDINGS = (".csv", ".tsv", ".txt", ".dat", ".data", ".gz", ".bz2", ".xz", ".zip", ".parquet")  # of tables
-Composed = TypeVar("Composed", Config, Doctor, Leaderboard, Compare, Clean, Promote, Recorded)
+Composed = TypeVar("Composed", Config, Doctor, Leaderboard, Compare, Clean, Promote, Predict, Recorded)
 
 
 def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Composed:  # type: ignore[assignment]

@@ -232,6 +232,25 @@ class Promote(Recorded):
     format: str = field(default="table", metadata=FORMAT)
 
 
+@dataclass
+class Predict(Recorded):
+    """The composition of `predict`; `data` says how the input is read."""
+
+    from_model: Any = MISSING  # models:/<name>@<alias>, runs:/<id>/model, a skops file or its folder
+    input: str = MISSING  # - for standard input
+    output: str = "predictions.csv"  # ….parquet; - for standard output
+    data: Data = field(default_factory=Data)
+    interval: float | None = _ranged(
+        0.9, Range("a share above 0 and below 1, or null", 0, 1, open_low=True, open_high=True, null=True, example=0.9)
+    )
+    interval_by: str = "prediction"  # spread, none, or a column of data.slices
+    keep: list[str] = field(default_factory=list)  # columns of the input that the output has, too
+    alarm: bool = False  # exit code 1 where a scored table breaks what the card promises
+    record: bool = True  # a scored table as a run that belongs to the version
+    trusted_packages: list[str] = field(default_factory=lambda: ["sklearn"])
+    format: str = field(default="table", metadata={"choices": ("table", "json")})
+
+
 for _name, _node in (
     ("schema", Config),
     ("doctor_schema", Doctor),
@@ -240,5 +259,6 @@ for _name, _node in (
     ("compare_schema", Compare),
     ("clean_schema", Clean),
     ("promote_schema", Promote),
+    ("predict_schema", Predict),
 ):
     ConfigStore.instance().store(name=_name, node=_node, provider="boston_exp")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -23,7 +23,7 @@ class Grouping:
     values: tuple[str, ...] = ()
 
     @staticmethod
-    def of(column: pd.Series, train: Sequence[int] | np.ndarray | pd.Index) -> Grouping:
+    def of(column: pd.Series, train: pd.Index) -> Grouping:
         """Learnt from the training rows; whether a number has few values, from all."""
         known = column.loc[train].dropna()
         if column.dtype.kind in "iuf" and column.nunique() > FEW:

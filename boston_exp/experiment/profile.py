@@ -21,7 +21,7 @@ def profile(dataset: Dataset, rows: Split, slices: Sequence[str] = ()) -> dict[s
     """Rows, and per column (features and target) its type as pandas read it, gaps, and what values it has.
 
     Numbers: minimum, maximum, mean, std, quantiles. Text, booleans: values with counts, the most frequent first.
-    `features` are the columns that the model takes, in its order; `groups` how rows are told apart by `slices`.
+    `groups` say how rows are told apart by `slices`.
     """
     return _profile(dataset, rows.digest, tuple(rows.X_train.index)) | {
         "groups": {name: grouping.as_json() for name, grouping in groupings(dataset, rows, slices).items()}
@@ -41,7 +41,6 @@ def _profile(dataset: Dataset, split_digest: str, train: tuple[int, ...]) -> dic
     return {
         "rows": len(table),
         "target": str(dataset.y.name),
-        "features": [str(name) for name in dataset.X.columns],
         "columns": {str(name): _column(table[name]) for name in table.columns},
     }
 

@@ -7,7 +7,7 @@ A table of new rows breaks the promise when its squared errors are larger than t
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,12 +73,12 @@ def promise(held_out: pd.DataFrame, out_of_fold: pd.DataFrame | None) -> Promise
     """From the tables that a run has recorded."""
     actual, predicted = held_out["actual"].to_numpy(float), held_out["predicted"].to_numpy(float)
     squares = (actual - predicted) ** 2
-    told = {"rows": len(squares), "squared_error": float(squares.mean()), "squared_error_std": _std(squares)}
+    found = Promise(len(squares), float(squares.mean()), _std(squares))
     if out_of_fold is None:
-        return Promise(**told)
+        return found
     ends = calibrated(out_of_fold, PREDICTION).interval(predicted, CONFIDENCE)
     covered = int(((ends[:, 0] <= actual) & (actual <= ends[:, 1])).sum())
-    return Promise(**told, covered=covered, calibration=len(out_of_fold))
+    return replace(found, covered=covered, calibration=len(out_of_fold))
 
 
 def _std(values: np.ndarray) -> float:

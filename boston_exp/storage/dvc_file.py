@@ -11,7 +11,22 @@ import yaml
 from boston_exp.errors import Fault, InvalidData
 
 TOP = {"outs", "meta", "desc", "md5"}  # keys of what `dvc add` writes
-OUT = {"md5", "size", "nfiles", "hash", "path", "desc", "meta", "type", "labels", "remote", "cache", "persist", "push", "isexec"}
+OUT = {
+    "md5",
+    "size",
+    "nfiles",
+    "hash",
+    "path",
+    "desc",
+    "meta",
+    "type",
+    "labels",
+    "remote",
+    "cache",
+    "persist",
+    "push",
+    "isexec",
+}
 
 
 def md5(content: bytes) -> str:

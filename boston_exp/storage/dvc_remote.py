@@ -1,4 +1,4 @@
-"""Gets a file that is under DVC from its remote, and puts a folder there, with DVC's own Python API, imported only then."""
+"""Gets files that are under DVC from a remote, and puts some there, by DVC's own Python API, imported only then."""
 
 from __future__ import annotations
 

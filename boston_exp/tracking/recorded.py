@@ -31,6 +31,7 @@ class RecordedRun:
         return "" if text == "None" else text
 
 
+SCORED = "scored.run_id"  # tag: of a run that only says how true another one's model was on a table
 FINISHED = "attributes.status = 'FINISHED'"  # a condition of a history
 
 
@@ -152,6 +153,9 @@ class Registry(Protocol):
 
     def log_artifacts(self, run_id: str, folder: Path, inside: str) -> None:
         """Add a folder's files to a run."""
+
+    def record(self, of: str, name: str, metrics: dict[str, float], tags: dict[str, str], files: Path) -> str:
+        """A finished run beside another one, in its experiment; returns its id."""
 
     def models(self, run_id: str) -> list[str]:
         """`models:/<id>` of each whole model of the run, that on all rows left out."""

@@ -123,7 +123,11 @@ def _by_rank(found: list[Found], parts: int) -> list[float]:
     shares = []
     for part in range(parts):
         shares.append(
-            float(np.mean([each.covered[np.array_split(np.argsort(each.predicted), parts)[part]].mean() for each in found]))
+            float(
+                np.mean(
+                    [each.covered[np.array_split(np.argsort(each.predicted), parts)[part]].mean() for each in found]
+                )
+            )
         )
     return shares
 
@@ -132,8 +136,12 @@ def main(splits: int = 200) -> None:
     """Print docs/proofs/intervals.md."""
     print("# Intervals of predictions: do they cover what they say?\n")
     print("`make proof` writes this file: tests/experiment/interval_coverage.py says how.\n")
-    print(f"{splits} splits of each table (a fifth held out), 90 % intervals by thirds of the prediction from residuals")
-    print("over five folds, the model chosen from four by its folds. Wanted: coverage of 89.3 to 92 %, at least 88 % in")
+    print(
+        f"{splits} splits of each table (a fifth held out), 90 % intervals by thirds of the prediction from residuals"
+    )
+    print(
+        "over five folds, the model chosen from four by its folds. Wanted: coverage of 89.3 to 92 %, at least 88 % in"
+    )
     print("the top third of predictions on boston, width at most 1.1 x that of a true calibration part (a fifth of the")
     print("training rows, crepes). Last, coverage by tenths of the prediction, the lowest first.\n")
     print("| table | model | coverage | top third | by tenths, % | width |")

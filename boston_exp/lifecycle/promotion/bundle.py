@@ -16,6 +16,7 @@ from boston_exp.lifecycle.promise import promise
 from boston_exp.lifecycle.promotion import card
 from boston_exp.lifecycle.promotion.card import About
 from boston_exp.process import temporary_folder
+from boston_exp.tracking.model_files import skops_file
 from boston_exp.tracking.recorded import History, RecordedRun
 
 MODEL, PROFILE, OUT_OF_FOLD, PROMISE = "model.skops", "profile.json", "out_of_fold.csv", "card.json"
@@ -37,8 +38,6 @@ def fill(
 
     Raises InvalidConfig for a model that is missing, or of types that are not trusted here.
     """
-    from boston_exp.tracking.mlflow.models import skops_file  # imports mlflow.sklearn: 0.5 s
-
     with temporary_folder() as temporary:
         place = history.model(model, Path(temporary) / "model")
         if place is None:
@@ -76,7 +75,7 @@ def _about(history: History, run: RecordedRun, name: str, alias: str, verdict: s
     needed = [line for line in (texts[1] or "").splitlines() if line.partition("==")[0].lower() in NEEDED]
     lacks = []
     if "split.digest" not in run.tags:
-        lacks.append("it is a record of version 1: which rows were held out, and the profile of the others, is not known")
+        lacks.append("it is a record of version 1: which rows were held out is not known, nor what the others had")
     if out_of_fold is None:
         lacks.append("it has no folds: there are no prediction intervals")
     caveats = (config.get("data") or {}).get("caveats") or ()

@@ -153,7 +153,9 @@ def _allowed(promise: Promise, unit: str) -> str:
     rmse = numbers.with_unit(numbers.score(promise.largest_rmse(EXAMPLE)), unit)
     said = f"{EXAMPLE} new rows of the same kind have an RMSE of at most {rmse} in 99 of 100 tables"
     if promise.calibration:
-        said += f", and at least {promise.fewest_covered(EXAMPLE)} of them lie in their {promise.confidence:.0%} interval"
+        said += (
+            f", and at least {promise.fewest_covered(EXAMPLE)} of them lie in their {promise.confidence:.0%} interval"
+        )
     return f"{said}. `predict` checks that for a table that has the target; `alarm=true` makes it fail."
 
 

@@ -122,7 +122,9 @@ def left(root: Path) -> Journal | None:
         return None
     except (ValueError, TypeError) as error:
         says = f"{file} cannot be read: {error}. It is of a promotion that was interrupted."
-        raise InvalidConfig(Fault(says, f"git status   (and, once nothing of it is left: rm -r {file.parent})")) from error
+        raise InvalidConfig(
+            Fault(says, f"git status   (and, once nothing of it is left: rm -r {file.parent})")
+        ) from error
 
 
 @contextmanager

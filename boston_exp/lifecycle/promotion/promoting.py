@@ -223,9 +223,7 @@ def _run_faults(run: RecordedRun) -> Iterator[Fault]:
         yield Fault(says, for_services("run", f"base={run.run_id}", "evaluation=cv"))
 
 
-def _verdict(
-    asked: Asked, history: History, run: RecordedRun, current: Version | None, metric: Metric
-) -> Verdict:
+def _verdict(asked: Asked, history: History, run: RecordedRun, current: Version | None, metric: Metric) -> Verdict:
     config = asked.config
     if config.gate == gate.NONE:
         return Verdict(True, "Compared with nothing: gate=none was typed.")
@@ -242,9 +240,7 @@ def _verdict(
         return Verdict(False, says, again("gate=none"))
     again_trained = ""
     if any(value(run, key) != value(champion, key) for key in HELD_OUT) or metric.name not in champion.metrics:
-        made = retraining.trained_like(
-            history, champion, run, config, config.trusted_packages, asked.destination
-        )
+        made = retraining.trained_like(history, champion, run, config, config.trusted_packages, asked.destination)
         found = history.named(made)
         retrained = history.run(found[0]) if found else None
         if retrained is None:
@@ -307,4 +303,3 @@ def _description(plan: Plan, folder: Path) -> str:
 
 def _store(destination: Destination) -> str:
     return destination.shown_server if destination.server else destination.uri
-

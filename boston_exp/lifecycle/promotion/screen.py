@@ -47,10 +47,12 @@ def show_done(plan: Plan, journal: Journal, tools: Tools, form: str) -> None:
     """What was done, and the next commands."""
     config, name = plan.asked.config, plan.asked.name
     before = f"; {plan.current.number} had it before" if plan.current else ""
+    destination = plan.asked.destination
+    store = destination.shown_server if destination.server else destination.shown_uri
     lines = {
         config.alias: f"{name}, version {journal.number}: run {plan.run.run_id} ({plan.run.name}){before}",
         "gate": plan.verdict.says,
-        "registry": f"models:/{name}@{config.alias} in {plan.asked.destination.shown_server if plan.asked.destination.server else plan.asked.destination.shown_uri}",
+        "registry": f"models:/{name}@{config.alias} in {store}",
     }
     if config.dvc != "none":
         pushed = f", pushed to {_remote(plan)}" if config.dvc == "push" else ", not pushed"
@@ -137,5 +139,3 @@ def _print(lines: dict[str, str], form: str, about: dict[str, Any], more: list[s
     for text in more or ():
         print(f"{'':<{WIDTH}}{text}")
     sys.stdout.flush()
-
-

@@ -163,7 +163,9 @@ def _finish(tools: Tools, journal: Journal) -> None:
     if journal.git == "commit":
         tools.git.take_over(journal.paths)
         reached("tag version")
-        assert journal.version_tag and journal.stage_tag and journal.commit
+        assert journal.version_tag
+        assert journal.stage_tag
+        assert journal.commit
         of_version = tools.git.tagged(journal.version_tag) or journal.commit
         tools.git.tag(journal.version_tag, of_version, journal.message)
         reached("tag stage")

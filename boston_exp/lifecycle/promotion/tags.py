@@ -74,5 +74,7 @@ def _majors(git: Git, name: str) -> set[int]:
 
     own = artifact(git, name)
     found = (parse_name(tag, raise_on_fail=False) for tag in git.tags())
-    majors = (re.match(r"v(\d+)\.", each["version"]) for each in found if each.get("name") == own and each.get("version"))
+    majors = (
+        re.match(r"v(\d+)\.", each["version"]) for each in found if each.get("name") == own and each.get("version")
+    )
     return {int(each[1]) for each in majors if each}

@@ -21,13 +21,12 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 from sklearn.base import BaseEstimator
 
-from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.process import temporary_folder
-from boston_exp.redaction import redact
 from boston_exp.tracking.destination import NOTE
 from boston_exp.tracking.mlflow import compat
 from boston_exp.tracking.mlflow.runs import MODEL
-from boston_exp.tracking.model_types import check_loadable, types_to_trust
+from boston_exp.tracking.model_files import loaded
+from boston_exp.tracking.model_types import types_to_trust
 from boston_exp.tracking.protocol import Outcome
 from boston_exp.tracking.recorded import RecordedRun
 
@@ -38,8 +37,7 @@ SOURCE = {"mlflow.source.name": "boston_exp.run", "mlflow.source.type": "LOCAL"}
 def save(client: MlflowClient, run: RunInfo, name: str, params: dict[str, str], outcome: Outcome) -> str:
     """What `mlflow.sklearn.log_model` does, without its 4-8 s of guessing requirements. Returns the model's id."""
     kind, tags = type(outcome.estimator).__name__, SOURCE | {NOTE: outcome.tags.get(NOTE, "")}
-    described = {"name": allowed(name), "params": params, "model_type": kind, "tags": tags}
-    with new_model(client, run, **described) as (model, folder):
+    with new_model(client, run, name=allowed(name), params=params, model_type=kind, tags=tags) as (model, folder):
         described = Model(
             artifact_path=model.artifact_location,
             run_id=run.run_id,
@@ -62,7 +60,8 @@ def new_model(
     """A model of the run: READY once what is then in its folder is stored; PENDING if that fails.
 
     It is stored twice, as the model and below `model/` of the run: `runs:/<id>/model` finds a model by its name alone,
-    and all models would be called `model`. One that is not `of_run` is stored once, and is none of its outputs. docs/decisions/0012-what-a-person-sees.md
+    and all models would be called `model`. One that is not `of_run` is stored once, and is none of its outputs.
+    docs/decisions/0012-what-a-person-sees.md
     """
     model = client.create_logged_model(run.experiment_id, source_run_id=run.run_id, **described)
     if of_run:
@@ -95,37 +94,6 @@ def load(model_uri: str, trusted_packages: tuple[str, ...] = ("sklearn",)) -> Ba
     return loaded(Path(download_artifacts(artifact_uri=model_uri)), model_uri, trusted_packages)
 
 
-def loaded(place: Path, shown: str, trusted_packages: tuple[str, ...]) -> BaseEstimator:
-    """The estimator in a model's folder or skops file, checked before anything of it is made."""
-    import skops.io
-
-    file = skops_file(place, shown, trusted_packages)
-    estimator: BaseEstimator = skops.io.load(file, trusted=skops.io.get_untrusted_types(file=file))
-    return estimator
-
-
-def skops_file(place: Path, shown: str, trusted_packages: tuple[str, ...]) -> Path:
-    """The file of a model in a folder (or that file), checked against our own list of types.
-
-    MLflow's `load_model` trusts the list inside of the model, which whoever made it has written (GHSA-w582-9x45-8mpx).
-    Raises InvalidConfig for foreign types, for a model that is not in skops format, and for one that is damaged.
-    """
-    import skops.io
-
-    file = place / "model.skops" if place.is_dir() else place
-    if not file.is_file() or file.is_symlink():
-        says = f"{shown} has no model.skops: it is in a format that can run code when it is loaded."
-        raise InvalidConfig(Fault(says, f"ls {place}   (only if you trust it: mlflow.pyfunc.load_model)"))
-    try:
-        found = skops.io.get_untrusted_types(file=file)
-    except Exception as error:  # a zip file of another kind, a schema with anything in it
-        says = f"{shown} is not a model in skops format that can be read: {type(error).__name__}: {error}"
-        mend = f"ls -l {file}   (get it anew, by dvc pull or from the registry)"
-        raise InvalidConfig(Fault(redact(says.partition("\n")[0]), mend)) from error
-    check_loadable(found, trusted_packages)
-    return file
-
-
 def save_refit(
     uri: str,
     run: RecordedRun,
@@ -140,9 +108,18 @@ def save_refit(
     """
     client = MlflowClient(uri)
     info = client.get_run(run.run_id).info
-    outcome = Outcome({}, {}, Path(), estimator, example, requirements, trusted_packages, True)
-    described = {"name": allowed(f"{run.name} all rows"), "params": run.params, "model_type": type(estimator).__name__}
-    with new_model(client, info, of_run=False, tags=SOURCE, **described) as (model, folder):
+    outcome = Outcome(
+        metrics={},
+        files=Path(),
+        estimator=estimator,
+        example=example,
+        requirements=requirements,
+        trusted_packages=trusted_packages,
+        store_model=True,
+    )
+    kind = type(estimator).__name__
+    described: dict[str, Any] = {"params": run.params, "model_type": kind, "tags": SOURCE}
+    with new_model(client, info, of_run=False, name=allowed(f"{run.name} all rows"), **described) as (model, folder):
         own = Model(
             artifact_path=model.artifact_location,
             run_id=run.run_id,

@@ -15,7 +15,7 @@ from boston_exp.errors import StoreUnusable
 from boston_exp.redaction import redact
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow.failures import raised_as
-from boston_exp.tracking.mlflow.runs import MAX_TAG, find_run, stored_models
+from boston_exp.tracking.mlflow.runs import MAX_TAG, close_run, create_run, find_run, log_metrics, stored_models
 from boston_exp.tracking.recorded import Version
 
 EVENT = "promotion."  # tags of the registered model: promotion.7 has the seventh event as JSON
@@ -54,9 +54,7 @@ class MlflowRegistry:
                 raise
             return {alias: str(version) for alias, version in found.items()}
 
-    def create(
-        self, name: str, source: str, run_id: str, tags: dict[str, str], description: str
-    ) -> Version:
+    def create(self, name: str, source: str, run_id: str, tags: dict[str, str], description: str) -> Version:
         with self._raised():
             with suppress(MlflowException):  # it is there
                 self._client.create_registered_model(name)
@@ -124,6 +122,19 @@ class MlflowRegistry:
         with self._raised():
             self._client.log_artifacts(run_id, str(folder), inside)
 
+    def record(self, of: str, name: str, metrics: dict[str, float], tags: dict[str, str], files: Path) -> str:
+        with self._raised():
+            experiment_id = self._client.get_run(of).info.experiment_id
+            run_id = create_run(self._client, experiment_id, name, tags).run_id
+            try:
+                log_metrics(self._client, run_id, metrics)
+                self._client.log_artifacts(run_id, str(files))
+            except BaseException:
+                close_run(self._client, run_id, "FAILED", "what the table has shown could not be recorded")
+                raise
+            close_run(self._client, run_id, "FINISHED", "")
+            return str(run_id)
+
     def models(self, run_id: str) -> list[str]:
         with self._raised():
             run = find_run(self._client, run_id)
@@ -143,9 +154,7 @@ class MlflowRegistry:
 
 
 def _version(found: ModelVersion) -> Version:
-    return Version(
-        found.name, str(found.version), str(found.run_id or ""), str(found.source), dict(found.tags or {})
-    )
+    return Version(found.name, str(found.version), str(found.run_id or ""), str(found.source), dict(found.tags or {}))
 
 
 def _is_unknown(error: MlflowException) -> bool:

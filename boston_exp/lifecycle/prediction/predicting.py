@@ -1,0 +1,151 @@
+"""From new rows to a file of predictions, some rows at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from boston_exp.config.invocation import again
+from boston_exp.config.schema import Predict
+from boston_exp.errors import Fault, InvalidConfig, InvalidData
+from boston_exp.experiment.conformal import PLAIN, PREDICTION, SPREAD, Calibration, calibrated, choices, floored
+from boston_exp.experiment.grouping import Grouping
+from boston_exp.experiment.spread import spread
+from boston_exp.lifecycle.prediction import reading, rows
+from boston_exp.lifecycle.prediction.rows import Seen
+from boston_exp.lifecycle.prediction.scoring import Collected, Scored, scored
+from boston_exp.lifecycle.prediction.source import Source
+from boston_exp.lifecycle.prediction.writing import written
+
+
+@dataclass
+class Predicted:
+    """What was predicted. `notes` are sentences about the input and the intervals."""
+
+    seen: Seen
+    notes: list[str] = field(default_factory=list)
+    scored: Scored | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """How wide intervals are: `by` is what decides it."""
+
+    calibration: Calibration
+    confidence: float
+    by: str
+    grouping: Grouping | None = None
+    spreads: np.ndarray | None = None  # of the calibration rows
+
+    def ends(self, source: Source, chunk: pd.DataFrame, X: pd.DataFrame, predicted: np.ndarray) -> np.ndarray:
+        """(n, 2)."""
+        groups = self.grouping.labels(chunk[self.by]) if self.grouping else None
+        scale = None
+        if self.spreads is not None:
+            of_rows = spread(source.estimator, X)
+            assert of_rows is not None
+            scale = floored(of_rows, self.spreads)
+        return self.calibration.interval(predicted, self.confidence, groups, scale)
+
+
+def predict(source: Source, config: Predict, cwd: Path) -> Predicted:
+    """Predict every row of the input and write it. Raises InvalidConfig, InvalidData; then there is no output."""
+    intervals, note = intervals_of(source, config)
+    found = Predicted(Seen(), [note] if note else [])
+    text_columns = {name for name in source.features if not source.is_number(name)}
+    groupings = _groupings(source)
+    collected = Collected(groupings=groupings)
+    with reading.chunks(config.input, cwd, config.data, text_columns) as chunks:
+        first = next(chunks, None)
+        if first is None or first.empty:
+            raise InvalidData(Fault(f"input={config.input} has no rows.", again()))
+        columns = list(first.columns)
+        ignored = rows.check_columns(source, columns, config.keep)
+        if ignored:
+            found.notes.append(
+                f"ignored: {rows.listed(ignored)}, which the model does not take (keep=[…] passes them on)"
+            )
+        if intervals and intervals.grouping and intervals.by not in columns:
+            says = f"interval_by={config.interval_by}: the input has no such column."
+            raise InvalidData(Fault(says, again("interval_by=prediction")))
+        with written(config.output, cwd) as output:
+            for chunk in chain([first], chunks):
+                output.add(_of_chunk(source, config, intervals, chunk, found.seen, collected))
+    if collected.actual:
+        confidence = intervals.confidence if intervals else None
+        found.scored = scored(collected, source.promise, confidence, source.unit)
+    return found
+
+
+def _of_chunk(
+    source: Source,
+    config: Predict,
+    intervals: Intervals | None,
+    chunk: pd.DataFrame,
+    seen: Seen,
+    collected: Collected,
+) -> dict[str, Any]:
+    X = rows.as_taken(source, chunk, seen.rows)
+    predicted = _predicted(source, X)
+    columns: dict[str, Any] = {"row": np.arange(seen.rows, seen.rows + len(X)), "prediction": predicted}
+    ends = None
+    if intervals:
+        ends = intervals.ends(source, chunk, X, predicted)
+        columns |= {"low": ends[:, 0], "high": ends[:, 1]}
+    columns["flags"] = pd.Series(rows.flags(source, X, seen))
+    if source.target and source.target in chunk.columns:
+        collected.add(chunk[source.target], predicted, ends, chunk)
+    seen.rows += len(X)
+    return {**{name: chunk[name] for name in config.keep}, **columns}
+
+
+def _predicted(source: Source, X: pd.DataFrame) -> np.ndarray:
+    try:
+        return np.asarray(source.estimator.predict(X), dtype=np.float64).reshape(len(X))
+    except (ValueError, TypeError) as error:
+        gaps = [str(name) for name in X.columns[X.isna().any()]]
+        says = f"{source.shown} cannot predict these rows: {error}".partition("\n")[0]
+        if gaps:
+            says = f"{source.shown} takes no gaps, and there are some in {rows.listed(gaps)}."
+        raise InvalidData(
+            Fault(says, f"{again()}   (once they are filled; preprocess=tabular makes models that do)")
+        ) from error
+
+
+def intervals_of(source: Source, config: Predict) -> tuple[Intervals | None, str]:
+    """What intervals are made from, and a note where there are none. Raises InvalidConfig for an unknown way."""
+    if config.interval is None:
+        return None, ""
+    table = source.out_of_fold
+    if table is None:
+        return (
+            None,
+            "no intervals: the model was recorded without folds, which evaluation=cv has",
+        )
+    known = choices(table)
+    if config.interval_by not in known:
+        says = f"interval_by={config.interval_by} is not recorded with this model: choose one of {', '.join(known)}."
+        raise InvalidConfig(Fault(says, again("interval_by=prediction")))
+    calibration = calibrated(table, config.interval_by)
+    grouping = None
+    if config.interval_by not in (PREDICTION, SPREAD, PLAIN):
+        grouping = _groupings(source).get(config.interval_by)
+        if grouping is None:
+            says = f"interval_by={config.interval_by}: its groups are not in the profile of this model."
+            raise InvalidConfig(Fault(says, again("interval_by=prediction")))
+    spreads = table[SPREAD].to_numpy(float) if config.interval_by == SPREAD else None
+    note = ""
+    needed = int(np.ceil(1 / (1 - config.interval))) - 1
+    if len(table) < needed:
+        note = f"intervals of {config.interval:.0%} take {needed} out-of-fold rows, there are {len(table)}: infinite"
+    return Intervals(calibration, config.interval, config.interval_by, grouping, spreads), note
+
+
+def _groupings(source: Source) -> dict[str, Grouping]:
+    known = (source.profile or {}).get("groups") or {}
+    return {name: Grouping.recorded(node) for name, node in known.items()}

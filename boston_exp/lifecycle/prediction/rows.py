@@ -1,0 +1,126 @@
+"""The columns of new rows as the model takes them, and what is unusual about a row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from boston_exp.config.invocation import again, quoted_list
+from boston_exp.errors import Fault, InvalidData, did_you_mean
+from boston_exp.lifecycle.prediction.source import Source
+
+SHOWN = 8  # names in a message
+
+
+@dataclass
+class Seen:
+    """What the chunks so far have had."""
+
+    rows: int = 0
+    flagged: int = 0
+    flags: Counter[str] = field(default_factory=Counter)
+
+
+def check_columns(source: Source, columns: list[str], keep: list[str]) -> list[str]:
+    """Columns that the model has no use for. Raises InvalidData for those that are missing, by name."""
+    faults = []
+    missing = [name for name in source.features if name not in columns]
+    if missing:
+        hints = "".join(did_you_mean(name, columns) for name in missing[:1])
+        says = f"{_counted(missing, 'column')} missing that {source.shown} takes: {listed(missing)}.{hints}"
+        faults.append(Fault(f"{says} There are: {listed(columns)}.", f"{again()}   (once the table has them)"))
+    unknown = [name for name in keep if name not in columns]
+    if unknown:
+        says = f"keep: {listed(unknown)} {'is not a column' if len(unknown) == 1 else 'are not columns'} of the input."
+        known = [name for name in keep if name in columns]
+        faults.append(Fault(says, again(f"keep={quoted_list(known)}")))
+    if faults:
+        raise InvalidData(*faults)
+    return [name for name in columns if name not in (*source.features, *keep, source.target)]
+
+
+def as_taken(source: Source, chunk: pd.DataFrame, first: int) -> pd.DataFrame:
+    """The features, numbers and booleans as float64, everything else as it is, gaps as NaN; `first` is the number of
+    the chunk's first row. Raises InvalidData for a column that has text where there were numbers."""
+    made: dict[str, Any] = {}
+    faults = []
+    for name in source.features:
+        values = chunk[name]
+        if not source.is_number(name):
+            made[name] = values.astype(object).where(values.notna(), np.nan)
+            continue
+        if values.dtype.kind not in "fiub":
+            values = _booleans(values)
+            numbers = pd.to_numeric(values, errors="coerce")
+            wrong = np.flatnonzero(numbers.isna() & values.notna())
+            if wrong.size:
+                says = (
+                    f"{name} has {chunk[name].iloc[wrong[0]]!r} in row {first + wrong[0]}, and was "
+                    f"{source.column(name).get('type', 'a number')} when {source.shown} was trained."
+                )
+                faults.append(Fault(says, f"{again()}   (once the column has numbers; data.decimal fits the file?)"))
+                continue
+            values = numbers
+        made[name] = values.astype("float64")
+    if faults:
+        raise InvalidData(*faults)
+    return pd.DataFrame(made, index=chunk.index)
+
+
+def flags(source: Source, X: pd.DataFrame, seen: Seen) -> np.ndarray:
+    """What is unusual about each row, (n,) of text, empty where nothing is: `RM above; CHAS unseen; LSTAT gap`."""
+    found = np.full(len(X), "", dtype=object)
+    if source.profile is None:
+        return found
+    for name in X.columns:
+        for what, rows in _unusual(source.column(name), X[name]):
+            number = int(rows.sum())
+            if number:
+                seen.flags[f"{name} {what}"] += number
+                found[rows] = found[rows] + f"{name} {what}; "
+    flagged = found != ""
+    found[flagged] = [text[:-2] for text in found[flagged]]
+    seen.flagged += int(flagged.sum())
+    return found
+
+
+def _unusual(column: Mapping[str, Any], values: pd.Series) -> list[tuple[str, np.ndarray]]:
+    gaps = values.isna().to_numpy()
+    found = [("gap", gaps)]
+    if "min" in column:
+        numbers = values.to_numpy(dtype=np.float64)
+        found += [("below", numbers < column["min"]), ("above", numbers > column["max"])]
+    elif column.get("type") == "boolean":
+        numbers = values.to_numpy(dtype=np.float64)
+        known = [{"True": 1.0, "False": 0.0}.get(each, np.nan) for each in column.get("categories", {})]
+        found.append(("unseen", ~np.isin(numbers, known) & ~gaps))
+    elif column.get("distinct", 0) and column["distinct"] == len(column.get("categories", {})):
+        known_values = set(column["categories"])
+        distinct = {value: str(value) not in known_values for value in values.dropna().unique()}
+        if any(distinct.values()):
+            unseen = values.map(distinct)
+            found.append(("unseen", (unseen == True).to_numpy()))  # noqa: E712 (a gap is neither)
+    return found
+
+
+def _booleans(values: pd.Series) -> pd.Series:
+    """Booleans with gaps, which pandas reads as objects, as numbers."""
+    known = {True: 1.0, False: 0.0, "True": 1.0, "False": 0.0, "true": 1.0, "false": 0.0}
+    present = values.dropna()
+    if len(present) and present.isin(list(known)).all():
+        return values.map(known)
+    return values
+
+
+def _counted(names: list[str], what: str) -> str:
+    return f"1 {what} is" if len(names) == 1 else f"{len(names)} {what}s are"
+
+
+def listed(names: list[str]) -> str:
+    """The first of them, and how many there are more."""
+    return ", ".join(names[:SHOWN]) + (f", and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -1,0 +1,103 @@
+"""What was predicted, on stderr: standard output may be the predictions."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from boston_exp.config.schema import Predict
+from boston_exp.lifecycle.prediction.predicting import Predicted
+from boston_exp.lifecycle.prediction.scoring import Scored, as_rows
+from boston_exp.lifecycle.prediction.source import Source
+from boston_exp.reporting import numbers
+from boston_exp.reporting.tables import plain_table
+
+WIDTH, SHOWN = 12, 6
+
+
+def show(found: Predicted, source: Source, config: Predict, recorded: str | None) -> None:
+    """Rows, flags, notes; where the target is known, how true it was."""
+    if config.format == "json":
+        print(json.dumps(_as_json(found, source, recorded), indent=2), file=_stream(config))
+        return
+    seen = found.seen
+    of = f"run {source.run.run_id} ({source.run.name})" if source.run else source.shown
+    what = f", {config.interval:.0%} intervals" if config.interval and source.out_of_fold is not None else ""
+    _line("predicted", f"{seen.rows:,} rows by {of}{what}: {config.output}")
+    for note in found.notes:
+        _line("", note)
+    if seen.flagged:
+        most = [f"{name} {number:,}" for name, number in seen.flags.most_common(SHOWN)]
+        more = f", and {len(seen.flags) - SHOWN} more" if len(seen.flags) > SHOWN else ""
+        share = seen.flagged / seen.rows
+        _line("flags", f"{seen.flagged:,} rows ({share:.1%}) are unlike the training rows: {', '.join(most)}{more}")
+    elif source.profile is not None:
+        _line("flags", "none: every value is within what the training rows had")
+    else:
+        _line("flags", "none: the model has no profile.json to compare with")
+    if found.scored is not None:
+        _show_scored(found.scored, source, recorded)
+
+
+def _show_scored(scored: Scored, source: Source, recorded: str | None) -> None:
+    told = [f"{numbers.score(scored.metrics['rmse'])} RMSE", f"{numbers.score(scored.metrics['r2_score'])} R²"]
+    if "coverage" in scored.metrics:
+        told.append(f"{scored.metrics['coverage']:.1%} covered")
+    _line("scored", f"{scored.rows:,} rows that have {source.target}: {', '.join(told)}")
+    for says in (*scored.kept, *scored.broken):
+        _line("", says)
+    if scored.broken:
+        _line("ALARM", "the model does not keep what its card promises on this table")
+    if len(scored.groups):
+        console = Console(stderr=True, highlight=False, markup=False, width=None if sys.stderr.isatty() else 100)
+        console.print(_groups(scored, source.unit))
+    if recorded:
+        _line("run id", recorded)
+
+
+def _groups(scored: Scored, unit: str) -> Table:
+    table = plain_table()
+    for heading in ("column", "group"):
+        table.add_column(heading, overflow="fold")
+    headings = (
+        "rows",
+        f"RMSE{f', {unit}' if unit else ''}",
+        "MAE",
+        *(["covered"] if "coverage" in scored.groups else []),
+    )
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in as_rows(scored):
+        cells = [str(row["column"]), str(row["group"]), str(row["rows"]), numbers.score(row["rmse"])]
+        cells.append(numbers.score(row["mae"]))
+        table.add_row(*cells, *([f"{row['coverage']:.0%}"] if "coverage" in row else []))
+    return table
+
+
+def _as_json(found: Predicted, source: Source, recorded: str | None) -> dict[str, object]:
+    scored = found.scored
+    return {
+        "model": source.shown,
+        "run_id": source.run.run_id if source.run else None,
+        "rows": found.seen.rows,
+        "flagged": found.seen.flagged,
+        "flags": dict(found.seen.flags),
+        "notes": found.notes,
+        "scores": scored.metrics if scored else None,
+        "scored_rows": scored.rows if scored else None,
+        "groups": as_rows(scored) if scored else None,
+        "broken": list(scored.broken) if scored else None,
+        "recorded": recorded,
+    }
+
+
+def _stream(config: Predict) -> TextIO:
+    return sys.stderr if config.output == "-" else sys.stdout
+
+
+def _line(name: str, text: str) -> None:
+    print(f"{name:<{WIDTH}}{text}", file=sys.stderr)
