@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from boston_exp import command
 from boston_exp.config.invocation import again
 from boston_exp.config.schema import Promote
+from boston_exp.config.settings import PROJECT_ROOT
 from boston_exp.errors import Fault, InvalidConfig
 
 
@@ -24,7 +25,7 @@ def promote(cfg: DictConfig) -> None:
     from boston_exp.lifecycle.promotion import journal, promoting, screen
     from boston_exp.tracking import backends
 
-    asked = promoting.Asked(config, typed, destination)
+    asked = promoting.Asked(config, typed, destination, PROJECT_ROOT)
     registry, history = backends.open_registry(destination), backends.open_history(destination)
     if config.history:
         screen.show_history(registry.events(asked.name), registry.aliases(asked.name), asked.name, config.format)

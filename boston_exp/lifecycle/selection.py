@@ -12,7 +12,8 @@ from boston_exp.experiment.metrics import METRICS, Metric, named
 from boston_exp.lifecycle.ranking import standings
 from boston_exp.lifecycle.ranking.groups import same_rows
 from boston_exp.process import temporary_folder
-from boston_exp.tracking.recorded import History, RecordedRun
+from boston_exp.tracking.destination import SOURCE
+from boston_exp.tracking.recorded import MODEL_OF, History, RecordedRun
 
 BEST = "best"
 MODELS = "models:/"
@@ -74,6 +75,19 @@ def identified(history: History, text: str, key: str, metric: Metric = METRICS[1
     raise InvalidConfig(
         Fault(f"{key}={text} is the beginning of several ids: {candidates}{more}.", again(f"{key}=<more of the id>"))
     )
+
+
+def model_of(history: History, run: RecordedRun) -> str | None:
+    """`models:/<id>` of a run's model; of the best point of a sweep, which alone is stored, that of the sweep's run.
+
+    None where it has none that is whole.
+    """
+    found = history.models(run.run_id)
+    parent_id = run.tags.get("mlflow.parentRunId")
+    parent = history.run(parent_id) if parent_id and not found else None
+    if parent is not None and parent.tags.get(MODEL_OF) in (run.run_id, run.tags.get(SOURCE, run.run_id)):
+        found = history.models(parent.run_id)
+    return found[0] if found else None
 
 
 def points_of(history: History, parent: RecordedRun) -> str:

@@ -151,7 +151,7 @@ class Git:
         return self.answer("log", "-1", "--format=%H", "--fixed-strings", f"--grep={text}", "HEAD") or None
 
     def tags(self) -> list[str]:
-        return self.answer("tag", "--list").split("\n")
+        return self.answer("tag", "--list").splitlines()
 
     def tagged(self, tag: str) -> str | None:
         """The commit that a tag is on."""

@@ -31,6 +31,7 @@ class RecordedRun:
         return "" if text == "None" else text
 
 
+MODEL_OF = "best.model_of"  # tag of a sweep's run: the id of the point that its model is of
 SCORED = "scored.run_id"  # tag: of a run that only says how true another one's model was on a table
 FINISHED = "attributes.status = 'FINISHED'"  # a condition of a history
 
@@ -156,9 +157,6 @@ class Registry(Protocol):
 
     def record(self, of: str, name: str, metrics: dict[str, float], tags: dict[str, str], files: Path) -> str:
         """A finished run beside another one, in its experiment; returns its id."""
-
-    def models(self, run_id: str) -> list[str]:
-        """`models:/<id>` of each whole model of the run, that on all rows left out."""
 
     def forget_model(self, uri: str) -> None:
         """Delete a logged model that nobody was told of."""

@@ -89,7 +89,7 @@ def _recorded(text: str, destination: Destination, trusted: list[str]) -> Source
         uri = text
     else:
         run = selection.identified(history, text.removeprefix("runs:/").partition("/")[0], "from_model")
-        uri = f"runs:/{run.run_id}/model"
+        uri = selection.model_of(history, run) or f"runs:/{run.run_id}/model"
     with temporary_folder() as name:
         folder = Path(name)
         place = history.model(uri, folder / "model")

@@ -63,6 +63,8 @@ def judged(pair: Pair, kind: str, label: str, unit: str, rope: float) -> Verdict
     )
     if rows.low * rows.high <= 0:
         seen += " (below 0 the candidate is better)"
+    if rows.high < 0:
+        return Verdict(True, f"Shown to be better: {seen}.")
     if kind == NOT_WORSE:
         if rows.low <= rope:
             return Verdict(True, f"Not shown to be worse: {seen}.")
@@ -71,8 +73,6 @@ def judged(pair: Pair, kind: str, label: str, unit: str, rope: float) -> Verdict
             f"It is worse: {seen}, all of it beyond {number(rope)} that does not matter.",
             f"{again('gate=none')}   (promotes it all the same, and its card says so)",
         )
-    if rows.high < 0:
-        return Verdict(True, f"Shown to be better: {seen}.")
     return Verdict(
         False,
         f"Not shown to be better: {seen}. On {rows.n} rows a true difference below {_amount(rows.missed, unit)} would "

@@ -13,10 +13,10 @@ from typing import Any
 
 from boston_exp.config.invocation import again, for_services
 from boston_exp.config.schema import Promote
-from boston_exp.config.settings import PROJECT_ROOT, Typed
+from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig, NotPromoted
 from boston_exp.experiment.metrics import METRICS, Metric
-from boston_exp.lifecycle import retraining
+from boston_exp.lifecycle import retraining, selection
 from boston_exp.lifecycle.promotion import bundle, gate, journal, names, steps, tags
 from boston_exp.lifecycle.promotion.gate import Verdict
 from boston_exp.lifecycle.promotion.journal import DVC_YAML, MODELS, Journal
@@ -36,7 +36,7 @@ class Asked:
     config: Promote
     typed: Typed
     destination: Destination
-    root: Path = PROJECT_ROOT
+    root: Path  # of the project
 
     @property
     def name(self) -> str:
@@ -115,16 +115,17 @@ def planned(asked: Asked, history: History, registry: Registry, run: RecordedRun
     wrong = list(_run_faults(run))
     if wrong:
         raise InvalidConfig(*wrong)
-    models = registry.models(run.run_id)
-    if not models:
-        says = f"{run.run_id} ({run.name}) has no model that is whole: it was not stored, or was deleted."
-        raise InvalidConfig(Fault(says, f"{for_services('run', f'base={run.run_id}', 'evaluation=cv')}"))
+    model = selection.model_of(history, run)
+    if model is None:
+        says = f"{run.run_id} ({run.name}) has no model: it was deleted, or not stored (a sweep stores its best alone)."
+        mend = f"{for_services('run', f'base={run.run_id}')}   (trains it alone; then promote that run)"
+        raise InvalidConfig(Fault(says, mend))
     current = registry.version(name, config.alias)
     refit = "all" if config.refit else "none"
     earlier = (each for each in registry.versions(name) if each.run_id == run.run_id)
     version = next((each for each in earlier if each.tags.get("refit", "none") == refit), None)
     verdict = _verdict(asked, history, run, current, metric)
-    return Plan(asked, run, models[0], verdict, version, current)
+    return Plan(asked, run, model, verdict, version, current)
 
 
 def rollback(asked: Asked, history: History, registry: Registry) -> Plan:

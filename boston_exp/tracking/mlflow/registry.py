@@ -15,7 +15,7 @@ from boston_exp.errors import StoreUnusable
 from boston_exp.redaction import redact
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow.failures import raised_as
-from boston_exp.tracking.mlflow.runs import MAX_TAG, close_run, create_run, find_run, log_metrics, stored_models
+from boston_exp.tracking.mlflow.runs import MAX_TAG, close_run, create_run, log_metrics
 from boston_exp.tracking.recorded import Version
 
 EVENT = "promotion."  # tags of the registered model: promotion.7 has the seventh event as JSON
@@ -134,12 +134,6 @@ class MlflowRegistry:
                 raise
             close_run(self._client, run_id, "FINISHED", "")
             return str(run_id)
-
-    def models(self, run_id: str) -> list[str]:
-        with self._raised():
-            run = find_run(self._client, run_id)
-            found = stored_models(self._client, run) if run else []
-            return [f"models:/{each.model_id}" for each in found]
 
     def forget_model(self, uri: str) -> None:
         with self._raised():

@@ -34,8 +34,8 @@ from boston_exp.tracking.mlflow.runs import (
     tags_of,
 )
 from boston_exp.tracking.protocol import Failure, Finished, Refit, SweepPlan
+from boston_exp.tracking.recorded import MODEL_OF
 
-MODEL_OF = "best.model_of"  # tag: the run whose model the parent holds
 LOCK_TIMEOUT = 10.0  # seconds; it is held for a few requests to a local store
 RESULTS = "results.csv"  # artifact of the parent: also remembers which points were reused
 
