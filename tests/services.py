@@ -144,6 +144,20 @@ def mlflow_ui(folder: Path, store: Path) -> Iterator[Service]:
 
 
 @contextmanager
+def model_server(folder: Path, model: str, store: Path) -> Iterator[str]:
+    """`mlflow models serve`, as README shows it; gives the address that rows are sent to."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
+    environment = plain_environment(MLFLOW_TRACKING_URI=f"sqlite:///{store}")
+    with process([*command, "--host", "127.0.0.1", "--port", str(port)], folder, environment) as started:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/ping", started, folder / "log")
+            yield f"http://127.0.0.1:{port}/invocations"
+        finally:
+            kill(started)  # the command starts the server as a child
+
+
+@contextmanager
 def server_with_gateway(folder: Path) -> Iterator[Service]:
     """An MLflow server in front of an S3 gateway, each in a folder of its own."""
     for part in ("gateway", "server"):
