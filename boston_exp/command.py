@@ -19,9 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from boston_exp import process, redaction
 from boston_exp.config import checks, invocation
+from boston_exp.config.commands import Recorded
 from boston_exp.config.invocation import Invocation
 from boston_exp.config.parsing import parse
-from boston_exp.config.schema import CONF, Clean, Compare, Leaderboard, Predict, Promote
+from boston_exp.config.schema import CONF
 from boston_exp.config.secrecy import refuse_hydras, refuse_typed, remove_composed
 from boston_exp.config.settings import PROJECT_ROOT, ROOT_VARIABLE, Typed
 from boston_exp.errors import ExpectedFailure, Fault, InvalidConfig, Kind, print_failure
@@ -31,7 +32,7 @@ from boston_exp.tracking import destination as destinations
 from boston_exp.tracking.destination import Destination
 
 Returned = TypeVar("Returned")
-Composed = TypeVar("Composed", Leaderboard, Compare, Clean, Promote, Predict)
+Composed = TypeVar("Composed", bound=Recorded)
 
 # Hydra completes scripts and installed commands only: appended to what `-sc install=bash` prints, this completes
 # `python -m boston_exp.<command>`; anything else that is typed after python goes to Hydra's function.

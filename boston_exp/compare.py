@@ -8,8 +8,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from boston_exp import command
+from boston_exp.config.commands import Compare
 from boston_exp.config.invocation import again
-from boston_exp.config.schema import Compare
 from boston_exp.errors import Fault, InvalidConfig
 
 

@@ -8,8 +8,8 @@ from omegaconf import DictConfig
 
 from boston_exp import command
 from boston_exp.config import checks
+from boston_exp.config.commands import Doctor
 from boston_exp.config.parsing import parse
-from boston_exp.config.schema import Doctor
 from boston_exp.diagnosis import examination
 from boston_exp.diagnosis.finding import Patient
 from boston_exp.errors import InvalidConfig

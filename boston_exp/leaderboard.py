@@ -5,7 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from boston_exp import command
-from boston_exp.config.schema import Leaderboard
+from boston_exp.config.commands import Leaderboard
 
 
 @command.task("leaderboard")

@@ -7,7 +7,7 @@ import sys
 from omegaconf import DictConfig
 
 from boston_exp import command
-from boston_exp.config.schema import Predict
+from boston_exp.config.commands import Predict
 
 
 @command.task("predict")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 from omegaconf import DictConfig
 
 from boston_exp import command
+from boston_exp.config.commands import Promote
 from boston_exp.config.invocation import again
-from boston_exp.config.schema import Promote
 from boston_exp.config.settings import PROJECT_ROOT
 from boston_exp.errors import Fault, InvalidConfig
 
@@ -22,10 +20,11 @@ def promote(cfg: DictConfig) -> None:
         raise InvalidConfig(Fault("promote takes a run, or rollback=true.", again("run_id=best")))
 
     from boston_exp.lifecycle import selection
-    from boston_exp.lifecycle.promotion import journal, promoting, screen
+    from boston_exp.lifecycle.promotion import journal, obstacles, promoting, screen
+    from boston_exp.lifecycle.promotion.plan import Asked
     from boston_exp.tracking import backends
 
-    asked = promoting.Asked(config, typed, destination, PROJECT_ROOT)
+    asked = Asked(config, typed, destination, PROJECT_ROOT)
     registry, history = backends.open_registry(destination), backends.open_history(destination)
     if config.history:
         screen.show_history(registry.events(asked.name), registry.aliases(asked.name), asked.name, config.format)
@@ -33,17 +32,11 @@ def promote(cfg: DictConfig) -> None:
     metric = selection.metric_named(config.metric)
     with journal.alone(asked.root):
         tools = promoting.tools(asked, registry)
-        settled = promoting.settle(asked, tools)
-        if settled:
-            print(settled, file=sys.stderr)
-        faults = list(promoting.faults(asked))
+        promoting.settle(asked, tools)
+        faults = list(obstacles.faults(asked))
         if faults:
             raise InvalidConfig(*faults)
-        if config.rollback:
-            plan = promoting.rollback(asked, history, registry)
-        else:
-            run = selection.identified(history, str(run_id), "run_id", metric)
-            plan = promoting.planned(asked, history, registry, run, metric)
+        plan = promoting.planned(asked, history, registry, str(run_id), metric)
         if plan.unchanged:
             screen.show_unchanged(plan, config.format)
         elif config.dry_run:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from boston_exp import command
 from boston_exp.config import checks
 from boston_exp.config.parsing import parse
+from boston_exp.config.schema import Config
 from boston_exp.errors import InvalidConfig, Pruned
 from boston_exp.lifecycle import base
 from boston_exp.sweep import jobs
@@ -26,7 +27,7 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
 
     with suppress(Pruned), jobs.current(HydraConfig.get()) as job:
         typed = command.typed()
-        config = parse(cfg, typed)
+        config = parse(cfg, typed, Config)
         destination = job.placed(destinations.resolve(config, typed))
         faults = [*checks.faults(config), *objective_faults(config), *job.store_faults(destination)]
         if faults:

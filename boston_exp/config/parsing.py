@@ -11,14 +11,15 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from boston_exp.config.commands import Doctor
 from boston_exp.config.invocation import again
-from boston_exp.config.schema import Clean, Compare, Config, Data, Doctor, Leaderboard, Predict, Promote, Recorded
+from boston_exp.config.schema import Config, Data
 from boston_exp.config.secrecy import refuse_composed
 from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig, did_you_mean
 
 ENDINGS = (".csv", ".tsv", ".txt", ".dat", ".data", ".gz", ".bz2", ".xz", ".zip", ".parquet")  # of tables
-Composed = TypeVar("Composed", Config, Doctor, Leaderboard, Compare, Clean, Promote, Predict, Recorded)
+Composed = TypeVar("Composed")
 
 
 def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Composed:  # type: ignore[assignment]
@@ -36,7 +37,7 @@ def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Com
         raise InvalidConfig(*unknown)
     try:
         OmegaConf.resolve(cfg)
-        config = OmegaConf.to_object(cfg)
+        config: Any = OmegaConf.to_object(cfg)
     except OmegaConfBaseException as error:
         says = f"The configuration cannot be resolved: {error}".partition("\n")[0]
         raise InvalidConfig(Fault(says, f"{again(multirun=False)} --cfg job")) from error
@@ -50,7 +51,8 @@ def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Com
         config.report = str((typed.folder("report") / Path(config.report).expanduser()).resolve())
     if isinstance(config, Config | Doctor):
         _complete(config.data, typed)
-    return config
+    found: Composed = config
+    return found
 
 
 def _complete(data: Data, typed: Typed) -> None:

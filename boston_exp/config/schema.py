@@ -1,4 +1,4 @@
-"""The schemas of conf/: every setting, its default, and the values it may take."""
+"""The schema of conf/config.yaml: every setting of a run, its default, and the values it may take."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Range:
         return above and below
 
 
-def _ranged(default: Any, allowed: Range) -> Any:
+def ranged(default: Any, allowed: Range) -> Any:
+    """A field of a schema whose values are checked."""
     return field(default=default, metadata={"range": allowed})
 
 
@@ -67,10 +68,10 @@ class Data:
     target_label: str | None = None  # for figures and the summary
     target_unit: str | None = None
     drop: list[str] = field(default_factory=list)
-    test_size: float = _ranged(
+    test_size: float = ranged(
         0.2, Range("a share of the rows, above 0 and below 1", 0, 1, open_low=True, open_high=True)
     )
-    split_seed: int = _ranged(42, SEED)  # decides held-out rows and folds; `seed` decides the model alone
+    split_seed: int = ranged(42, SEED)  # decides held-out rows and folds; `seed` decides the model alone
     slices: list[str] = field(default_factory=list)  # columns by whose groups errors are told
     caveats: list[str] = field(default_factory=list)  # what to know before using the table: sentences of a model's card
     allow_changed: bool = False  # use a file that differs from its .dvc; the run is tagged so
@@ -80,8 +81,8 @@ class Data:
 class Evaluation:
     """How the scores come about: held-out rows, and k-fold on the training rows where n_splits is not 0."""
 
-    n_splits: int = _ranged(0, Range("0 or a whole number of at least 2", 0, whole=True))
-    n_resamples: int = _ranged(1000, Range("0 (no intervals) or a whole number of at least 100", 0, whole=True))
+    n_splits: int = ranged(0, Range("0 or a whole number of at least 2", 0, whole=True))
+    n_resamples: int = ranged(1000, Range("0 (no intervals) or a whole number of at least 100", 0, whole=True))
     selection_metric: str = "rmse"
 
 
@@ -118,7 +119,7 @@ class Storage:
 @dataclass
 class Figures:
     draw: bool = True
-    dpi: int = _ranged(100, Range("a whole number from 20 to 1200", 20, 1200, whole=True))
+    dpi: int = ranged(100, Range("a whole number from 20 to 1200", 20, 1200, whole=True))
 
 
 @dataclass
@@ -144,121 +145,13 @@ class Config:
     storage: Storage = field(default_factory=Storage)
     figures: Figures = field(default_factory=Figures)
     objective: Objective = field(default_factory=Objective)
-    seed: int = _ranged(42, SEED)
+    seed: int = ranged(42, SEED)
     name: str | None = None  # of the run; in a sweep the names of its points begin with it
     quiet: bool = False  # print the run's id alone
     report: str | None = None  # an HTML file to write
     trusted_packages: list[str] = field(default_factory=lambda: ["sklearn"])  # whose classes a _target_ may name
     skip_finished: bool | None = None  # use a FINISHED run with the same fingerprint; null: in sweeps only
-    max_failures: int | None = _ranged(None, Range("a whole number of at least 1, or null", 1, whole=True, null=True))
+    max_failures: int | None = ranged(None, Range("a whole number of at least 1, or null", 1, whole=True, null=True))
 
 
-FORMAT: dict[str, Any] = {"choices": ("table", "json", "csv", "markdown")}
-METRIC = "rmse"
-
-
-@dataclass
-class Doctor:
-    """The composition of `doctor`: what a run would touch, and what to do about it."""
-
-    data: Data = field(default_factory=Data)
-    tracking: Tracking = field(default_factory=Tracking)
-    storage: Storage = field(default_factory=Storage)
-    fix: bool = False  # create buckets and the store, close dead runs
-    format: str = field(default="table", metadata=FORMAT)
-
-
-@dataclass
-class Recorded:
-    """What every command after a run has: where runs are recorded."""
-
-    tracking: Tracking = field(default_factory=Tracking)
-    storage: Storage = field(default_factory=Storage)
-
-
-@dataclass
-class Leaderboard(Recorded):
-    """The composition of `leaderboard`."""
-
-    top: int = _ranged(10, Range("a whole number from 1 to 1000", 1, 1000, whole=True))
-    metric: str = METRIC  # ranked by cv_<metric> where there are folds
-    filter: str | None = None  # in MLflow's search syntax
-    experiments: list[str] = field(default_factory=list)  # [] for tracking.experiment_name
-    sweep: Any = None  # the id of a sweep's run: its points alone
-    format: str = field(default="table", metadata=FORMAT)
-
-
-@dataclass
-class Compare(Recorded):
-    """The composition of `compare`."""
-
-    runs: Any = MISSING  # ids, prefixes of ids, best, models:/<name>@<alias>
-    metric: str = METRIC
-    rope: float | None = _ranged(None, Range("a number above 0, or null", 0, open_low=True, null=True))
-    report: str | None = None  # an HTML file to write
-    format: str = field(default="table", metadata=FORMAT)
-
-
-@dataclass
-class Clean(Recorded):
-    """The composition of `clean`."""
-
-    what: list[str] = field(default_factory=list)  # of failed, killed, pruned, orphans
-    older_than: str | None = None  # 30d, 12h
-    run_id: Any = None
-    sweep: Any = None
-    confirm: bool = False
-    study_storage: str | None = None  # Optuna's
-    format: str = field(default="table", metadata=FORMAT)
-
-
-@dataclass
-class Promote(Recorded):
-    """The composition of `promote`."""
-
-    run_id: Any = None
-    alias: str = "champion"
-    name: str | None = None  # of the registered model; null: that of the experiment
-    gate: str = field(default="not_worse", metadata={"choices": ("not_worse", "better", "none")})
-    metric: str = METRIC  # that the gate compares by
-    rope: float | None = _ranged(None, Range("a number above 0, or null", 0, open_low=True, null=True))
-    refit: str | None = field(default=None, metadata={"choices": (None, "all")})
-    git: str = field(default="commit", metadata={"choices": ("commit", "stage", "none")})
-    dvc: str = field(default="push", metadata={"choices": ("push", "add", "none")})
-    rollback: bool = False
-    history: bool = False
-    dry_run: bool = False
-    trusted_packages: list[str] = field(default_factory=lambda: ["sklearn"])
-    format: str = field(default="table", metadata=FORMAT)
-
-
-@dataclass
-class Predict(Recorded):
-    """The composition of `predict`; `data` says how the input is read."""
-
-    from_model: Any = MISSING  # models:/<name>@<alias>, runs:/<id>/model, a skops file or its folder
-    input: str = MISSING  # - for standard input
-    output: str = "predictions.csv"  # ….parquet; - for standard output
-    data: Data = field(default_factory=Data)
-    interval: float | None = _ranged(
-        0.9, Range("a share above 0 and below 1, or null", 0, 1, open_low=True, open_high=True, null=True, example=0.9)
-    )
-    interval_by: str = "prediction"  # spread, none, or a column of data.slices
-    keep: list[str] = field(default_factory=list)  # columns of the input that the output has, too
-    alarm: bool = False  # exit code 1 where a scored table breaks what the card promises
-    record: bool = True  # a scored table as a run that belongs to the version
-    trusted_packages: list[str] = field(default_factory=lambda: ["sklearn"])
-    format: str = field(default="table", metadata={"choices": ("table", "json")})
-
-
-for _name, _node in (
-    ("schema", Config),
-    ("doctor_schema", Doctor),
-    ("history_schema", Recorded),
-    ("leaderboard_schema", Leaderboard),
-    ("compare_schema", Compare),
-    ("clean_schema", Clean),
-    ("promote_schema", Promote),
-    ("predict_schema", Predict),
-):
-    ConfigStore.instance().store(name=_name, node=_node, provider="boston_exp")
+ConfigStore.instance().store(name="schema", node=Config, provider="boston_exp")

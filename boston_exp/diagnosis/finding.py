@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from boston_exp.config.schema import Doctor
+from boston_exp.config.commands import Doctor
 from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault
 from boston_exp.tracking.destination import Destination

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from boston_exp.config.commands import Recorded
 from boston_exp.config.invocation import again, for_services, is_override, key_of, quoted
-from boston_exp.config.schema import CONF, Recorded
+from boston_exp.config.schema import CONF
 from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.process import temporary_folder

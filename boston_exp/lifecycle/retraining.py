@@ -11,9 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from boston_exp.config import checks
+from boston_exp.config.commands import Recorded
 from boston_exp.config.invocation import again, for_services
 from boston_exp.config.parsing import parse
-from boston_exp.config.schema import Config, Recorded
+from boston_exp.config.schema import Config
 from boston_exp.config.settings import PROJECT_ROOT, Typed
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.process import temporary_folder
@@ -59,7 +60,7 @@ def recorded_config(history: History, run: RecordedRun, here: Recorded, trusted:
 def checked(cfg: DictConfig, run: RecordedRun, trusted: list[str]) -> Config:
     """As plain objects. Raises InvalidConfig for targets that are not trusted here, and for a table that is not the one
     the run was trained on."""
-    config = parse(cfg.copy(), Typed((), PROJECT_ROOT))
+    config = parse(cfg.copy(), Typed((), PROJECT_ROOT), Config)
     faults = checks.faults(config)
     recorded = run.tags.get("data.md5")
     if not faults and config.data.path and recorded and md5_of(Path(config.data.path)) != recorded:

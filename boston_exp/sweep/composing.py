@@ -120,4 +120,4 @@ class Composer:
         with read_write(cfg), open_dict(cfg):
             del cfg["hydra"]
         typed = Typed(tuple(point.overrides), self.cwd)
-        return cfg, parse(cfg, typed), typed
+        return cfg, parse(cfg, typed, Config), typed

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from boston_exp.config.commands import Doctor, Recorded
 from boston_exp.config.invocation import quoted
-from boston_exp.config.schema import EXPERIMENT, Config, Doctor, Recorded
+from boston_exp.config.schema import EXPERIMENT, Config
 from boston_exp.config.settings import Typed, decide
 from boston_exp.redaction import redact
 from boston_exp.storage import s3

@@ -14,8 +14,9 @@ import pytest
 import requests
 from hydra import compose, initialize_config_dir
 
+from boston_exp.config.commands import Doctor
 from boston_exp.config.parsing import parse
-from boston_exp.config.schema import CONF, Doctor
+from boston_exp.config.schema import CONF
 from boston_exp.config.settings import Typed
 from boston_exp.diagnosis import examination, installation, services, stores
 from boston_exp.diagnosis.examination import Check

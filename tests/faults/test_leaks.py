@@ -241,7 +241,7 @@ def test_streams_and_logs_are_redacted_at_the_edge(capsys: pytest.CaptureFixture
 
 
 def login(uri: str | None, typed: bool, conf: str | None = None) -> dict[str, str]:
-    from boston_exp.config.schema import Doctor
+    from boston_exp.config.commands import Doctor
 
     tracking = Tracking(backend="mlflow", uri=uri or conf)
     where = resolve(Doctor(tracking=tracking, storage=Storage("embedded")), Typed(("tracking.uri=x",) if typed else ()))

@@ -119,6 +119,7 @@ DOES_NOT: list[Callable[[Config], Any]] = [
     lambda c: setattr(c.data, "slices", ["p"]),
     lambda c: setattr(c.data, "target_label", "price"),
     lambda c: setattr(c.data, "target_unit", "EUR"),
+    lambda c: setattr(c.data, "caveats", ["it is old"]),
     lambda c: setattr(c.data, "drop", ["q", "p"]),
     lambda c: setattr(c.evaluation, "selection_metric", "mae"),
     lambda c: setattr(c.objective, "metric", "mae"),

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from boston_exp.config.commands import Predict
 from boston_exp.config.invocation import again
-from boston_exp.config.schema import Predict
 from boston_exp.errors import Fault, InvalidConfig, InvalidData
 from boston_exp.experiment.conformal import PLAIN, PREDICTION, SPREAD, Calibration, calibrated, choices, floored
 from boston_exp.experiment.grouping import Grouping

@@ -9,7 +9,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
-from boston_exp.config.schema import Predict
+from boston_exp.config.commands import Predict
 from boston_exp.lifecycle.prediction.predicting import Predicted
 from boston_exp.lifecycle.prediction.scoring import Scored, as_rows
 from boston_exp.lifecycle.prediction.source import Source

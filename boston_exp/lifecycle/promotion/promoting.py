@@ -2,116 +2,53 @@
 
 from __future__ import annotations
 
-import os
-import time
+import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from boston_exp.config.invocation import again, for_services
-from boston_exp.config.schema import Promote
-from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig, NotPromoted
-from boston_exp.experiment.metrics import METRICS, Metric
+from boston_exp.experiment.metrics import Metric
 from boston_exp.lifecycle import retraining, selection
-from boston_exp.lifecycle.promotion import bundle, gate, journal, names, steps, tags
+from boston_exp.lifecycle.promotion import bundle, gate, journal, messages, names, steps, tags
 from boston_exp.lifecycle.promotion.gate import Verdict
-from boston_exp.lifecycle.promotion.journal import DVC_YAML, MODELS, Journal
+from boston_exp.lifecycle.promotion.journal import MODELS, Journal
+from boston_exp.lifecycle.promotion.plan import Asked, Plan
 from boston_exp.lifecycle.promotion.steps import GTO, Content, Tools
 from boston_exp.lifecycle.ranking.groups import HELD_OUT, value
-from boston_exp.reporting import numbers
-from boston_exp.storage import dvc_remote
 from boston_exp.storage.git import Git
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.recorded import History, RecordedRun, Registry, Version
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What was typed, and where."""
-
-    config: Promote
-    typed: Typed
-    destination: Destination
-    root: Path  # of the project
-
-    @property
-    def name(self) -> str:
-        return names.registered_name(self.config.name, self.destination.experiment_name)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What will be done. `version` is that of an earlier promotion of this run, `current` has the alias now."""
-
-    asked: Asked
-    run: RecordedRun
-    model: str
-    verdict: Verdict
-    version: Version | None
-    current: Version | None
-    rollback: bool = False
-
-    @property
-    def unchanged(self) -> bool:
-        """Whether the run has the alias already."""
-        return self.current is not None and self.version is not None and self.current.number == self.version.number
 
 
 def tools(asked: Asked, registry: Registry) -> Tools:
     return Tools(registry, Git(asked.root), asked.config.storage, asked.typed, asked.config.dvc)
 
 
-def settle(asked: Asked, at: Tools) -> str | None:
-    """Undo, or finish, what an interrupted promotion has left; says what was done."""
+def settle(asked: Asked, at: Tools) -> None:
+    """Undo, or finish, what an interrupted promotion has left, and say what was done."""
     found = journal.left(asked.root)
     if found is None:
-        return None
+        return
     if found.store != _store(asked.destination):
         says = f"A promotion of {found.name} in {found.store} was interrupted, and is not settled."
         raise InvalidConfig(Fault(says, again(f"tracking.uri={found.store}") + "   (undoes or finishes it)"))
-    if steps.decided(at, found):
-        steps.finish(at, found)
-        return f"An interrupted promotion of {found.run_id} to {found.name}@{found.alias} was finished."
-    steps.undo(at, found)
-    return f"An interrupted promotion of {found.run_id} to {found.name}@{found.alias} was undone."
+    decided = steps.decided(at, found)
+    (steps.finish if decided else steps.undo)(at, found)
+    what = "finished" if decided else "undone"
+    print(f"An interrupted promotion of {found.run_id} to {found.name}@{found.alias} was {what}.", file=sys.stderr)
 
 
-def faults(asked: Asked) -> Iterator[Fault]:
-    """What stands in the way, whatever the run: names, git, files."""
-    config, root = asked.config, asked.root
-    yield from names.faults(asked.name, config.alias)
-    if config.dvc == "none":
-        return
-    if not (root / ".dvc").is_dir():
-        yield Fault(f"{root} is not under DVC.", f"dvc init   (or, in the registry alone: {again('dvc=none')})")
-        return
-    git = Git(root)
-    if config.git == "commit":
-        yield from git.faults()
-    elif config.git == "stage" and not git.head:
-        yield Fault(f"{root} has no git repository with a commit.", again("git=none"))
-    folder = root / MODELS
-    if not os.access(next(each for each in (folder, *folder.parents) if each.exists()), os.W_OK):
-        yield Fault(f"{folder} cannot be written to.", f"chmod u+w {folder}")
-    pointer = MODELS / f"{asked.name}.dvc"
-    if config.git != "none":
-        changed = git.changed([DVC_YAML, str(pointer)])
-        if changed:
-            says = f"{' and '.join(changed)} {'has' if len(changed) == 1 else 'have'} changes that are not committed."
-            yield Fault(says, f"git commit {' '.join(changed)}   (or git stash)")
-    place = root / MODELS / asked.name
-    if place.exists() and dvc_remote.changed(place, config.storage, asked.typed):
-        says = f"{MODELS / asked.name} has files that DVC does not have."
-        yield Fault(says, f"dvc add {MODELS / asked.name}   (or move them away)")
+def planned(asked: Asked, history: History, registry: Registry, run_id: str, metric: Metric) -> Plan:
+    """The plan for the run that was typed, or for a rollback.
 
-
-def planned(asked: Asked, history: History, registry: Registry, run: RecordedRun, metric: Metric) -> Plan:
-    """The plan for this run. Raises InvalidConfig where it has nothing to promote, and trains what the gate needs."""
+    Raises InvalidConfig where there is nothing to promote; trains what the gate needs.
+    """
     config, name = asked.config, asked.name
+    if config.rollback:
+        return _rollback(asked, history, registry)
+    run = selection.identified(history, run_id, "run_id", metric)
     wrong = list(_run_faults(run))
     if wrong:
         raise InvalidConfig(*wrong)
@@ -128,7 +65,7 @@ def planned(asked: Asked, history: History, registry: Registry, run: RecordedRun
     return Plan(asked, run, model, verdict, version, current)
 
 
-def rollback(asked: Asked, history: History, registry: Registry) -> Plan:
+def _rollback(asked: Asked, history: History, registry: Registry) -> Plan:
     """The plan that gives the alias back to the version before. Raises InvalidConfig where there is none."""
     name, alias = asked.name, asked.config.alias
     target = registry.version(name, names.previous(alias))
@@ -153,6 +90,8 @@ def perform(plan: Plan, at: Tools, history: History) -> Journal:
     model, version = plan.model, plan.version
     refitted = None
     if config.refit and version is None:
+        from boston_exp.lifecycle.promotion.refitting import refit
+
         refitted = model = refit(asked, history, run)
     git_tag = tags.of_version(at.git, asked.name, version.tags[GTO]) if version and GTO in version.tags else None
     committed = at.git.tagged(git_tag) if git_tag else None
@@ -166,8 +105,8 @@ def perform(plan: Plan, at: Tools, history: History) -> Journal:
         alias=config.alias,
         run_id=run.run_id,
         git=git,
-        event=_event(plan, registry),
-        message=_message(plan),
+        event=messages.event(plan, registry),
+        message=messages.message(plan),
         number=version.number if version else None,
         version_tag=git_tag,
         previous=plan.current.number if plan.current else None,
@@ -180,8 +119,8 @@ def perform(plan: Plan, at: Tools, history: History) -> Journal:
         ),
         dvc_file=dvc_file,
         source=model,
-        version_tags=_version_tags(plan),
-        describes=partial(_description, plan),
+        version_tags=messages.version_tags(plan),
+        describes=partial(messages.description, plan),
     )  # fmt: skip
     try:
         return steps.carry_out(at, note, content)
@@ -189,30 +128,6 @@ def perform(plan: Plan, at: Tools, history: History) -> Journal:
         if refitted and not steps.decided(at, note):
             registry.forget_model(refitted)
         raise
-
-
-def refit(asked: Asked, history: History, run: RecordedRun) -> str:
-    """Fit the run's configuration once more, on all rows; returns `models:/<id>` of a model that belongs to the run."""
-    from boston_exp.experiment import dataset as datasets
-    from boston_exp.experiment import models
-    from boston_exp.experiment.evaluation import fit
-    from boston_exp.tracking.mlflow.models import save_refit
-    from boston_exp.training.record import requirements
-
-    config = asked.config
-    cfg = retraining.recorded_config(history, run, config, config.trusted_packages)
-    composed = retraining.checked(cfg, run, config.trusted_packages)
-    dataset = datasets.load(composed)
-    fitted = fit(models.build(composed), dataset.X, dataset.y)
-    example = dataset.as_read[list(dataset.X.columns)]
-    return save_refit(
-        asked.destination.server or asked.destination.uri,
-        run,
-        fitted,
-        example,
-        requirements(tuple(config.trusted_packages)),
-        tuple(config.trusted_packages),
-    )
 
 
 def _run_faults(run: RecordedRun) -> Iterator[Fault]:
@@ -254,52 +169,6 @@ def _verdict(asked: Asked, history: History, run: RecordedRun, current: Version 
         champion = retrained
     found_verdict = gate.compared(history, run, champion, metric, config.rope, config.gate)
     return Verdict(found_verdict.opens, found_verdict.says + again_trained, found_verdict.mend)
-
-
-def _event(plan: Plan, registry: Registry) -> dict[str, Any]:
-    events = registry.events(plan.asked.name)
-    return {
-        "number": max((event["number"] for event in events), default=0) + 1,
-        "at": int(time.time() * 1000),
-        "alias": plan.asked.config.alias,
-        "what": "rollback" if plan.rollback else "promote",
-        "run_id": plan.run.run_id,
-        "run": plan.run.name,
-        "gate": plan.asked.config.gate if not plan.rollback else "rollback",
-        "says": plan.verdict.says,
-        "from": plan.current.number if plan.current else None,
-        "scores": {name: plan.run.metrics[name] for name in ("rmse", "cv_rmse") if name in plan.run.metrics},
-    }
-
-
-def _message(plan: Plan) -> str:
-    run, unit = plan.run, plan.run.param("data.target_unit")
-    scores = [
-        f"{metric.label} {numbers.with_unit(numbers.held_out(run.metrics, metric.name), metric.unit_of(unit))}"
-        for metric in METRICS
-        if metric.name in run.metrics
-    ]
-    verb = "is again" if plan.rollback or plan.version else "is"
-    version = plan.version.tags.get(GTO, tags.UNKNOWN) if plan.version else tags.UNKNOWN
-    return (
-        f"model: {plan.asked.name} {version} {verb} {plan.asked.config.alias}\n\n"
-        f"Run {run.run_id} ({run.name})\nHeld out: {', '.join(scores)}\nGate: {plan.verdict.says}"
-    )
-
-
-def _version_tags(plan: Plan) -> dict[str, str]:
-    run = plan.run
-    told = {name: run.tags.get(name, "") for name in ("data.md5", "split.digest", "mlflow.source.git.commit")}
-    told |= {"run": run.name, "gate": plan.verdict.says, "refit": "all" if plan.asked.config.refit else "none"}
-    scores = (*(metric.name for metric in METRICS), *(f"cv_{metric.name}" for metric in METRICS))
-    told |= {name: numbers.score(run.metrics[name]) for name in scores if name in run.metrics}
-    return {name: value for name, value in told.items() if value}
-
-
-def _description(plan: Plan, folder: Path) -> str:
-    """The card; where there are no files, the story of the run."""
-    file = folder / "card.md"
-    return file.read_text(encoding="utf-8") if file.is_file() else plan.run.tags.get("mlflow.note.content", "")
 
 
 def _store(destination: Destination) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from boston_exp.config.invocation import again, for_services
 from boston_exp.lifecycle.promotion.journal import MODELS, Journal
-from boston_exp.lifecycle.promotion.promoting import Plan
+from boston_exp.lifecycle.promotion.plan import Plan
 from boston_exp.lifecycle.promotion.steps import Tools
 from boston_exp.reporting import numbers
 from boston_exp.reporting.tables import plain_table, print_rows

@@ -38,6 +38,7 @@ def _row(board: Board, standing: Standing) -> dict[str, Any]:
         "rank": standing.rank,
         "like_the_best": standing.contends,
         "name": run.name,
+        "aliases": " ".join(standing.aliases),
         "ranked_by": board.column,
         "score": entry.score,
         "fold_spread": _finite(standing.fold_spread),
@@ -118,7 +119,8 @@ def _cells(
     values = {each: shown[each][run.params.get(each, "")] for each in board.params}
     own = (f"{each.removeprefix('model.')}={value}" for each, value in values.items() if value and each not in HEADINGS)
     told_apart = (*board.params, *(["seed"] if len(entry.runs) > 1 else []))
-    yield " ".join([_plain_name(run.name, told_apart), *(own if narrow else ())])
+    promoted = (f"@{alias.rpartition('@')[2]}" for alias in standing.aliases)
+    yield " ".join([_plain_name(run.name, told_apart), *(own if narrow else ()), *promoted])
     if board.group.n_folds:
         yield numbers.plus_minus(entry.score, standing.fold_spread)
     if has_seeds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ class Standing:
     entry: Entry
     fold_spread: float  # standard deviation of the score over folds (ddof=1), mean over seeds
     contends: bool | None
+    aliases: tuple[str, ...] = ()  # in the model registry, `<name>@<alias>`
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def boards(history: History, metric: Metric, top: int, where: str = "") -> Board
     with ThreadPoolExecutor(AT_ONCE) as pool:
         sizes = dict(zip(everything, pool.map(lambda group: history.count(group.where), everything), strict=True))
         found = tuple(pool.map(lambda group: _board(history, group, metric, top, sizes), chosen))
-    found = tuple(board for board in found if board.standings)
+    aliases = history.aliases()
+    found = tuple(_with_aliases(board, aliases) for board in found if board.standings)
     left, newest = unranked(history, where)
     if not found:
         raise InvalidConfig(_nothing(left, newest, metric, where))
@@ -85,6 +87,13 @@ def best_run(history: History, metric: Metric, where: str = "") -> Entry | None:
         if entries:
             return entries[0]
     return None
+
+
+def _with_aliases(board: Board, known: dict[str, list[str]]) -> Board:
+    def of(standing: Standing) -> tuple[str, ...]:
+        return tuple(alias for run in standing.entry.runs for alias in known.get(run.run_id, ()))
+
+    return replace(board, standings=tuple(replace(each, aliases=of(each)) for each in board.standings))
 
 
 def _board(history: History, group: Group, metric: Metric, top: int, sizes: dict[Group, int]) -> Board:

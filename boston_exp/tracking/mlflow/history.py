@@ -20,7 +20,7 @@ from boston_exp.config.invocation import again, quoted
 from boston_exp.errors import Fault, InvalidConfig, StoreUnusable, did_you_mean, nearest
 from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import COPY, SOURCE, Destination, foreign_place
-from boston_exp.tracking.mlflow import compat, narrowing
+from boston_exp.tracking.mlflow import compat, narrowing, registry
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs, find_run, stored_model, stored_models
 from boston_exp.tracking.protocol import Finished
@@ -137,15 +137,8 @@ class MlflowHistory:
             return Path(place)
 
     def aliases(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        if self._client is None:
-            return found
         with raised_as(StoreUnusable, self._destination):
-            for model in self._client.search_registered_models(max_results=100):
-                for alias, number in model.aliases.items():
-                    run_id = str(self._client.get_model_version(model.name, number).run_id)
-                    found.setdefault(run_id, []).append(f"{model.name}@{alias}")
-            return found
+            return registry.aliases_by_run(self._client) if self._client else {}
 
     def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
         with raised_as(StoreUnusable, self._destination):

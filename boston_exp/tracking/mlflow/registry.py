@@ -147,6 +147,16 @@ class MlflowRegistry:
         return raised_as(StoreUnusable, self._destination)
 
 
+def aliases_by_run(client: MlflowClient) -> dict[str, list[str]]:
+    """Of each run whose model has an alias, `<name>@<alias>`."""
+    found: dict[str, list[str]] = {}
+    for model in client.search_registered_models(max_results=100):
+        for alias, number in model.aliases.items():
+            run_id = str(client.get_model_version(model.name, number).run_id)
+            found.setdefault(run_id, []).append(f"{model.name}@{alias}")
+    return found
+
+
 def _version(found: ModelVersion) -> Version:
     return Version(found.name, str(found.version), str(found.run_id or ""), str(found.source), dict(found.tags or {}))
 
