@@ -30,8 +30,8 @@ def promote(cfg: DictConfig) -> None:
         screen.show_history(registry.events(asked.name), registry.aliases(asked.name), asked.name, config.format)
         return
     metric = selection.metric_named(config.metric)
-    with journal.alone(asked.root):
-        tools = promoting.tools(asked, registry)
+    with journal.alone(asked.root) as lock:
+        tools = promoting.tools(asked, registry, lock)
         promoting.settle(asked, tools)
         faults = list(obstacles.faults(asked))
         if faults:

@@ -17,10 +17,12 @@ COLUMN = "group: "  # before the name of a column of out_of_fold.csv that has la
 
 @dataclass(frozen=True)
 class Grouping:
-    """How the rows of a column are told apart: by the edges of its quarters, else by its values."""
+    """How the rows of a column are told apart: by the edges of its quarters, else by its values, which may be
+    numbers."""
 
     edges: tuple[float, ...] = ()
     values: tuple[str, ...] = ()
+    numeric: bool = True
 
     @staticmethod
     def of(column: pd.Series, train: pd.Index) -> Grouping:
@@ -28,15 +30,17 @@ class Grouping:
         known = column.loc[train].dropna()
         if column.dtype.kind in "iuf" and column.nunique() > FEW:
             return Grouping(tuple(np.quantile(known.to_numpy(dtype=np.float64), (0.25, 0.5, 0.75)).tolist()))
-        return Grouping(values=tuple(dict.fromkeys(map(_text, sorted(known.unique(), key=str)))))
+        values = tuple(dict.fromkeys(map(_text, sorted(known.unique(), key=str))))
+        return Grouping(values=values, numeric=column.dtype.kind in "iuf")
 
     @staticmethod
     def recorded(node: Mapping[str, Any]) -> Grouping:
         """From profile.json."""
-        return Grouping(tuple(map(float, node.get("edges", ()))), tuple(map(str, node.get("values", ()))))
+        edges, values = tuple(map(float, node.get("edges", ()))), tuple(map(str, node.get("values", ())))
+        return Grouping(edges, values, bool(node.get("numeric", True)))
 
     def as_json(self) -> dict[str, Any]:
-        return {"edges": list(self.edges)} if self.edges else {"values": list(self.values)}
+        return {"edges": list(self.edges)} if self.edges else {"values": list(self.values), "numeric": self.numeric}
 
     @property
     def names(self) -> list[str]:
@@ -46,6 +50,11 @@ class Grouping:
         bounds = [f"{edge:.4g}" for edge in self.edges]
         return [f"≤ {bounds[0]}", *(f"{low} to {high}" for low, high in pairwise(bounds)), f"> {bounds[-1]}", GAP]
 
+    @property
+    def is_text(self) -> bool:
+        """Whether the column is to be read as it stands in a file: `01` is not 1."""
+        return not self.edges and not self.numeric
+
     def labels(self, column: pd.Series) -> np.ndarray:
         """The group of each row, (n,) of text; a value that was never seen is its own."""
         gaps = column.isna().to_numpy()
@@ -53,11 +62,14 @@ class Grouping:
             numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
             found = np.array(self.names, dtype=object)[np.digitize(numbers, self.edges, right=True)]
         else:
-            found = np.array([_text(value) for value in column], dtype=object)
+            values = pd.to_numeric(column, errors="coerce") if self.numeric else column
+            gaps = gaps | values.isna().to_numpy()
+            distinct = {value: _text(value) for value in values.dropna().unique()}
+            found = values.map(distinct).to_numpy(dtype=object)
         found[gaps] = GAP
         return found.astype(str)
 
 
 def _text(value: object) -> str:
     """1 of 1 and of 1.0: a gap elsewhere in a column makes its numbers floats."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.15g}" if isinstance(value, float) else str(value)

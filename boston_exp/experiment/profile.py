@@ -48,6 +48,8 @@ def _profile(dataset: Dataset, split_digest: str, train: tuple[int, ...]) -> dic
 def _column(values: pd.Series) -> dict[str, Any]:
     present = values.dropna()
     described: dict[str, Any] = {"type": column_type(values), "gaps": len(values) - len(present)}
+    if values.dtype.kind == "O" and described["type"] == "boolean":
+        described["objects"] = True  # which a model has learnt as such, not as 0 and 1
     if described["type"] in ("integer", "number"):
         numbers = present.to_numpy(dtype=np.float64)
         if len(numbers):
@@ -63,6 +65,8 @@ def _column(values: pd.Series) -> dict[str, Any]:
 
 
 def column_type(values: pd.Series) -> str:
-    """`integer`, `number`, `boolean`, `datetime` or `text`."""
+    """`integer`, `number`, `boolean`, `datetime` or `text`; booleans with gaps are objects to pandas."""
     kind = values.dtype.kind
+    if kind == "O" and pd.api.types.infer_dtype(values, skipna=True) == "boolean":
+        return "boolean"
     return {"i": "integer", "u": "integer", "f": "number", "b": "boolean", "M": "datetime"}.get(kind, "text")

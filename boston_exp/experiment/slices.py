@@ -10,6 +10,8 @@ from boston_exp.experiment.grouping import COLUMN, Grouping
 from boston_exp.experiment.metrics import METRICS
 from boston_exp.experiment.split import Split
 
+UNSEEN = "(never seen in training)"  # the group of all values that are in none
+
 
 def slices(dataset: Dataset, columns: list[str], rows: Split, predicted: np.ndarray) -> pd.DataFrame:
     """Every metric of the held-out rows by the groups of each column: (column, group, rows, r2_score, rmse, …).
@@ -29,8 +31,8 @@ def by_group(
 ) -> list[dict[str, object]]:
     """One row for each group that has rows."""
     found: list[dict[str, object]] = []
-    for group in grouping.names:
-        members = labels == group
+    unseen = ~np.isin(labels.astype(str), grouping.names)
+    for group, members in (*((group, labels == group) for group in grouping.names), (UNSEEN, unseen)):
         if members.any():
             scores = {metric.name: float(metric.score(y[members], predicted[members])) for metric in METRICS}
             found.append({"column": column, "group": group, "rows": int(members.sum()), **scores})

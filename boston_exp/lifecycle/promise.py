@@ -1,13 +1,15 @@
 """What a model promises of new rows, from rows that it has not seen: error and coverage, and how far chance may go.
 
 A table of new rows breaks the promise when its squared errors are larger than those of the held-out rows beyond chance
-(Welch's test, one-sided), or when fewer of its rows lie in their intervals than a calibration of that size allows
-(beta-binomial: Vovk 2012, "Conditional validity of inductive conformal predictors").
+(a permutation test of their means, exact whatever their distribution), or when fewer of its rows lie in their intervals
+than a calibration of that size allows (beta-binomial for each group of rows: Vovk 2012, "Conditional validity of
+inductive conformal predictors").
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,23 +20,33 @@ from boston_exp.experiment.conformal import PREDICTION, calibrated
 
 CONFIDENCE = 0.9
 ALARM = 0.01  # how often chance alone breaks a promise, each
+DRAWS = 9_999
+MOST = 2_000  # errors that a promise keeps; of more held-out rows as many quantiles
 
 
 @dataclass(frozen=True)
 class Promise:
-    """Of the held-out rows: how many, mean and standard deviation of their squared errors, and how many of them lie in
-    their interval of `confidence`, calibrated on `calibration` rows (0: there are no intervals)."""
+    """`errors` are absolute errors of the held-out rows, sorted; `covered` of `rows` lie in their interval of
+    `confidence`, calibrated on so many rows of each third of the predictions (none: there are no intervals)."""
 
+    errors: tuple[float, ...]
     rows: int
-    squared_error: float
-    squared_error_std: float
     confidence: float = CONFIDENCE
     covered: int = 0
-    calibration: int = 0
+    calibration: tuple[int, ...] = ()
+
+    @staticmethod
+    def recorded(node: Mapping[str, Any]) -> Promise:
+        """From JSON. Raises KeyError, TypeError or ValueError for what is none."""
+        errors = tuple(float(each) for each in node["errors"])
+        if not errors or not np.isfinite(errors).all():
+            raise ValueError("no errors")
+        calibration = tuple(int(each) for each in node["calibration"])
+        return Promise(errors, int(node["rows"]), float(node["confidence"]), int(node["covered"]), calibration)
 
     @property
     def rmse(self) -> float:
-        return float(np.sqrt(self.squared_error))
+        return float(np.sqrt(np.mean(np.square(self.errors))))
 
     @property
     def coverage(self) -> tuple[float, float, float]:
@@ -43,43 +55,58 @@ class Promise:
         return self.covered / self.rows, float(found.low), float(found.high)
 
     def largest_rmse(self, rows: int) -> float:
-        """What so many new rows may have at most, if their errors scatter as those of the held-out rows do."""
-        error = self.squared_error_std * np.sqrt(1 / self.rows + 1 / rows)
-        free = max(1, min(self.rows, rows) - 1)
-        return float(np.sqrt(self.squared_error + stats.t.ppf(1 - ALARM, free) * error))
+        """What so many new rows rarely exceed: 99 of 100 tables that are drawn from these errors, which are drawn anew
+        themselves, since they are a sample, too."""
+        rng, squares = np.random.default_rng(0), np.square(self.errors)
+        world = rng.choice(squares, (2_000, len(squares)))
+        means = [rng.choice(each, rows).mean() for each in world]
+        return float(np.sqrt(np.quantile(means, 1 - ALARM)))
 
-    def fewest_covered(self, rows: int) -> int:
-        """Of so many new rows, how many lie in their intervals at least."""
-        inside = np.ceil(self.confidence * (self.calibration + 1))
-        beyond = max(1.0, self.calibration + 1 - inside)
-        return int(stats.betabinom.ppf(ALARM, rows, inside, beyond))
+    def fewest_covered(self, rows: Mapping[int, int], calibration: Mapping[int, int]) -> int:
+        """How many new rows lie in their intervals at least: `rows` of each group, and with how many its quantile was
+        found."""
+        rng, drawn = np.random.default_rng(0), np.zeros(DRAWS, dtype=np.int64)
+        for group, number in rows.items():
+            known = calibration[group]
+            beyond = max(1, int((1 - self.confidence) * (known + 1) + 1e-9))
+            drawn += stats.betabinom.rvs(number, known + 1 - beyond, beyond, size=DRAWS, random_state=rng)
+        return int(np.quantile(drawn, ALARM, method="lower"))
 
     def error_p(self, squares: np.ndarray) -> float:
-        """How likely such squared errors, or larger ones, are by chance."""
-        if len(squares) < 2 or self.rows < 2:
-            return 1.0
-        found = stats.ttest_ind_from_stats(
-            float(squares.mean()), float(squares.std(ddof=1)), len(squares),
-            self.squared_error, self.squared_error_std, self.rows,
-            equal_var=False, alternative="greater",
-        )  # fmt: skip
-        return float(found.pvalue) if np.isfinite(found.pvalue) else float(squares.mean() <= self.squared_error)
+        """How likely squared errors with such a mean, or a larger one, are by chance, if they are of the same kind."""
+        own, rng = np.square(self.errors), np.random.default_rng(0)
+        pooled = np.concatenate([own, squares])
+        few, sign = (len(own), -1) if len(own) <= len(squares) else (len(squares), 1)
+        observed = float((own if sign < 0 else squares).sum())
+        sums = np.array([_sum_of(pooled, few, rng) for _ in range(DRAWS)])
+        as_large = int((sign * sums >= sign * observed - 1e-12 * abs(observed)).sum())
+        return (1 + as_large) / (1 + DRAWS)
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "errors": list(self.errors),
+            "rows": self.rows,
+            "confidence": self.confidence,
+            "covered": self.covered,
+            "calibration": list(self.calibration),
+        }
 
 
 def promise(held_out: pd.DataFrame, out_of_fold: pd.DataFrame | None) -> Promise:
     """From the tables that a run has recorded."""
     actual, predicted = held_out["actual"].to_numpy(float), held_out["predicted"].to_numpy(float)
-    squares = (actual - predicted) ** 2
-    found = Promise(len(squares), float(squares.mean()), _std(squares))
+    errors = np.sort(np.abs(actual - predicted))
+    if len(errors) > MOST:
+        errors = np.quantile(errors, (np.arange(MOST) + 0.5) / MOST)
+    kept = tuple(errors.tolist())
     if out_of_fold is None:
-        return found
-    ends = calibrated(out_of_fold, PREDICTION).interval(predicted, CONFIDENCE)
+        return Promise(kept, len(actual))
+    calibration = calibrated(out_of_fold, PREDICTION)
+    ends = calibration.interval(predicted, CONFIDENCE)
     covered = int(((ends[:, 0] <= actual) & (actual <= ends[:, 1])).sum())
-    return replace(found, covered=covered, calibration=len(out_of_fold))
+    return Promise(kept, len(actual), CONFIDENCE, covered, tuple(calibration.sizes.values()))
 
 
-def _std(values: np.ndarray) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+def _sum_of(values: np.ndarray, few: int, rng: np.random.Generator) -> float:
+    """Of so many of the values, drawn without putting back."""
+    return float(values[rng.choice(len(values), few, replace=False, shuffle=False)].sum())

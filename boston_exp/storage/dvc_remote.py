@@ -13,7 +13,7 @@ from boston_exp.config.settings import Typed
 from boston_exp.errors import DataUnavailable, Fault
 from boston_exp.redaction import redact
 from boston_exp.storage import s3
-from boston_exp.storage.dvc_file import recorded_md5
+from boston_exp.storage.dvc_file import md5_of, recorded_md5
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def add(folder: Path, storage: Storage, typed: Typed, push: bool) -> None:
     """
     remote = storage.model_remote or storage.dvc_remote
     pointer = folder.with_name(f"{folder.name}.dvc")
-    with _repository(folder, storage, typed, f"dvc remote list   (the remote for models is {remote})") as repo:
+    with _repository(folder, (storage, typed), f"dvc status   (the remote for models is {remote})") as repo:
         repo.add([str(folder)])
         from dvc.utils.serialize import modify_yaml
 
@@ -77,32 +77,26 @@ def pull(folder: Path, storage: Storage, typed: Typed) -> None:
     """
     recorded_md5(folder)
     pointer = folder.with_name(f"{folder.name}.dvc")
-    with _repository(folder, storage, typed, f"dvc pull {pointer.name}   (shows what DVC says)") as repo:
+    with _repository(folder, (storage, typed), f"dvc pull {pointer.name}   (shows what DVC says)") as repo:
         repo.pull(targets=[str(pointer)])
 
 
-def changed(folder: Path, storage: Storage, typed: Typed) -> bool:
-    """Whether a folder has other files than `<folder>.dvc` beside it says, or there is none.
-
-    Raises DataUnavailable.
-    """
-    pointer = folder.with_name(f"{folder.name}.dvc")
-    if not pointer.is_file():
-        return True
-    recorded_md5(folder)
-    with _repository(folder, storage, typed, f"dvc status {pointer.name}", on_line=False) as repo:
-        return bool(repo.status(targets=[str(pointer)]))
+def unknown_files(folder: Path) -> list[str]:
+    """Files below a folder that DVC's cache does not have: they would be lost with it. Raises DataUnavailable."""
+    with _repository(folder, None, "dvc status") as repo:
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        return [str(file.relative_to(folder)) for file in files if not repo.cache.local.exists(md5_of(file))]
 
 
 @contextmanager
-def _repository(folder: Path, storage: Storage, typed: Typed, mend: str, on_line: bool = True) -> Iterator[Any]:
+def _repository(folder: Path, remote: tuple[Storage, Typed] | None, mend: str) -> Iterator[Any]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from scmrepo.exceptions import SCMError
 
     try:
         root = Path(Repo.find_root(str(folder.parent)))
-        config = settings(root, storage, typed) if on_line else {"core": {}}
+        config = settings(root, *remote) if remote else {"core": {}}
         config["core"]["no_scm"] = True  # git's part is done elsewhere, at once
         with Repo(str(root), config=config) as repo:
             yield repo

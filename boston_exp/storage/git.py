@@ -29,8 +29,11 @@ class Git:
 
     folder: Path
 
-    def run(self, *arguments: str, index: Path | None = None) -> str:
-        """What git prints, its last line break removed. Raises GitFailed."""
+    def run(self, *arguments: str, index: Path | None = None, holding: tuple[int, ...] = ()) -> str:
+        """What git prints, its last line break removed; it keeps the file descriptors open that it is `holding`.
+
+        Raises GitFailed.
+        """
         environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
         if index is not None:
             environment["GIT_INDEX_FILE"] = str(index)
@@ -43,6 +46,7 @@ class Git:
                 capture_output=True,
                 timeout=PATIENCE,
                 check=False,
+                pass_fds=holding,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise GitFailed(str(error)) from error
@@ -119,8 +123,10 @@ class Git:
         )
         return None if done.returncode else done.stdout
 
-    def commit(self, paths: Sequence[str], message: str) -> str:
+    def commit(self, paths: Sequence[str], message: str, holding: tuple[int, ...]) -> str:
         """A commit of exactly these paths as they are in the work tree, on top of HEAD; returns it.
+
+        git goes on where we are killed: what it is `holding`, a lock, is held until it has ended.
 
         The index that it is made from is a temporary one: whatever else is staged or changed stays as it is. Hooks run.
         Returns HEAD where the paths are in it already. Raises GitFailed.
@@ -128,7 +134,8 @@ class Git:
         with self._temporary_index() as index:
             self.run("add", "--force", "--", *paths, index=index)
             if self.run("write-tree", index=index) != self.run("rev-parse", "HEAD^{tree}"):
-                self.run("commit", "--quiet", "--message", message, index=index)
+                quiet = ("-c", "gc.auto=0", "-c", "maintenance.auto=false")  # which would go on in the background
+                self.run(*quiet, "commit", "--quiet", "--message", message, index=index, holding=holding)
         return self.head
 
     @contextmanager
@@ -138,9 +145,15 @@ class Git:
             self.run("read-tree", "HEAD", index=index)
             yield index
 
-    def take_over(self, paths: Sequence[str]) -> None:
-        """Have the user's index say of these paths what HEAD says."""
-        self.run("reset", "--quiet", "HEAD", "--", *paths)
+    def take_over(self, commit: str) -> None:
+        """Have the user's index know of a commit that was made without it: of each path that the index had as the
+        commit before, also one that a hook has added."""
+        changed = self.run("diff-tree", "--no-commit-id", "--name-only", "-r", "-z", "--relative", commit)
+        paths = [path for path in changed.split("\0") if path]
+        staged = self.run("diff", "--cached", "--name-only", "-z", "--relative", f"{commit}^", "--", *paths)
+        mine = [path for path in paths if path not in staged.split("\0")]
+        if mine:
+            self.run("reset", "--quiet", "HEAD", "--", *mine)
 
     def stage(self, paths: Sequence[str]) -> None:
         """Add these paths to the user's index."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sklearn.base import BaseEstimator
 
+from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.redaction import redact
 from boston_exp.tracking.model_types import check_loadable
@@ -16,7 +17,13 @@ def loaded(place: Path, shown: str, trusted_packages: tuple[str, ...]) -> BaseEs
     import skops.io
 
     file = skops_file(place, shown, trusted_packages)
-    estimator: BaseEstimator = skops.io.load(file, trusted=skops.io.get_untrusted_types(file=file))
+    try:
+        estimator: BaseEstimator = skops.io.load(file, trusted=skops.io.get_untrusted_types(file=file))
+    except Exception as error:  # a member of the file that was cut short, a state that its class does not take
+        raise InvalidConfig(_damaged(file, shown, error)) from error
+    if not hasattr(estimator, "predict"):
+        says = f"{shown} is no model: it has no predict."
+        raise InvalidConfig(Fault(says, again("from_model=models:/<name>@champion")))
     return estimator
 
 
@@ -35,8 +42,11 @@ def skops_file(place: Path, shown: str, trusted_packages: tuple[str, ...]) -> Pa
     try:
         found = skops.io.get_untrusted_types(file=file)
     except Exception as error:  # a zip file of another kind, a schema with anything in it
-        says = f"{shown} is not a model in skops format that can be read: {type(error).__name__}: {error}"
-        mend = f"ls -l {file}   (get it anew, by dvc pull or from the registry)"
-        raise InvalidConfig(Fault(redact(says.partition("\n")[0]), mend)) from error
+        raise InvalidConfig(_damaged(file, shown, error)) from error
     check_loadable(found, trusted_packages)
     return file
+
+
+def _damaged(file: Path, shown: str, error: Exception) -> Fault:
+    says = f"{shown} is not a model in skops format that can be read: {type(error).__name__}: {error}"
+    return Fault(redact(says.partition("\n")[0]), f"ls -l {file}   (get it anew, by dvc pull or from the registry)")

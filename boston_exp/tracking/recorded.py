@@ -31,6 +31,8 @@ class RecordedRun:
         return "" if text == "None" else text
 
 
+MODELS = "models:/"
+LOGGED = f"{MODELS}m-"  # how the URI of a logged model begins
 MODEL_OF = "best.model_of"  # tag of a sweep's run: the id of the point that its model is of
 SCORED = "scored.run_id"  # tag: of a run that only says how true another one's model was on a table
 FINISHED = "attributes.status = 'FINISHED'"  # a condition of a history
@@ -76,8 +78,9 @@ class History(Protocol):
     def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
         """Download one artifact into `folder`; None where the run has no such artifact."""
 
-    def model(self, uri: str, folder: Path) -> Path | None:
-        """Download a model, `models:/…` or `runs:/<id>/model`, into `folder`; None where there is none."""
+    def model(self, run_id: str, uri: str | None, folder: Path) -> Path | None:
+        """Download a logged model, `models:/<id>`, or, without one, what lies in the run's `model/`, into a folder that
+        exists; None where there is none."""
 
     def aliases(self) -> dict[str, list[str]]:
         """Of each run that has a registered model with an alias, `<name>@<alias>`."""
@@ -115,8 +118,13 @@ class Version:
     name: str
     number: str
     run_id: str
-    source: str  # `models:/<id>` of the logged model
+    source: str  # `models:/<id>` of the logged model, or a place
     tags: dict[str, str]
+
+    @property
+    def logged(self) -> str | None:
+        """The source where it is a logged model."""
+        return self.source if self.source.startswith(LOGGED) else None
 
 
 class Registry(Protocol):

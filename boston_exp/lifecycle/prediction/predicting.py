@@ -42,28 +42,34 @@ class Intervals:
     grouping: Grouping | None = None
     spreads: np.ndarray | None = None  # of the calibration rows
 
-    def ends(self, source: Source, chunk: pd.DataFrame, X: pd.DataFrame, predicted: np.ndarray) -> np.ndarray:
-        """(n, 2)."""
+    def ends(
+        self, source: Source, chunk: pd.DataFrame, X: pd.DataFrame, predicted: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(n, 2), and the number of the group that each is calibrated on, (n,)."""
         groups = self.grouping.labels(chunk[self.by]) if self.grouping else None
         scale = None
         if self.spreads is not None:
             of_rows = spread(source.estimator, X)
             assert of_rows is not None
             scale = floored(of_rows, self.spreads)
-        return self.calibration.interval(predicted, self.confidence, groups, scale)
+        ends = self.calibration.interval(predicted, self.confidence, groups, scale)
+        return ends, self.calibration.numbers(predicted, groups)
 
 
 def predict(source: Source, config: Predict, cwd: Path) -> Predicted:
     """Predict every row of the input and write it. Raises InvalidConfig, InvalidData; then there is no output."""
     intervals, note = intervals_of(source, config)
     found = Predicted(Seen(), [note] if note else [])
-    text_columns = {name for name in source.features if not source.is_number(name)}
     groupings = _groupings(source)
+    text_columns = {name for name in source.features if not source.is_number(name)}
+    text_columns |= {name for name, grouping in groupings.items() if grouping.is_text and name not in source.features}
+    as_it_stands = {name for name in config.keep if name not in (*source.features, *text_columns)}
     collected = Collected(groupings=groupings)
-    with reading.chunks(config.input, cwd, config.data, text_columns) as chunks:
+    with reading.chunks(config.input, cwd, config.data, text_columns, as_it_stands) as chunks:
         first = next(chunks, None)
         if first is None or first.empty:
-            raise InvalidData(Fault(f"input={config.input} has no rows.", again()))
+            mend = f"wc -l {config.input}   (then give input=<a table with rows>)"
+            raise InvalidData(Fault(f"input={config.input} has no rows.", mend))
         columns = list(first.columns)
         ignored = rows.check_columns(source, columns, config.keep)
         if ignored:
@@ -73,13 +79,25 @@ def predict(source: Source, config: Predict, cwd: Path) -> Predicted:
         if intervals and intervals.grouping and intervals.by not in columns:
             says = f"interval_by={config.interval_by}: the input has no such column."
             raise InvalidData(Fault(says, again("interval_by=prediction")))
-        with written(config.output, cwd) as output:
+        with written(config.output, cwd, untouched(source, config, cwd)) as output:
             for chunk in chain([first], chunks):
                 output.add(_of_chunk(source, config, intervals, chunk, found.seen, collected))
     if collected.actual:
         confidence = intervals.confidence if intervals else None
-        found.scored = scored(collected, source.promise, confidence, source.unit)
+        sizes = intervals.calibration.sizes if intervals else {}
+        found.scored = scored(collected, source.promise, confidence, sizes, source.unit)
+        if collected.without_target:
+            found.notes.append(f"{collected.without_target:,} rows have no number as {source.target}: not scored")
     return found
+
+
+def untouched(source: Source, config: Predict, cwd: Path) -> list[Path]:
+    """Files that the output must not replace."""
+    given = [config.input] if config.input != reading.STDIN else []
+    if not source.shown.startswith(("models:/", "runs:/")):
+        place = cwd / Path(source.shown).expanduser()
+        given += map(str, place.iterdir() if place.is_dir() else place.parent.iterdir())
+    return [cwd / Path(each).expanduser() for each in given]
 
 
 def _of_chunk(
@@ -93,28 +111,35 @@ def _of_chunk(
     X = rows.as_taken(source, chunk, seen.rows)
     predicted = _predicted(source, X)
     columns: dict[str, Any] = {"row": np.arange(seen.rows, seen.rows + len(X)), "prediction": predicted}
-    ends = None
+    ends, numbers = None, None
     if intervals:
-        ends = intervals.ends(source, chunk, X, predicted)
+        ends, numbers = intervals.ends(source, chunk, X, predicted)
         columns |= {"low": ends[:, 0], "high": ends[:, 1]}
     columns["flags"] = pd.Series(rows.flags(source, X, seen))
     if source.target and source.target in chunk.columns:
-        collected.add(chunk[source.target], predicted, ends, chunk)
+        collected.add(chunk[source.target], predicted, ends, numbers, chunk)
     seen.rows += len(X)
     return {**{name: chunk[name] for name in config.keep}, **columns}
 
 
 def _predicted(source: Source, X: pd.DataFrame) -> np.ndarray:
+    from sklearn.exceptions import NotFittedError
+
     try:
         return np.asarray(source.estimator.predict(X), dtype=np.float64).reshape(len(X))
+    except NotFittedError as error:
+        says = f"{source.shown} was never fitted."
+        raise InvalidData(Fault(says, again("from_model=models:/<name>@champion"))) from error
     except (ValueError, TypeError) as error:
+        says, mend = f"{source.shown} cannot predict these rows: {error}".partition("\n")[0], again()
+        infinite = [str(name) for name in X.select_dtypes("number") if np.isinf(X[name]).any()]
         gaps = [str(name) for name in X.columns[X.isna().any()]]
-        says = f"{source.shown} cannot predict these rows: {error}".partition("\n")[0]
-        if gaps:
+        if infinite:
+            says, mend = f"There are infinite values in {rows.listed(infinite)}.", f"{mend}   (once they are gone)"
+        elif gaps:
             says = f"{source.shown} takes no gaps, and there are some in {rows.listed(gaps)}."
-        raise InvalidData(
-            Fault(says, f"{again()}   (once they are filled; preprocess=tabular makes models that do)")
-        ) from error
+            mend += "   (once they are filled; preprocess=tabular makes models that take them)"
+        raise InvalidData(Fault(says, mend)) from error
 
 
 def intervals_of(source: Source, config: Predict) -> tuple[Intervals | None, str]:

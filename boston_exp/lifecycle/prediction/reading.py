@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import sys
+import warnings
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +14,7 @@ from typing import Any, BinaryIO
 
 import pandas as pd
 
+from boston_exp.config.invocation import again
 from boston_exp.config.schema import Data
 from boston_exp.errors import Fault, InvalidConfig, InvalidData
 
@@ -19,14 +24,17 @@ COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip"}
 
 
 @contextmanager
-def chunks(given: str, cwd: Path, data: Data, text_columns: set[str]) -> Iterator[Iterator[pd.DataFrame]]:
-    """The table that `input=` names, some rows at a time, the columns that are text kept as they are in the file.
+def chunks(
+    given: str, cwd: Path, data: Data, text_columns: set[str], as_it_stands: set[str]
+) -> Iterator[Iterator[pd.DataFrame]]:
+    """The table that `input=` names, some rows at a time; columns that are text are read as such, and some others as
+    they stand in a CSV file, so that nothing of them is lost.
 
     A progress bar stands on stderr where that is a terminal. Raises InvalidConfig for a file that is not there,
     InvalidData for one that cannot be read as a table.
     """
     if given == STDIN:
-        yield _guarded(lambda: _csv(sys.stdin.buffer, None, data, text_columns), given)
+        yield _guarded(lambda: _csv(sys.stdin.buffer, None, data, text_columns, as_it_stands), given)
         return
     path = cwd / Path(given).expanduser()
     if not path.is_file():
@@ -35,7 +43,7 @@ def chunks(given: str, cwd: Path, data: Data, text_columns: set[str]) -> Iterato
         yield _guarded(lambda: _parquet(path), given)
         return
     with _opened(path) as stream:
-        yield _guarded(lambda: _csv(stream, COMPRESSED.get(path.suffix), data, text_columns), given)
+        yield _guarded(lambda: _csv(stream, COMPRESSED.get(path.suffix), data, text_columns, as_it_stands), given)
 
 
 def _opened(path: Path) -> Any:
@@ -48,7 +56,9 @@ def _opened(path: Path) -> Any:
     return open_with_bar(path, "rb", description="predicting", console=console, transient=True)
 
 
-def _csv(stream: BinaryIO, compression: Any, data: Data, text_columns: set[str]) -> Iterator[pd.DataFrame]:
+def _csv(
+    stream: BinaryIO, compression: Any, data: Data, text_columns: set[str], as_it_stands: set[str]
+) -> Iterator[pd.DataFrame]:
     names = list(data.columns) if data.columns else None
     how: dict[str, Any] = {"sep": data.sep, "decimal": data.decimal, "encoding": data.encoding}
     how["engine"] = "c" if len(data.sep) == 1 or data.sep == r"\s+" else "python"
@@ -59,11 +69,20 @@ def _csv(stream: BinaryIO, compression: Any, data: Data, text_columns: set[str])
         names=names,
         index_col=False,
         dtype=known,
+        converters=dict.fromkeys(as_it_stands, str),
         chunksize=ROWS,
         compression=compression,
         **how,
     ) as found:
-        for chunk in found:
+        while True:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # that it leaves fields out
+                try:
+                    chunk = next(found)
+                except StopIteration:
+                    return
+                except pd.errors.ParserWarning as warning:
+                    raise ValueError("rows have more fields than there are names for") from warning
             yield chunk.rename(columns=str)
 
 
@@ -72,7 +91,8 @@ def _parquet(path: Path) -> Iterator[pd.DataFrame]:
 
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(ROWS):
-            yield batch.to_pandas().rename(columns=str)
+            chunk = batch.to_pandas().rename(columns=str)
+            yield chunk
 
 
 def _guarded(made: Callable[[], Iterator[pd.DataFrame]], given: str) -> Iterator[pd.DataFrame]:
@@ -80,7 +100,10 @@ def _guarded(made: Callable[[], Iterator[pd.DataFrame]], given: str) -> Iterator
 
     try:
         yield from made()
-    except (UnicodeError, ArrowException, ValueError, OSError) as error:  # pandas' own are ValueErrors
+    except (ValueError, OSError, EOFError, ArrowException, zlib.error, zipfile.BadZipFile, lzma.LZMAError) as error:
         says = f"input={given} cannot be read as a table: {error}".partition("\n")[0].rstrip(". ") + "."
-        mend = f"head -3 {given}   (do data.sep, data.decimal, data.encoding and data.header fit it?)"
+        fit = "(do data.sep, data.decimal, data.encoding and data.header fit it?)"
+        packed = Path(given).suffix in (*COMPRESSED, ".parquet")
+        mend = again("input=<another file>") if packed else again() if given == STDIN else f"head -3 {given}"
+        mend = mend if packed else f"{mend}   {fit}"
         raise InvalidData(Fault(says, mend)) from error

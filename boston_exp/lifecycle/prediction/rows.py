@@ -15,6 +15,8 @@ from boston_exp.errors import Fault, InvalidData, did_you_mean
 from boston_exp.lifecycle.prediction.source import Source
 
 SHOWN = 8  # names in a message
+OWN = ("row", "prediction", "low", "high", "flags")  # columns of the output
+KNOWN = {True: 1.0, False: 0.0, "True": 1.0, "False": 0.0, "true": 1.0, "false": 0.0}
 
 
 @dataclass
@@ -34,6 +36,16 @@ def check_columns(source: Source, columns: list[str], keep: list[str]) -> list[s
         hints = "".join(did_you_mean(name, columns) for name in missing[:1])
         says = f"{_counted(missing, 'column')} missing that {source.shown} takes: {listed(missing)}.{hints}"
         faults.append(Fault(f"{says} There are: {listed(columns)}.", f"{again()}   (once the table has them)"))
+    twice = [name for name in source.features if f"{name}.1" in columns and f"{name}.1" not in source.features]
+    if twice or len(set(columns)) < len(columns):
+        named = twice or [name for name in columns if columns.count(name) > 1]
+        says = f"The input has two columns of one name: {listed(list(dict.fromkeys(named)))}."
+        faults.append(Fault(says, f"{again()}   (once each column has a name of its own)"))
+    clashing = [name for name in keep if name in OWN]
+    if clashing:
+        says = f"keep: the output has columns of its own that are called {listed(clashing)}."
+        kept = [name for name in keep if name not in OWN]
+        faults.append(Fault(says, again(f"keep={quoted_list(kept)}") + "   (or rename them in the input)"))
     unknown = [name for name in keep if name not in columns]
     if unknown:
         says = f"keep: {listed(unknown)} {'is not a column' if len(unknown) == 1 else 'are not columns'} of the input."
@@ -51,12 +63,15 @@ def as_taken(source: Source, chunk: pd.DataFrame, first: int) -> pd.DataFrame:
     faults = []
     for name in source.features:
         values = chunk[name]
+        if source.column(name).get("objects"):
+            made[name] = values.map(KNOWN).map({1.0: True, 0.0: False}).astype(object).where(values.notna(), np.nan)
+            continue
         if not source.is_number(name):
             made[name] = values.astype(object).where(values.notna(), np.nan)
             continue
         if values.dtype.kind not in "fiub":
             values = _booleans(values)
-            numbers = pd.to_numeric(values, errors="coerce")
+            numbers = _numbers(values)
             wrong = np.flatnonzero(numbers.isna() & values.notna())
             if wrong.size:
                 says = (
@@ -96,7 +111,7 @@ def _unusual(column: Mapping[str, Any], values: pd.Series) -> list[tuple[str, np
         numbers = values.to_numpy(dtype=np.float64)
         found += [("below", numbers < column["min"]), ("above", numbers > column["max"])]
     elif column.get("type") == "boolean":
-        numbers = values.to_numpy(dtype=np.float64)
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
         known = [{"True": 1.0, "False": 0.0}.get(each, np.nan) for each in column.get("categories", {})]
         found.append(("unseen", ~np.isin(numbers, known) & ~gaps))
     elif column.get("distinct", 0) and column["distinct"] == len(column.get("categories", {})):
@@ -110,11 +125,17 @@ def _unusual(column: Mapping[str, Any], values: pd.Series) -> list[tuple[str, np
 
 def _booleans(values: pd.Series) -> pd.Series:
     """Booleans with gaps, which pandas reads as objects, as numbers."""
-    known = {True: 1.0, False: 0.0, "True": 1.0, "False": 0.0, "true": 1.0, "false": 0.0}
     present = values.dropna()
-    if len(present) and present.isin(list(known)).all():
-        return values.map(known)
+    if len(present) and values.dtype.kind == "O" and present.isin(list(KNOWN)).all():
+        return values.map(KNOWN)
     return values
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    """As numbers; NaN where a value is none, which times are not either."""
+    if values.dtype.kind in "mMc":
+        return pd.Series(np.nan, index=values.index)
+    return pd.to_numeric(values, errors="coerce")
 
 
 def _counted(names: list[str], what: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
@@ -16,8 +17,9 @@ from boston_exp.errors import Fault, InvalidConfig, did_you_mean
 from boston_exp.experiment.grouping import COLUMN
 from boston_exp.lifecycle import evidence, selection
 from boston_exp.lifecycle.promise import Promise, promise
-from boston_exp.lifecycle.promotion.bundle import OUT_OF_FOLD, PROFILE, PROMISE
+from boston_exp.lifecycle.promotion.bundle import MODEL, OUT_OF_FOLD, PROFILE, PROMISE
 from boston_exp.process import temporary_folder
+from boston_exp.storage.dvc_file import md5_of
 from boston_exp.tracking import backends
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.model_files import loaded
@@ -74,31 +76,28 @@ def opened(text: str, cwd: Path, destination: Destination, trusted: list[str]) -
 
 
 def _recorded(text: str, destination: Destination, trusted: list[str]) -> Source:
-    history, registry = backends.open_history(destination), backends.open_registry(destination)
-    version = None
-    if text.startswith("models:/"):
-        version = _version(text, registry)
-        if version is None:
-            run = selection.identified(history, text, "from_model")
-        else:
-            run_of_version = history.run(version.run_id)
-            if run_of_version is None:
-                says = f"The run {version.run_id} of {text} is not in this store."
-                raise InvalidConfig(Fault(says, for_services("promote", "history=true")))
-            run = run_of_version
-        uri = text
+    history = backends.open_history(destination)
+    version = _version(text, backends.open_registry(destination)) if text.startswith("models:/") else None
+    if version is not None:
+        found = history.run(version.run_id)
+        if found is None:
+            says = f"The run {version.run_id} of {text} is not in this store."
+            raise InvalidConfig(Fault(says, for_services("promote", "history=true")))
+        run = found
     else:
-        run = selection.identified(history, text.removeprefix("runs:/").partition("/")[0], "from_model")
-        uri = selection.model_of(history, run) or f"runs:/{run.run_id}/model"
+        named = text if text.startswith("models:/") else text.removeprefix("runs:/").partition("/")[0]
+        run = selection.identified(history, named, "from_model")
+    uri = (version.logged if version else None) or selection.model_of(history, run)
     with temporary_folder() as name:
         folder = Path(name)
-        place = history.model(uri, folder / "model")
+        (folder / "model").mkdir()
+        place = history.model(run.run_id, uri, folder / "model")
         if place is None:
             says = f"{text}: the run {run.run_id} ({run.name}) has no model."
-            raise InvalidConfig(Fault(says, for_services("run", f"base={run.run_id}", "evaluation=cv")))
+            raise InvalidConfig(Fault(says, for_services("run", f"base={run.run_id}") + "   (trains it again)"))
         estimator = loaded(place, text, tuple(trusted))
-        profile = _json(history.artifact(run.run_id, PROFILE, folder))
-        out_of_fold = _residuals(history.artifact(run.run_id, OUT_OF_FOLD, folder))
+        profile = _profile(history.artifact(run.run_id, PROFILE, folder), text)
+        out_of_fold = _residuals(history.artifact(run.run_id, OUT_OF_FOLD, folder), text)
     held_out = evidence.tables(history, [run.run_id], evidence.HELD_OUT)[run.run_id]
     promised = promise(held_out, out_of_fold) if held_out is not None else None
     target, unit = run.param("data.target"), run.param("data.target_unit")
@@ -126,40 +125,75 @@ def _version(text: str, registry: Registry) -> Version | None:
 
 
 def _file(text: str, place: Path, trusted: list[str]) -> Source:
-    estimator = loaded(place, text, tuple(trusted))
     folder = place if place.is_dir() else place.parent
-    told = _json(folder / PROMISE) or {}
-    profile = _json(folder / PROFILE)
-    try:
-        promised = Promise(**told["promise"])
-    except (KeyError, TypeError):
-        promised = None
+    told = _json(folder / PROMISE, text) or {}
+    _refuse_strangers(told, folder, text)
+    estimator = loaded(place, text, tuple(trusted))
+    profile = _profile(folder / PROFILE, text)
+    out_of_fold = _residuals(folder / OUT_OF_FOLD, text)
+    promised = None
+    if "promise" in told:
+        try:
+            promised = Promise.recorded(told["promise"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidConfig(_damaged(PROMISE, text)) from error
     target = str(told.get("target") or (profile or {}).get("target", ""))
-    return Source(
-        text, estimator, profile, _residuals(folder / OUT_OF_FOLD), promised, target, str(told.get("unit", ""))
-    )
+    return Source(text, estimator, profile, out_of_fold, promised, target, str(told.get("unit", "")))
 
 
-def _json(file: Path | None) -> dict[str, Any] | None:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8")) if file else None
-    except (OSError, ValueError):
+def _refuse_strangers(told: Mapping[str, Any], folder: Path, text: str) -> None:
+    """Raise InvalidConfig where a file beside the card is not the one that the card was written with."""
+    files = told.get("files")
+    for name, digest in files.items() if isinstance(files, dict) else ():
+        if name in (MODEL, PROFILE, OUT_OF_FOLD) and (folder / name).is_file() and md5_of(folder / name) != digest:
+            says = f"{name} beside {text} is not the one that belongs to {PROMISE}: its md5 differs."
+            raise InvalidConfig(Fault(says, f"dvc checkout {folder}.dvc   (gets all of them)"))
+
+
+def _json(file: Path | None, text: str) -> dict[str, Any] | None:
+    if file is None or not file.is_file():
         return None
-    return found if isinstance(found, dict) else None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidConfig(_damaged(file.name, text)) from error
+    if not isinstance(found, dict):
+        raise InvalidConfig(_damaged(file.name, text))
+    return found
 
 
-def _residuals(file: Path | None) -> pd.DataFrame | None:
+def _profile(file: Path | None, text: str) -> dict[str, Any] | None:
+    found = _json(file, text)
+    if found is None:
+        return None
+    columns: Any = found.get("columns")
+    groups: Any = found.get("groups", {})
+    whole = isinstance(columns, dict) and isinstance(groups, dict) and "target" in found
+    if not whole or not all(isinstance(node, dict) for node in (*columns.values(), *groups.values())):
+        raise InvalidConfig(_damaged(PROFILE, text))
+    return found
+
+
+def _residuals(file: Path | None, text: str) -> pd.DataFrame | None:
     """Rows with actual and predicted values; the names of groups stay text."""
-    if file is None:
+    if file is None or not file.is_file():
         return None
     try:
-        found = pd.read_csv(file)
-    except (OSError, ValueError):
-        return None
-    if not {"actual", "predicted"} <= set(found.columns):
-        return None
-    labels = {name: str for name in found.columns if name.startswith(COLUMN)}
-    return pd.read_csv(file, dtype=labels, keep_default_na=False) if labels else found
+        headings = pd.read_csv(file, nrows=0).columns
+        labels = {name: str for name in headings if name.startswith(COLUMN)}
+        found = pd.read_csv(file, converters=labels)
+        numbers = found[["actual", "predicted", *(["spread"] if "spread" in found else [])]].astype("float64")
+        whole = len(found) > 0 and bool(np.isfinite(numbers).all(axis=None))
+    except (OSError, ValueError, KeyError):
+        whole = False
+    if not whole:
+        raise InvalidConfig(_damaged(OUT_OF_FOLD, text))
+    return found
+
+
+def _damaged(name: str, text: str) -> Fault:
+    says = f"{name} of {text} cannot be read: it is damaged."
+    return Fault(says, again("from_model=models:/<name>@champion") + "   (or get it anew, by dvc checkout)")
 
 
 def refuse_foreign_profile(source: Source) -> None:

@@ -16,6 +16,7 @@ from boston_exp.lifecycle.promise import promise
 from boston_exp.lifecycle.promotion import card
 from boston_exp.lifecycle.promotion.card import About
 from boston_exp.process import temporary_folder
+from boston_exp.storage.dvc_file import md5_of
 from boston_exp.tracking.model_files import skops_file
 from boston_exp.tracking.recorded import History, RecordedRun
 
@@ -39,7 +40,8 @@ def fill(
     Raises InvalidConfig for a model that is missing, or of types that are not trusted here.
     """
     with temporary_folder() as temporary:
-        place = history.model(model, Path(temporary) / "model")
+        (Path(temporary) / "model").mkdir()
+        place = history.model(run.run_id, model, Path(temporary) / "model")
         if place is None:
             says = f"{model} of {run.run_id} ({run.name}) is not where the store says."
             raise InvalidConfig(Fault(says, for_services("run", f"base={run.run_id}")))
@@ -59,6 +61,7 @@ def fill(
         "unit": run.param("data.target_unit"),
         "model_type": run.tags.get("model_type"),
         "promise": about.promise.as_json(),
+        "files": {each: md5_of(folder / each) for each in (MODEL, PROFILE, OUT_OF_FOLD) if (folder / each).is_file()},
     }
     (folder / PROMISE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 

@@ -142,21 +142,25 @@ def _coverage(promise: Promise) -> str:
         return "None: there are no out-of-fold predictions to make them from."
     share, low, high = promise.coverage
     return (
-        f"{promise.confidence:.0%} intervals are made from {promise.calibration} out-of-fold residuals, by thirds of "
-        f"the prediction (conformal, Mondrian). Of the {promise.rows} held-out rows {promise.covered} lie in theirs: "
-        f"{share:.1%} (95 % interval {low:.1%} to {high:.1%}). That is a look, not a test: one split's coverage "
-        "scatters by three to four points."
+        f"{promise.confidence:.0%} intervals are made from {sum(promise.calibration)} out-of-fold residuals, by "
+        f"thirds of the prediction (conformal, Mondrian). Of the {promise.rows} held-out rows {promise.covered} lie in "
+        f"theirs: {share:.1%} (95 % interval {low:.1%} to {high:.1%}). That is a look, not a test: the coverage of one "
+        "split scatters by three to four points."
     )
 
 
 def _allowed(promise: Promise, unit: str) -> str:
     rmse = numbers.with_unit(numbers.score(promise.largest_rmse(EXAMPLE)), unit)
-    said = f"{EXAMPLE} new rows of the same kind have an RMSE of at most {rmse} in 99 of 100 tables"
+    said = f"{EXAMPLE} new rows of the same kind rarely have an RMSE above {rmse} (in about 1 of 100 tables)"
     if promise.calibration:
-        said += (
-            f", and at least {promise.fewest_covered(EXAMPLE)} of them lie in their {promise.confidence:.0%} interval"
-        )
-    return f"{said}. `predict` checks that for a table that has the target; `alarm=true` makes it fail."
+        thirds = dict(enumerate(promise.calibration))
+        even = {third: EXAMPLE // len(thirds) + (third < EXAMPLE % len(thirds)) for third in thirds}
+        fewest = promise.fewest_covered(even, thirds)
+        said += f", and rarely fewer than {fewest} of them in their {promise.confidence:.0%} interval"
+    return (
+        f"{said}. `predict` tests a table that has the target: its squared errors against those of held-out rows "
+        "(permutations, 1 %), and how many lie in their intervals (beta-binomial, 1 %). With `alarm=true` it fails."
+    )
 
 
 def _configuration(params: dict[str, str]) -> Iterator[str]:

@@ -6,9 +6,12 @@ on all that is left can be done again and again until it is done.
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -37,6 +40,7 @@ class Journal:
     event: dict[str, Any]
     message: str  # of the commit
     had: dict[str, bool] = field(default_factory=dict)  # which of the places were there before
+    placed: dict[str, str] = field(default_factory=dict)  # digest of what each of them gets
     number: str | None = None  # of the version
     created: bool = False  # the version is new
     version_tag: str | None = None
@@ -91,16 +95,20 @@ class Journal:
         if not new.exists():
             return
         old.parent.mkdir(parents=True, exist_ok=True)
-        if place.is_file():
-            shutil.copy2(place, old)  # the place is never empty
+        if place.is_file():  # which is never gone, not even for a moment
+            draft = old.with_name(f"{old.name}.part")
+            shutil.copy2(place, draft)
+            draft.replace(old)
         elif place.exists():
             place.rename(old)
         new.replace(place)
 
     def take_back(self, path: str) -> None:
-        """The reverse, whatever of it was done."""
+        """The reverse, whatever of it was done. What somebody has changed since stays as it is."""
         place, old = self.place(path), self.old(path)
-        if old.exists():
+        if place.exists() and path in self.placed and digest(place) not in (self.placed[path], digest(old)):
+            print(f"{path} was changed meanwhile: it stays as it is.", file=sys.stderr)
+        elif old.exists():
             _remove(place)
             old.replace(place)
         elif not self.had.get(path, True):
@@ -112,15 +120,25 @@ class Journal:
         shutil.rmtree(Path(self.root) / FOLDER, ignore_errors=True)
 
 
+def digest(place: Path) -> str:
+    """Of a file, or of all files in a folder; empty where there is none."""
+    found = hashlib.sha256()
+    files = sorted(place.rglob("*")) if place.is_dir() else [place]
+    for file in files:
+        if file.is_file():
+            found.update(f"{file.relative_to(place.parent)}\0".encode() + file.read_bytes())
+    return found.hexdigest() if place.exists() else ""
+
+
 def left(root: Path) -> Journal | None:
     """Of a promotion that was interrupted. What an interrupted one had only made ready is removed."""
     file = root / FOLDER / "journal.json"
     try:
         return Journal(**{**json.loads(file.read_text()), "root": str(root)})
-    except OSError:
+    except FileNotFoundError:
         shutil.rmtree(root / FOLDER, ignore_errors=True)
         return None
-    except (ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         says = f"{file} cannot be read: {error}. It is of a promotion that was interrupted."
         raise InvalidConfig(
             Fault(says, f"git status   (and, once nothing of it is left: rm -r {file.parent})")
@@ -128,16 +146,28 @@ def left(root: Path) -> Journal | None:
 
 
 @contextmanager
-def alone(root: Path) -> Iterator[None]:
-    """One promotion of a project at a time. Raises InvalidConfig while there is another."""
-    from filelock import FileLock, Timeout
+def alone(root: Path) -> Iterator[int]:
+    """One promotion of a project at a time; gives a file descriptor that holds the lock wherever it is open.
 
+    Raises InvalidConfig while there is another, and where data/models cannot be written to.
+    """
+    file = root / MODELS / ".promotion.lock"
     try:
-        with FileLock(root / MODELS / ".promotion.lock", timeout=0):
-            yield
-    except Timeout as error:
-        says = "Another promotion is at work in this project."
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        says = f"{file.parent} cannot be written to: {error.strerror}."
+        raise InvalidConfig(Fault(says, f"ls -ld {file.parent}")) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        says = "Another promotion is at work in this project, or the git hook that it has started."
         raise InvalidConfig(Fault(says, f"{again()}   (once it has ended)")) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _remove(place: Path) -> None:

@@ -12,6 +12,7 @@ from boston_exp.errors import Fault, Kind
 CHAMPION, PREVIOUS = "champion", "previous"
 # What MLflow, DVC and GTO all take; without a slash, which would be a folder.
 ALLOWED = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_-]*[a-zA-Z0-9])?")
+LONGEST = 100  # characters
 RULE = "letters, digits, - and _, the first and last of them a letter or digit"
 
 
@@ -32,7 +33,11 @@ def faults(name: str, alias: str) -> Iterator[Fault]:
     """What is wrong with them."""
     if not ALLOWED.fullmatch(name):
         yield Fault(f"name={name} cannot be a model's name: it takes {RULE}.", again("name=boston-housing"), Kind.VALUE)
+    for key, text in (("name", name), ("alias", alias)):
+        if len(text) > LONGEST:
+            says = f"{key}={text[:20]}… has {len(text)} characters: it may have {LONGEST}."
+            yield Fault(says, again(f"{key}={text[:LONGEST]}"), Kind.VALUE)
     taken = alias == PREVIOUS or alias.endswith(f"-{PREVIOUS}")
-    if taken or alias == "latest" or re.fullmatch(r"[vV]?\d+", alias) or not ALLOWED.fullmatch(alias):
+    if taken or alias.lower() == "latest" or re.fullmatch(r"[vV]?\d+", alias) or not ALLOWED.fullmatch(alias):
         why = f"it takes {RULE}" if not ALLOWED.fullmatch(alias) else "it means something else already"
         yield Fault(f"alias={alias} cannot be an alias: {why}.", again("alias=champion"), Kind.VALUE)

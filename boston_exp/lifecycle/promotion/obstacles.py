@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault
-from boston_exp.lifecycle.promotion import names
+from boston_exp.lifecycle.promotion import names, tags
 from boston_exp.lifecycle.promotion.journal import DVC_YAML, MODELS
 from boston_exp.lifecycle.promotion.plan import Asked
 from boston_exp.storage import dvc_remote
@@ -26,6 +26,10 @@ def faults(asked: Asked) -> Iterator[Fault]:
     git = Git(root)
     if config.git == "commit":
         yield from git.faults()
+        tag = tags.of_version(git, asked.name, "v1.0.0") if git.head else ""
+        if tag and not git.answer("check-ref-format", "--normalize", f"refs/tags/{tag}"):
+            says = f"The project's folder in the repository, {git.prefix}, cannot be part of a tag ({tag})."
+            yield Fault(says, again("git=stage") + "   (without tags; or rename the folder)")
     elif config.git == "stage" and not git.head:
         yield Fault(f"{root} has no git repository with a commit.", again("git=none"))
     folder = root / MODELS
@@ -38,6 +42,7 @@ def faults(asked: Asked) -> Iterator[Fault]:
             says = f"{' and '.join(changed)} {'has' if len(changed) == 1 else 'have'} changes that are not committed."
             yield Fault(says, f"git commit {' '.join(changed)}   (or git stash)")
     place = root / MODELS / asked.name
-    if place.exists() and dvc_remote.changed(place, config.storage, asked.typed):
-        says = f"{MODELS / asked.name} has files that DVC does not have."
+    unknown = dvc_remote.unknown_files(place) if place.exists() else []
+    if unknown:
+        says = f"{MODELS / asked.name} has files that DVC does not have: {', '.join(unknown[:5])}."
         yield Fault(says, f"dvc add {MODELS / asked.name}   (or move them away)")

@@ -22,8 +22,9 @@ from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.recorded import History, RecordedRun, Registry, Version
 
 
-def tools(asked: Asked, registry: Registry) -> Tools:
-    return Tools(registry, Git(asked.root), asked.config.storage, asked.typed, asked.config.dvc)
+def tools(asked: Asked, registry: Registry, lock: int) -> Tools:
+    """Where it is done, by whoever holds the lock."""
+    return Tools(registry, Git(asked.root), asked.config.storage, asked.typed, asked.config.dvc, lock)
 
 
 def settle(asked: Asked, at: Tools) -> None:
@@ -31,13 +32,18 @@ def settle(asked: Asked, at: Tools) -> None:
     found = journal.left(asked.root)
     if found is None:
         return
+    of = f"promotion of {found.run_id} to {found.name}@{found.alias}"
+    if asked.config.dry_run:
+        what = "finished" if steps.decided(at, found) else "undone"
+        print(f"An interrupted {of} is here: the next promotion without dry_run has it {what} first.", file=sys.stderr)
+        return
     if found.store != _store(asked.destination):
         says = f"A promotion of {found.name} in {found.store} was interrupted, and is not settled."
         raise InvalidConfig(Fault(says, again(f"tracking.uri={found.store}") + "   (undoes or finishes it)"))
     decided = steps.decided(at, found)
     (steps.finish if decided else steps.undo)(at, found)
     what = "finished" if decided else "undone"
-    print(f"An interrupted promotion of {found.run_id} to {found.name}@{found.alias} was {what}.", file=sys.stderr)
+    print(f"An interrupted {of} was {what}.", file=sys.stderr)
 
 
 def planned(asked: Asked, history: History, registry: Registry, run_id: str, metric: Metric) -> Plan:
@@ -154,8 +160,17 @@ def _verdict(asked: Asked, history: History, run: RecordedRun, current: Version 
     if champion is None:
         says = f"The run {current.run_id} of the {config.alias} is not in this store: nothing can be compared with it."
         return Verdict(False, says, again("gate=none"))
+    if run.param("data.target") != champion.param("data.target"):
+        says = (
+            f"{run.run_id} ({run.name}) predicts {run.param('data.target')}, the {config.alias} of {asked.name} "
+            f"{champion.param('data.target')}: whoever uses it would get something else."
+        )
+        return Verdict(False, says, again("name=<another>"))
     again_trained = ""
     if any(value(run, key) != value(champion, key) for key in HELD_OUT) or metric.name not in champion.metrics:
+        if config.dry_run:
+            says = f"The {config.alias} has other data or another split: it will be trained again on the candidate's."
+            return Verdict(True, says)
         made = retraining.trained_like(history, champion, run, config, config.trusted_packages, asked.destination)
         found = history.named(made)
         retrained = history.run(found[0]) if found else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from boston_exp.config.schema import Storage
 from boston_exp.config.settings import Typed
 from boston_exp.errors import ExpectedFailure, Fault, NotPromoted
 from boston_exp.lifecycle.promotion import tags
-from boston_exp.lifecycle.promotion.journal import DVC_YAML, Journal
+from boston_exp.lifecycle.promotion.journal import DVC_YAML, FOLDER, Journal, digest
 from boston_exp.lifecycle.promotion.names import previous
 from boston_exp.storage import dvc_remote
 from boston_exp.storage.git import Git, GitFailed
@@ -43,6 +44,7 @@ class Tools:
     storage: Storage
     typed: Typed
     dvc: str  # push, add, none
+    lock: int  # file descriptor that holds it
 
 
 def reached(step: str) -> None:
@@ -68,6 +70,9 @@ def carry_out(tools: Tools, journal: Journal, content: Content) -> Journal:
         if decided(tools, journal):
             raise
         _undo_after(tools, journal, error)
+        if isinstance(error, OSError):
+            says = f"{error.filename or journal.place(journal.folder)}: {error.strerror}. All is as it was."
+            raise NotPromoted(Fault(says, f"df -h {journal.root}   (is there room, may it be written?)")) from error
         raise
     finish(tools, journal)
     return journal
@@ -87,7 +92,8 @@ def finish(tools: Tools, journal: Journal) -> None:
     except (ExpectedFailure, GitFailed) as error:
         told = error.faults[0].says if isinstance(error, ExpectedFailure) else f"git says: {error}"
         says = f"The promotion of {journal.name} is decided, and not all of it is done yet: {told}"
-        raise NotPromoted(Fault(says, f"{again()}   (goes on from there)")) from error
+        mend = f"{again()}   (goes on from there; or, where it never will: rm -r {journal.place(str(FOLDER))})"
+        raise NotPromoted(Fault(says, mend)) from error
 
 
 def undo(tools: Tools, journal: Journal) -> None:
@@ -125,7 +131,10 @@ def _prepare(tools: Tools, journal: Journal, content: Content) -> None:
             reached("push")
             dvc_remote.add(folder, tools.storage, tools.typed, push=tools.dvc == "push")
         tags.add_artifact(journal.place(DVC_YAML), journal.new(DVC_YAML), journal.name, journal.folder)
-        journal.had = {path: journal.place(path).exists() for path in (journal.folder, *journal.paths)}
+        for path in (journal.folder, *journal.paths):
+            journal.had[path] = journal.place(path).exists()
+            if journal.new(path).exists():
+                journal.placed[path] = digest(journal.new(path))
     journal.save()
 
 
@@ -146,10 +155,10 @@ def _register(tools: Tools, journal: Journal, content: Content) -> None:
 def _decide(tools: Tools, journal: Journal) -> None:
     if journal.git == "commit":
         try:
-            commit = tools.git.commit(journal.paths, f"{journal.message}\n\n{journal.trailer}")
+            commit = tools.git.commit(journal.paths, f"{journal.message}\n\n{journal.trailer}", (tools.lock,))
         except GitFailed as error:
             mend = f"{again()}   (once git, or its hook, takes the commit; or leave it to you: {again('git=stage')})"
-            raise NotPromoted(Fault(f"git refuses the commit, all is as it was: {_last(str(error))}", mend)) from error
+            raise NotPromoted(Fault(f"git refuses the commit, all is as it was: {_short(str(error))}", mend)) from error
         reached("committed")
         journal.commit = commit
     journal.decided = True
@@ -161,15 +170,12 @@ def _finish(tools: Tools, journal: Journal) -> None:
     registry, name = tools.registry, journal.name
     number = journal.number or _number_of(tools, journal)
     if journal.git == "commit":
-        tools.git.take_over(journal.paths)
-        reached("tag version")
-        assert journal.version_tag
-        assert journal.stage_tag
         assert journal.commit
-        of_version = tools.git.tagged(journal.version_tag) or journal.commit
-        tools.git.tag(journal.version_tag, of_version, journal.message)
-        reached("tag stage")
-        tools.git.tag(journal.stage_tag, of_version, journal.message)
+        if tools.git.commit_with(journal.trailer) == journal.commit:
+            tools.git.take_over(journal.commit)
+        reached("tag version")
+        of_version = _tag(tools, journal)
+        assert journal.version_tag
         registry.tag(name, number, {GTO: journal.version_tag.rpartition("@")[2], "git.commit": of_version})
     elif journal.git == "stage":
         tools.git.stage(journal.paths)
@@ -184,6 +190,29 @@ def _finish(tools: Tools, journal: Journal) -> None:
     reached("event")
     registry.note_event(name, journal.event["number"], {**journal.event, "version": number, "commit": journal.commit})
     journal.close()
+
+
+def _tag(tools: Tools, journal: Journal) -> str:
+    """Give the version and the stage their tags; returns the commit of the version.
+
+    A tag that somebody has made or fetched meanwhile is theirs: ours gets the next number.
+    """
+    git, commit = tools.git, journal.commit
+    assert commit
+    assert journal.version_tag
+    assert journal.stage_tag
+    of_version = git.tagged(journal.version_tag)
+    if of_version is None or (journal.created and of_version != commit):
+        if of_version is not None:
+            journal.version_tag = tags.version(git, journal.name, str(journal.number))
+        of_version = commit
+        git.tag(journal.version_tag, commit, journal.message)
+    reached("tag stage")
+    if git.tagged(journal.stage_tag) not in (None, of_version):
+        journal.stage_tag = tags.stage(git, journal.name, journal.alias)
+    git.tag(journal.stage_tag, of_version, journal.message)
+    journal.save()
+    return of_version
 
 
 def _number_of(tools: Tools, journal: Journal) -> str:
@@ -202,5 +231,5 @@ def _log_card(tools: Tools, journal: Journal) -> None:
         tools.registry.log_artifacts(journal.run_id, Path(name), "card")
 
 
-def _last(said: str, lines: int = 3) -> str:
-    return " ".join(said.strip().splitlines()[-lines:])
+def _short(said: str) -> str:
+    return textwrap.shorten(" ".join(said.split()), 400, placeholder=" …")

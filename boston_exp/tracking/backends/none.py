@@ -89,7 +89,7 @@ class NoHistory:
     def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
         return None
 
-    def model(self, uri: str, folder: Path) -> Path | None:
+    def model(self, run_id: str, uri: str | None, folder: Path) -> Path | None:
         return None
 
     def aliases(self) -> dict[str, list[str]]:

@@ -12,15 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from boston_exp.config.invocation import again, quoted
 from boston_exp.errors import Fault, InvalidConfig, StoreUnusable, did_you_mean, nearest
 from boston_exp.tracking import sqlite_store
-from boston_exp.tracking.destination import COPY, SOURCE, Destination, foreign_place
-from boston_exp.tracking.mlflow import compat, narrowing, registry
+from boston_exp.tracking.destination import COPY, SOURCE, Destination
+from boston_exp.tracking.mlflow import compat, downloads, narrowing, registry
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs, find_run, stored_model, stored_models
 from boston_exp.tracking.protocol import Finished
@@ -121,20 +120,9 @@ class MlflowHistory:
             run = find_run(self._client, run_id) if self._client else None
             return [f"models:/{model.model_id}" for model in stored_models(self._client, run)] if run else []
 
-    def model(self, uri: str, folder: Path) -> Path | None:
+    def model(self, run_id: str, uri: str | None, folder: Path) -> Path | None:
         with raised_as(StoreUnusable, self._destination):
-            if self._client is None:
-                return None
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                place = download_artifacts(
-                    artifact_uri=uri, dst_path=str(folder), tracking_uri=self._client.tracking_uri
-                )
-            except MlflowException as error:
-                if error.get_http_status_code() in (400, 404):
-                    return None
-                raise
-            return Path(place)
+            return downloads.model(self._client, run_id, uri, folder, self._server) if self._client else None
 
     def aliases(self) -> dict[str, list[str]]:
         with raised_as(StoreUnusable, self._destination):
@@ -142,17 +130,11 @@ class MlflowHistory:
 
     def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
         with raised_as(StoreUnusable, self._destination):
-            if self._client is None:
-                return None
-            server = self._destination.server if self._on_server else None
-            wrong = server and foreign_place(self._client.get_run(run_id).info.artifact_uri, server)
-            if wrong:
-                raise MlflowException(f"the run {run_id} cannot be read from there: {wrong}")
-            beside = path.rpartition("/")[0] or None
-            if not any(item.path == path for item in self._client.list_artifacts(run_id, beside)):
-                return None
-            folder.mkdir(parents=True, exist_ok=True)
-            return Path(self._client.download_artifacts(run_id, path, str(folder)))
+            return downloads.artifact(self._client, run_id, path, folder, self._server) if self._client else None
+
+    @property
+    def _server(self) -> str | None:
+        return self._destination.server if self._on_server else None
 
     def finished(self, fingerprint: str, with_model: bool, metrics: Sequence[str]) -> Finished | None:
         """The newest whole run with that fingerprint, as Tracker.find_finished says."""

@@ -188,4 +188,4 @@ def test_two_promotions_at_once(project: Project, named: Named) -> None:
     with journal.alone(project.folder):
         result = project.promote(f"run_id={named('Ridge')}")
     assert result.code == 2
-    assert "Another promotion is at work in this project." in result.err
+    assert "Another promotion is at work in this project" in result.err

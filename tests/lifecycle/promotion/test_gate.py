@@ -85,17 +85,29 @@ def test_a_champion_of_another_split_is_trained_again_on_the_candidates(
     candidate = result.out.strip()
     champion = project.client.get_model_version_by_alias(NAME, "champion").run_id
     shown = project.promote(f"run_id={candidate}", "dry_run=true")
-    assert shown.code == 0, shown.err
+    assert "it will be trained again on the candidate's" in shown.out
+    assert not runs(f"tags.`promotion.compared_with` = '{candidate}'")  # looking trains nothing
+    result = project.promote(f"run_id={candidate}", "gate=better")
     (made,) = runs(f"tags.`promotion.compared_with` = '{candidate}'")
-    theirs, again = project.client.get_run(candidate), made
-    assert again.data.tags["split.digest"] == theirs.data.tags["split.digest"]
-    assert again.data.params["model.n_neighbors"] == project.client.get_run(champion).data.params["model.n_neighbors"]
-    assert "its configuration was trained again" in shown.out
-    assert made.info.run_id in shown.out
-    project.promote(f"run_id={candidate}", "gate=none", "dry_run=true")
+    theirs = project.client.get_run(candidate)
+    assert made.data.tags["split.digest"] == theirs.data.tags["split.digest"]
+    assert made.data.params["model.n_neighbors"] == project.client.get_run(champion).data.params["model.n_neighbors"]
+    assert "its configuration was trained again" in result.out + result.err
+    assert made.info.run_id in result.out + result.err
+    project.promote(f"run_id={candidate}", "gate=better")  # once is enough
     assert len(runs(f"tags.`promotion.compared_with` = '{candidate}'")) == 1
-    project.promote(f"run_id={candidate}", "dry_run=true")  # once is enough
-    assert len(runs(f"tags.`promotion.compared_with` = '{candidate}'")) == 1
+
+
+def test_a_model_of_another_target_does_not_take_the_name(
+    project: Project, named: Named, runs: Callable[[str], list[Run]]
+) -> None:
+    project.promote(f"run_id={named('Ridge')}")
+    other = runs("tags.dataset = 'diabetes'")[0].info.run_id
+    result = project.promote(f"run_id={other}")
+    assert result.code == 2
+    assert "the champion of boston-housing MEDV" in result.err
+    assert "name=<another>" in result.err
+    assert project.promote(f"run_id={other}", "name=diabetes").code == 0
 
 
 def test_a_champion_whose_record_names_foreign_code_is_not_trained(
