@@ -69,7 +69,7 @@ def _csv(
         names=names,
         index_col=False,
         dtype=known,
-        converters=dict.fromkeys(as_it_stands, str),
+        converters=dict.fromkeys(as_it_stands, "={}".format),  # else pandas takes NA and null for gaps
         chunksize=ROWS,
         compression=compression,
         **how,
@@ -83,6 +83,8 @@ def _csv(
                     return
                 except pd.errors.ParserWarning as warning:
                     raise ValueError("rows have more fields than there are names for") from warning
+            for name in as_it_stands & set(chunk.columns):
+                chunk[name] = chunk[name].str[1:]
             yield chunk.rename(columns=str)
 
 
