@@ -35,6 +35,7 @@ test: $(VENV)/.installed-dev lint  ## lint, types and all tests
 proof: $(VENV)/.installed-dev  ## what takes longer than a test may, its tables in docs/proofs/
 	$(BIN)/python -m tests.faults.worker_kills >docs/proofs/worker_kills.md
 	$(BIN)/python -m tests.lifecycle.simulations >docs/proofs/statistics.md
+	$(BIN)/python -m tests.experiment.interval_coverage >docs/proofs/intervals.md
 
 faults: $(VENV)/.installed-dev  ## harm to each request of a run, a sweep and their publication in turn, as a table
 	$(BIN)/python -m tests.faults.requests_lost $(ARGS) >docs/proofs/requests.md
@@ -57,6 +58,8 @@ bench: $(VENV)/.installed-dev  ## what a run costs, as medians and ratios agains
 	$(BIN)/python -m tests.benchmarks.sweeps
 	$(BIN)/python -m tests.benchmarks.stack
 	$(BIN)/python -m tests.benchmarks.history
+	$(BIN)/python -m tests.benchmarks.predict
+	$(BIN)/python -m tests.benchmarks.promote
 
 gallery: $(VENV)/.installed-dev  ## the pictures of docs/gallery.md, from real runs in a headless Chromium
 	$(BIN)/python -m tests.gallery

@@ -15,6 +15,7 @@ from boston_exp.lifecycle import evidence
 from boston_exp.lifecycle.promise import promise
 from boston_exp.lifecycle.promotion import card
 from boston_exp.lifecycle.promotion.card import About
+from boston_exp.lifecycle.ranking.groups import same_rows
 from boston_exp.process import temporary_folder
 from boston_exp.storage.dvc_file import md5_of
 from boston_exp.tracking.model_files import skops_file
@@ -89,6 +90,7 @@ def _about(history: History, run: RecordedRun, name: str, alias: str, verdict: s
         promise=promise(held_out, out_of_fold),
         verdict=verdict,
         slices=evidence.recorded_slices(history, [run])[0],
+        consulted=max(1, history.count(same_rows(run))),
         caveats=tuple(map(str, caveats)),
         requirements=tuple(needed),
         machine={key: str(machine[key]) for key in ("python", "os", "machine", "cpu") if key in machine},

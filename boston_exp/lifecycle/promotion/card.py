@@ -32,6 +32,7 @@ class About:
     promise: Promise
     verdict: str  # of the gate
     slices: pd.DataFrame | None
+    consulted: int  # runs that were scored on these held-out rows
     caveats: tuple[str, ...]
     requirements: tuple[str, ...]
     machine: dict[str, str]
@@ -96,7 +97,7 @@ def _sections(about: About) -> Iterator[tuple[str, str]]:
     )  # fmt: skip
     yield "Data", f"{escaped(run.tags.get('dataset', ''))}, md5 `{run.tags.get('data.md5', '?')}`; rows: {rows}."
     yield "Data/Caveats", "\n".join(caveats)
-    yield "How good it is", "\n".join(_scores(run, unit))
+    yield "How good it is", "\n".join(_scores(run, unit, about.consulted))
     if about.slices is not None and len(about.slices):
         yield "Errors by groups", "\n".join(_groups(about.slices, unit))
     yield "Prediction intervals", _coverage(about.promise)
@@ -116,7 +117,7 @@ def _sections(about: About) -> Iterator[tuple[str, str]]:
     yield "How to reproduce it", f"```\n{about.reproduce}\n```"
 
 
-def _scores(run: RecordedRun, unit: str) -> Iterator[str]:
+def _scores(run: RecordedRun, unit: str, consulted: int) -> Iterator[str]:
     folds = any(f"cv_{metric.name}" in run.metrics for metric in METRICS)
     yield f"| | held out (95 % interval) |{' folds ± spread |' if folds else ''}"
     yield "|---" * (3 if folds else 2) + "|"
@@ -125,7 +126,10 @@ def _scores(run: RecordedRun, unit: str) -> Iterator[str]:
             label = ", ".join(filter(None, [metric.label, metric.unit_of(unit)]))
             over = f" {numbers.over_folds(run.metrics, metric.name)} |" if f"cv_{metric.name}" in run.metrics else ""
             yield f"| {escaped(label)} | {numbers.held_out(run.metrics, metric.name)} |{over}"
-    yield "\nThe held-out rows were scored once for this run. Intervals are bootstrapped over them."
+    yield (
+        f"\nThe held-out rows were scored once for this run; {consulted} {'run was' if consulted == 1 else 'runs were'} "
+        "scored on them so far, and the more, the more optimistic the best of them. Intervals are bootstrapped."
+    )
 
 
 def _groups(slices: pd.DataFrame, unit: str) -> Iterator[str]:
