@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
+LABEL = 12  # columns of a name before a text
 FORMATS = ("table", "json", "csv", "markdown")
 # Styles, for terminals that have colours and people who see them: what they say is in the words, too.
 WARNING, BAD = "yellow", "bold red"
@@ -42,6 +44,18 @@ def print_rows(rows: Sequence[Row], form: str, draw: Draw, name: str = "rows", a
 def plain_table() -> Table:
     """Without lines, its headings dim."""
     return Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+
+
+def labelled(name: str, text: str, is_command: bool = False, stderr: bool = False) -> str:
+    """A name and what it is about, folded to the width of the terminal; a command stays in one piece."""
+    if is_command:
+        return f"{name:<{LABEL}}{text}"
+    console = Console(stderr=stderr)
+    width = console.width if console.is_terminal else 100
+    return textwrap.fill(
+        text, max(width, 3 * LABEL), initial_indent=f"{name:<{LABEL}}", subsequent_indent=" " * LABEL,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def wide_console() -> Console:

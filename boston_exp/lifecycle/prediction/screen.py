@@ -14,9 +14,9 @@ from boston_exp.lifecycle.prediction.predicting import Predicted
 from boston_exp.lifecycle.prediction.scoring import Scored, as_rows
 from boston_exp.lifecycle.prediction.source import Source
 from boston_exp.reporting import numbers
-from boston_exp.reporting.tables import plain_table
+from boston_exp.reporting.tables import labelled, plain_table
 
-WIDTH, SHOWN = 12, 6
+SHOWN = 6
 
 
 def show(found: Predicted, source: Source, config: Predict, recorded: str | None) -> None:
@@ -56,7 +56,7 @@ def _show_scored(scored: Scored, source: Source, recorded: str | None) -> None:
         console = Console(stderr=True, highlight=False, markup=False, width=None if sys.stderr.isatty() else 100)
         console.print(_groups(scored, source.unit))
     if recorded:
-        _line("run id", recorded)
+        _line("recorded", f"as run {recorded}")
 
 
 def _groups(scored: Scored, unit: str) -> Table:
@@ -100,4 +100,4 @@ def _stream(config: Predict) -> TextIO:
 
 
 def _line(name: str, text: str) -> None:
-    print(f"{name:<{WIDTH}}{text}", file=sys.stderr)
+    print(labelled(name, text, stderr=True), file=sys.stderr)

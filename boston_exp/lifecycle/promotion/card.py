@@ -126,9 +126,10 @@ def _scores(run: RecordedRun, unit: str, consulted: int) -> Iterator[str]:
             label = ", ".join(filter(None, [metric.label, metric.unit_of(unit)]))
             over = f" {numbers.over_folds(run.metrics, metric.name)} |" if f"cv_{metric.name}" in run.metrics else ""
             yield f"| {escaped(label)} | {numbers.held_out(run.metrics, metric.name)} |{over}"
+    runs = "run was" if consulted == 1 else "runs were"
     yield (
-        f"\nThe held-out rows were scored once for this run; {consulted} {'run was' if consulted == 1 else 'runs were'} "
-        "scored on them so far, and the more, the more optimistic the best of them. Intervals are bootstrapped."
+        f"\nThe held-out rows were scored once for this run; {consulted} {runs} scored on them so far, and the "
+        "more, the more optimistic the best of them. Intervals are bootstrapped."
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +12,7 @@ from boston_exp.lifecycle.promotion.journal import MODELS, Journal
 from boston_exp.lifecycle.promotion.plan import Plan
 from boston_exp.lifecycle.promotion.steps import Tools
 from boston_exp.reporting import numbers
-from boston_exp.reporting.tables import plain_table, print_rows
-
-WIDTH = 12
+from boston_exp.reporting.tables import labelled, plain_table, print_rows
 
 
 def show_plan(plan: Plan, form: str) -> None:
@@ -59,7 +56,7 @@ def show_done(plan: Plan, journal: Journal, tools: Tools, form: str) -> None:
         lines["files"] = f"{MODELS / name}{pushed}"
     if journal.git == "commit":
         branch = tools.git.answer("symbolic-ref", "--short", "HEAD")
-        lines["git"] = f"commit {str(journal.commit)[:10]} on {branch}, tags {journal.version_tag}, {journal.stage_tag}"
+        lines["git"] = f"commit {str(journal.commit)[:7]} on {branch}, tags {journal.version_tag}, {journal.stage_tag}"
     elif journal.git == "stage":
         lines["git"] = f"{' and '.join(journal.paths)} are staged: the commit and GTO's tags are yours"
     lines["next"] = for_services("predict", f"from_model=models:/{name}@{config.alias}", "input=new.csv")
@@ -135,7 +132,6 @@ def _print(lines: dict[str, str], form: str, about: dict[str, Any], more: list[s
         print_rows([lines], form, lambda: [], name="promotion", about=about)
         return
     for name, text in lines.items():
-        print(f"{name:<{WIDTH}}{text}")
+        print(labelled(name, text, is_command=name == "next"))
     for text in more or ():
-        print(f"{'':<{WIDTH}}{text}")
-    sys.stdout.flush()
+        print(labelled("", text, is_command=True))
