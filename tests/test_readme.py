@@ -29,6 +29,7 @@ VARIES = [
     (r"\b[0-9a-f]{8}\b", "<short id>"),
     (r"\b[0-9a-f]{7}\b\+?", "<commit>"),
     (r"\b\d+ (min|h|d)\b", "<age>"),
+    (r"\b\d{4}-\d\d-\d\d \d\d:\d\d\b", "<time>"),
     (r"\d+\.\d [kM]B\b", "<size>"),
 ]
 SHORT_ID = re.compile(r"\b[0-9a-f]{8}\b")
@@ -107,9 +108,25 @@ def stack(command: str, shown: list[str], cwd: Path, environment: dict[str, str]
             assert left == []
 
 
+@contextmanager
+def served(command: str, cwd: Path, environment: dict[str, str]) -> Iterator[None]:
+    """`mlflow models serve` on README's own port, running while the commands below it are."""
+    port = int(command.partition("--port ")[2].split()[0])
+    folder = cwd / ".served"
+    folder.mkdir()
+    with services.process(["bash", "-c", f"cd {cwd} && {command.removesuffix(' &')}"], folder, environment) as started:
+        try:
+            services.wait_for(f"http://127.0.0.1:{port}/ping", started, folder / "log")
+            yield
+        finally:
+            services.kill(started)
+
+
 @pytest.mark.slow
 def test_every_command_of_the_readme_prints_what_it_shows(clone: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(clone), "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"}
+    for who in ("AUTHOR", "COMMITTER"):  # whoever follows README has told git who they are
+        environment |= {f"GIT_{who}_NAME": "Ada", f"GIT_{who}_EMAIL": "ada@localhost"}
     (clone / ".venv").symlink_to(sys.prefix)
     # as old as the environment: there is nothing to install
     for name in ("pyproject.toml", "requirements.lock", "requirements-dev.lock"):
@@ -121,6 +138,8 @@ def test_every_command_of_the_readme_prints_what_it_shows(clone: Path) -> None:
         for step in steps:
             if step.command.startswith("mlflow ui"):
                 serves(step.command, clone, environment)
+            elif "mlflow models serve" in step.command:
+                running.enter_context(served(step.command, clone, environment))
             elif step.command == "make stack":
                 running.enter_context(stack(step.command, step.output, clone, environment))
             else:

@@ -77,6 +77,12 @@ def identified(history: History, text: str, key: str, metric: Metric = METRICS[1
     )
 
 
+def best_with_model(history: History, metric: Metric) -> RecordedRun | None:
+    """What `best` names, of its seeds one whose model is stored; None where none is."""
+    entry = standings.best_run(history, metric)
+    return next((run for run in entry.runs if model_of(history, run)), None) if entry else None
+
+
 def model_of(history: History, run: RecordedRun) -> str | None:
     """`models:/<id>` of a run's model; of the best point of a sweep, which alone is stored, that of the sweep's run.
 

@@ -26,15 +26,17 @@ def show(found: Predicted, source: Source, config: Predict, recorded: str | None
         return
     seen = found.seen
     of = f"run {source.run.run_id} ({source.run.name})" if source.run else source.shown
-    what = f", {config.interval:.0%} intervals" if config.interval and source.out_of_fold is not None else ""
-    _line("predicted", f"{seen.rows:,} rows by {of}{what}: {config.output}")
+    what = f", with {config.interval:.0%} intervals" if config.interval and source.out_of_fold is not None else ""
+    where = "to standard output" if config.output == "-" else f"into {config.output}"
+    _line("predicted", f"{_rows(seen.rows)} by {of}{what}, {where}")
     for note in found.notes:
         _line("", note)
     if seen.flagged:
         most = [f"{name} {number:,}" for name, number in seen.flags.most_common(SHOWN)]
         more = f", and {len(seen.flags) - SHOWN} more" if len(seen.flags) > SHOWN else ""
         share = seen.flagged / seen.rows
-        _line("flags", f"{seen.flagged:,} rows ({share:.1%}) are unlike the training rows: {', '.join(most)}{more}")
+        verb = "is" if seen.flagged == 1 else "are"
+        _line("flags", f"{_rows(seen.flagged)} ({share:.1%}) {verb} unlike the training rows: {', '.join(most)}{more}")
     elif source.profile is not None:
         _line("flags", "none: every value is within what the training rows had")
     else:
@@ -47,7 +49,7 @@ def _show_scored(scored: Scored, source: Source, recorded: str | None) -> None:
     told = [f"{numbers.score(scored.metrics['rmse'])} RMSE", f"{numbers.score(scored.metrics['r2_score'])} R²"]
     if "coverage" in scored.metrics:
         told.append(f"{scored.metrics['coverage']:.1%} covered")
-    _line("scored", f"{scored.rows:,} rows that have {source.target}: {', '.join(told)}")
+    _line("scored", f"{_rows(scored.rows)} with {source.target}: {', '.join(told)}")
     for says in (*scored.kept, *scored.broken):
         _line("", says)
     if scored.broken:
@@ -97,6 +99,10 @@ def _as_json(found: Predicted, source: Source, recorded: str | None) -> dict[str
 
 def _stream(config: Predict) -> TextIO:
     return sys.stderr if config.output == "-" else sys.stdout
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} row{'' if number == 1 else 's'}"
 
 
 def _line(name: str, text: str) -> None:

@@ -106,7 +106,8 @@ class Journal:
     def take_back(self, path: str) -> None:
         """The reverse, whatever of it was done. What somebody has changed since stays as it is."""
         place, old = self.place(path), self.old(path)
-        if place.exists() and path in self.placed and digest(place) not in (self.placed[path], digest(old)):
+        moved = old.exists() or (place.exists() and not self.had.get(path, True))
+        if moved and place.exists() and digest(place) not in (self.placed.get(path), digest(old)):
             print(f"{path} was changed meanwhile: it stays as it is.", file=sys.stderr)
         elif old.exists():
             _remove(place)

@@ -54,7 +54,8 @@ def planned(asked: Asked, history: History, registry: Registry, run_id: str, met
     config, name = asked.config, asked.name
     if config.rollback:
         return _rollback(asked, history, registry)
-    run = selection.identified(history, run_id, "run_id", metric)
+    best = selection.best_with_model(history, metric) if run_id == selection.BEST else None
+    run = best or selection.identified(history, run_id, "run_id", metric)
     wrong = list(_run_faults(run))
     if wrong:
         raise InvalidConfig(*wrong)

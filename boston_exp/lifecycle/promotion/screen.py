@@ -43,7 +43,7 @@ def show_plan(plan: Plan, form: str) -> None:
 def show_done(plan: Plan, journal: Journal, tools: Tools, form: str) -> None:
     """What was done, and the next commands."""
     config, name = plan.asked.config, plan.asked.name
-    before = f"; {plan.current.number} had it before" if plan.current else ""
+    before = f"; before, it was version {plan.current.number}" if plan.current else ""
     destination = plan.asked.destination
     store = destination.shown_server if destination.server else destination.shown_uri
     lines = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -59,14 +61,15 @@ class MlflowRegistry:
             with suppress(MlflowException):  # it is there
                 self._client.create_registered_model(name)
             clean = {key: redact(value)[:MAX_TAG] for key, value in tags.items()}
-            made = self._client.create_model_version(
-                name,
-                source,
-                run_id,
-                tags=clean,
-                description=redact(description)[:LONGEST],
-                model_id=source.removeprefix("models:/"),
-            )
+            with _as_default(self._client.tracking_uri):
+                made = self._client.create_model_version(
+                    name,
+                    source,
+                    run_id,
+                    tags=clean,
+                    description=redact(description)[:LONGEST],
+                    model_id=source.removeprefix("models:/"),
+                )
             return _version(made)
 
     def remove(self, name: str, number: str) -> None:
@@ -145,6 +148,18 @@ class MlflowRegistry:
 
     def _raised(self) -> Any:
         return raised_as(StoreUnusable, self._destination)
+
+
+@contextmanager
+def _as_default(uri: str) -> Iterator[None]:
+    """MLflow looks for the source of a version, `models:/<id>`, in the store that it takes for the default one, and
+    creates that where there is none."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
 
 
 def aliases_by_run(client: MlflowClient) -> dict[str, list[str]]:

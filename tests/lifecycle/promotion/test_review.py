@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from boston_exp.lifecycle.promotion import journal, steps
-from tests.conftest import ROOT, git
+from tests.conftest import ROOT, Command, git
 from tests.lifecycle.promotion.conftest import NAME, Project
 from tests.lifecycle.promotion.test_all_or_nothing import KILLED, killed
 
@@ -136,6 +137,26 @@ def test_data_models_that_is_a_file(project: Project, named: Named) -> None:
     result = project.promote(f"run_id={named('Ridge')}")
     assert result.code == 2
     assert "Traceback" not in result.err
+
+
+def test_the_registry_is_that_of_the_store_that_was_asked_for(
+    project: Project, named: Named, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow resolves a version's source in its default store, `mlflow.db` of this folder, and would create it."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    result = project.promote(f"run_id={named('Ridge')}")
+    assert result.code == 0, result.err
+    assert result.err == ""
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_the_best_of_several_seeds_is_one_that_has_its_model(project: Project, command: Command) -> None:
+    """A sweep over seeds stores one model, and `best` names the configuration."""
+    result = command("-m", "model=ridge", "model.alpha=3", "seed=1,2,3", "evaluation=cv", "figures=none",
+                     "tracking.experiment_name=seeds")  # fmt: skip
+    assert result.code == 0, result.err
+    assert project.promote("run_id=best", "tracking.experiment_name=seeds", "dry_run=true").code == 0
 
 
 def test_a_full_disk_leaves_everything_as_it_was(
