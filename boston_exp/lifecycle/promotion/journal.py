@@ -39,6 +39,7 @@ class Journal:
     git: str
     event: dict[str, Any]
     message: str  # of the commit
+    about: str  # the registered model's description
     had: dict[str, bool] = field(default_factory=dict)  # which of the places were there before
     placed: dict[str, str] = field(default_factory=dict)  # digest of what each of them gets
     number: str | None = None  # of the version

@@ -11,6 +11,8 @@ from boston_exp.lifecycle.promotion import tags
 from boston_exp.lifecycle.promotion.plan import Plan
 from boston_exp.lifecycle.promotion.steps import GTO
 from boston_exp.reporting import numbers
+from boston_exp.reporting.markdown import escaped
+from boston_exp.tracking.destination import NOTE
 from boston_exp.tracking.recorded import Registry
 
 
@@ -47,6 +49,13 @@ def message(plan: Plan) -> str:
     )
 
 
+def about(plan: Plan) -> str:
+    """Of the registered model: who has the alias, and its run's story."""
+    config, run = plan.asked.config, plan.run
+    story = run.tags.get(NOTE, "").partition("\nNext: ")[0]
+    return f"**@{config.alias}** is run `{run.run_id}`. {escaped(plan.verdict.says)}\n\n{story}"
+
+
 def version_tags(plan: Plan) -> dict[str, str]:
     """Of a new version."""
     run = plan.run
@@ -60,4 +69,4 @@ def version_tags(plan: Plan) -> dict[str, str]:
 def description(plan: Plan, folder: Path) -> str:
     """The card; where there are no files, the story of the run."""
     file = folder / "card.md"
-    return file.read_text(encoding="utf-8") if file.is_file() else plan.run.tags.get("mlflow.note.content", "")
+    return file.read_text(encoding="utf-8") if file.is_file() else plan.run.tags.get(NOTE, "")

@@ -114,6 +114,7 @@ def perform(plan: Plan, at: Tools, history: History) -> Journal:
         git=git,
         event=messages.event(plan, registry),
         message=messages.message(plan),
+        about=messages.about(plan),
         number=version.number if version else None,
         version_tag=git_tag,
         previous=plan.current.number if plan.current else None,

@@ -187,6 +187,7 @@ def _finish(tools: Tools, journal: Journal) -> None:
         registry.point(name, previous(journal.alias), journal.previous)
     reached("alias moved")
     registry.point(name, journal.alias, number)
+    registry.describe(name, journal.about)
     reached("event")
     registry.note_event(name, journal.event["number"], {**journal.event, "version": number, "commit": journal.commit})
     journal.close()

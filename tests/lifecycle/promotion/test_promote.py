@@ -58,6 +58,9 @@ def test_a_version_says_where_it_is_from(project: Project, named: Named) -> None
     assert version.tags["gto.version"] == "v1.0.0"
     assert version.tags["git.commit"] == project.git.head
     assert "## How good it is" in version.description
+    about = project.client.get_registered_model(NAME).description
+    assert about.startswith(f"**@champion** is run `{run_id}`.")
+    assert "What stands out:" in about
     assert {each.path for each in project.client.list_artifacts(run_id, "card")} == {"card/card.md", "card/card.html"}
 
 
