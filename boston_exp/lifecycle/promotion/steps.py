@@ -89,19 +89,22 @@ def finish(tools: Tools, journal: Journal) -> None:
     """What follows the decision; every part of it can be done again. Raises NotPromoted where one fails."""
     try:
         _finish(tools, journal)
-    except (ExpectedFailure, GitFailed) as error:
-        told = error.faults[0].says if isinstance(error, ExpectedFailure) else f"git says: {error}"
+    except (ExpectedFailure, GitFailed, OSError) as error:
+        told = error.faults[0].says if isinstance(error, ExpectedFailure) else str(error)
         says = f"The promotion of {journal.name} is decided, and not all of it is done yet: {told}"
         mend = f"{again()}   (goes on from there; or, where it never will: rm -r {journal.place(str(FOLDER))})"
         raise NotPromoted(Fault(says, mend)) from error
 
 
-def undo(tools: Tools, journal: Journal) -> None:
-    """Everything as it was; every part of it can be done again. Raises StoreUnusable where the registry is away."""
+def undo(tools: Tools, journal: Journal, registered: bool = True) -> None:
+    """Everything as it was; every part of it can be done again. `registered` says whether there may be a version.
+
+    Raises StoreUnusable where the registry is away.
+    """
     for path in (DVC_YAML, journal.pointer, journal.folder):
         journal.take_back(path)
     reached("undo version")
-    for version in tools.registry.versions(journal.name):
+    for version in tools.registry.versions(journal.name) if registered else ():
         if version.tags.get(IDENTITY) == journal.identity:
             tools.registry.remove(journal.name, version.number)
     journal.close()
@@ -109,7 +112,7 @@ def undo(tools: Tools, journal: Journal) -> None:
 
 def _undo_after(tools: Tools, journal: Journal, error: BaseException) -> None:
     try:
-        undo(tools, journal)
+        undo(tools, journal, registered=journal.created)
     except ExpectedFailure as failure:
         why = error.faults[0].says if isinstance(error, ExpectedFailure) else str(error)
         says = f"{why} And it cannot be undone yet: {failure.faults[0].says}"

@@ -9,10 +9,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.entities import Run
 
 from tests.conftest import ROOT, Command, Result
 
 COLUMNS = ["CRIM", "ZN", "INDUS", "CHAS", "NOX", "RM", "AGE", "DIS", "RAD", "TAX", "PTRATIO", "B", "LSTAT", "MEDV"]
+
+
+@pytest.fixture
+def ridge(runs: Callable[[str], list[Run]]) -> Run:
+    return runs("tags.model_type = 'Ridge' and params.`evaluation.n_splits` = '5' and tags.dataset = 'boston'")[0]
+
+
+@pytest.fixture
+def model(ridge: Run) -> str:
+    return f"from_model=runs:/{ridge.info.run_id}/model"
 
 
 @pytest.fixture

@@ -24,16 +24,6 @@ Predict = Callable[..., Result]
 AsJson = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture
-def ridge(runs: Callable[[str], list[Run]]) -> Run:
-    return runs("tags.model_type = 'Ridge' and params.`evaluation.n_splits` = '5' and tags.dataset = 'boston'")[0]
-
-
-@pytest.fixture
-def model(ridge: Run) -> str:
-    return f"from_model=runs:/{ridge.info.run_id}/model"
-
-
 def _predictions(tmp_path: Path, name: str = "predictions.csv") -> pd.DataFrame:
     return pd.read_csv(tmp_path / name, keep_default_na=False)
 

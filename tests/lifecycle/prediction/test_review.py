@@ -22,16 +22,6 @@ from tests.conftest import Command, Result
 Predict = Callable[..., Result]
 
 
-@pytest.fixture
-def ridge(runs: Callable[[str], list[Run]]) -> Run:
-    return runs("tags.model_type = 'Ridge' and params.`evaluation.n_splits` = '5' and tags.dataset = 'boston'")[0]
-
-
-@pytest.fixture
-def model(ridge: Run) -> str:
-    return f"from_model=runs:/{ridge.info.run_id}/model"
-
-
 def test_the_model_is_that_of_the_store_that_was_asked_for(
     predict: Predict, command: Command, runs: Callable[[str], list[Run]], features: Path, tmp_path: Path, store: Path
 ) -> None:

@@ -123,7 +123,8 @@ def _is_whole(project: Project, run_id: str) -> None:
     assert events.count(f'"run_id": "{run_id}"') == 1
 
 
-def _hook(project: Project, name: str, text: str) -> None:
+def hook(project: Project, name: str, text: str) -> None:
+    """Have git run a shell script."""
     file = project.folder / ".git" / "hooks" / name
     file.parent.mkdir(exist_ok=True)
     file.write_text(f"#!/bin/sh\n{text}\n")
@@ -131,7 +132,7 @@ def _hook(project: Project, name: str, text: str) -> None:
 
 
 def test_a_hook_that_refuses_the_commit(project: Project, named: Named) -> None:
-    _hook(project, "pre-commit", "echo no models on a Friday >&2; exit 1")
+    hook(project, "pre-commit", "echo no models on a Friday >&2; exit 1")
     before = project.state()
     result = project.promote(f"run_id={named('Ridge')}")
     assert result.code == 2
@@ -143,7 +144,7 @@ def test_a_hook_that_refuses_the_commit(project: Project, named: Named) -> None:
 def test_a_hook_sees_what_is_committed_alone(project: Project, named: Named) -> None:
     (project.folder / "README.md").write_text("staged\n")
     git("add", "README.md", cwd=project.folder)
-    _hook(project, "pre-commit", "git diff --cached --name-only > .git/seen")
+    hook(project, "pre-commit", "git diff --cached --name-only > .git/seen")
     assert project.promote(f"run_id={named('Ridge')}").code == 0
     assert (project.folder / ".git" / "seen").read_text().split() == [f"data/models/{NAME}.dvc", "dvc.yaml"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ import pytest
 from boston_exp.lifecycle.promotion import journal, steps
 from tests.conftest import ROOT, Command, git
 from tests.lifecycle.promotion.conftest import NAME, Project
-from tests.lifecycle.promotion.test_all_or_nothing import KILLED, killed
+from tests.lifecycle.promotion.test_all_or_nothing import KILLED, hook, killed
 
 Named = Callable[..., str]
 
@@ -24,10 +23,7 @@ Named = Callable[..., str]
 @pytest.mark.slow
 def test_a_hook_that_outlives_us_commits_nothing_that_was_undone(project: Project, named: Named) -> None:
     """Killed while the hook runs: git goes on, and so the lock is held until it has ended."""
-    hook = project.folder / ".git" / "hooks" / "pre-commit"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text("#!/bin/sh\ntouch .git/in-hook\nsleep 4\n")
-    hook.chmod(hook.stat().st_mode | stat.S_IEXEC)
+    hook(project, "pre-commit", "touch .git/in-hook; sleep 4")
     run_id = named("Ridge")
     ours = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(project.folder), "-", f"run_id={run_id}",
@@ -177,10 +173,7 @@ def test_a_full_disk_leaves_everything_as_it_was(
 
 
 def test_a_file_that_a_hook_adds_is_in_the_users_index_too(project: Project, named: Named) -> None:
-    hook = project.folder / ".git" / "hooks" / "pre-commit"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text("#!/bin/sh\necho changed >> CHANGELOG.md; git add CHANGELOG.md\n")
-    hook.chmod(hook.stat().st_mode | stat.S_IEXEC)
+    hook(project, "pre-commit", "echo changed >> CHANGELOG.md; git add CHANGELOG.md")
     assert project.promote(f"run_id={named('Ridge')}").code == 0
     assert git("status", "--porcelain", cwd=project.folder) == ""
 
