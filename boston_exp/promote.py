@@ -16,8 +16,12 @@ def promote(cfg: DictConfig) -> None:
     """Hydra's task: compose, look, plan, ask the gate, do it, say what was done."""
     config, typed, destination = command.recorded(cfg, Promote)
     run_id = typed.text("run_id")
-    if not (run_id or config.rollback or config.history):
-        raise InvalidConfig(Fault("promote takes a run, or rollback=true.", again("run_id=best")))
+    things = {"run_id": run_id, "rollback": config.rollback, "history": config.history}
+    asked_for = [name for name, given in things.items() if given]
+    if len(asked_for) != 1:
+        both = f"promote does one thing at a time, and {' and '.join(asked_for)} were given."
+        says = both if asked_for else "promote takes a run, or rollback=true."
+        raise InvalidConfig(Fault(says, again("run_id=best", without=["rollback", "history"])))
 
     from boston_exp.lifecycle import selection
     from boston_exp.lifecycle.promotion import journal, obstacles, promoting, screen
@@ -39,7 +43,7 @@ def promote(cfg: DictConfig) -> None:
         plan = promoting.planned(asked, history, registry, str(run_id), metric)
         if plan.unchanged:
             screen.show_unchanged(plan, config.format)
-        elif config.dry_run:
+        elif config.dry_run and plan.verdict.opens:
             screen.show_plan(plan, config.format)
         else:
             done = promoting.perform(plan, tools, history)

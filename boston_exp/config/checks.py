@@ -13,7 +13,7 @@ from boston_exp.config import targets
 from boston_exp.config.invocation import again
 from boston_exp.config.parsing import source_faults
 from boston_exp.config.schema import Config, Data, Evaluation, Range
-from boston_exp.errors import Fault, Kind, did_you_mean
+from boston_exp.errors import Fault, Kind, did_you_mean, nearest
 
 LONGEST_NAME = 100
 
@@ -81,7 +81,8 @@ def out_of_range(prefix: str, node: Any) -> Iterator[Fault]:
         elif allowed and not allowed.holds(value):
             yield _fault(key, value, f"it has to be {allowed.says}", "null" if item.default is None else item.default)
         elif choices and value not in choices:
-            yield _fault(key, value, f"choose one of {', '.join(filter(None, choices))}", choices[-1])
+            known = [each for each in choices if each]
+            yield _fault(key, value, f"choose one of {', '.join(known)}", nearest(str(value), known) or known[0])
     if isinstance(node, Evaluation) and node.n_splits == 1:
         yield _fault("evaluation.n_splits", 1, "it has to be 0 (no folds) or at least 2", 5)
     if isinstance(node, Evaluation) and 0 < node.n_resamples < 100:

@@ -31,7 +31,7 @@ def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Com
     refuse_composed(cfg)
     missing = [Fault(f"{key} has no value.", again(f"{key}=<value>")) for key in sorted(OmegaConf.missing_keys(cfg))]
     if missing:
-        raise InvalidConfig(*missing, *(source_faults(cfg.data) if "data" in cfg else ()))
+        raise InvalidConfig(*missing, *(source_faults(cfg.data) if "data" in cfg and "input" not in cfg else ()))
     unknown = list(_unknown_keys(cfg, schema))
     if unknown:
         raise InvalidConfig(*unknown)

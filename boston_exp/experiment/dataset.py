@@ -49,6 +49,11 @@ class Dataset:
         return list(self.X.columns[self.X.isna().any()])
 
 
+def is_boolean(values: pd.Series) -> bool:
+    """Whether a column has booleans and gaps alone."""
+    return values.dtype.kind == "O" and pd.api.types.infer_dtype(values, skipna=True) == "boolean"
+
+
 def load(config: Config) -> Dataset:
     """Read the table, check that it is the one DVC recorded and that it can be split as asked.
 
@@ -79,6 +84,8 @@ def _checked(config: Config, frame: pd.DataFrame, digest: str, source: str, chan
     if faults:
         raise InvalidData(*faults)
     X = frame.drop(columns=[data.target, *data.drop])
+    gappy = [name for name in X.columns if is_boolean(X[name])]  # booleans with gaps are objects to pandas
+    X = X.astype(dict.fromkeys(gappy, "float64"))
     numeric = X.select_dtypes(include=["number", "bool"]).columns
     X = X.astype({column: "float64" if column in numeric else "object" for column in X.columns})
     label = data.target_label or data.target

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from boston_exp.experiment.dataset import Dataset
+from boston_exp.experiment.dataset import Dataset, is_boolean
 from boston_exp.experiment.grouping import Grouping
 from boston_exp.experiment.split import Split
 from boston_exp.process import remembered
@@ -48,8 +48,6 @@ def _profile(dataset: Dataset, split_digest: str, train: tuple[int, ...]) -> dic
 def _column(values: pd.Series) -> dict[str, Any]:
     present = values.dropna()
     described: dict[str, Any] = {"type": column_type(values), "gaps": len(values) - len(present)}
-    if values.dtype.kind == "O" and described["type"] == "boolean":
-        described["objects"] = True  # which a model has learnt as such, not as 0 and 1
     if described["type"] in ("integer", "number"):
         numbers = present.to_numpy(dtype=np.float64)
         if len(numbers):
@@ -67,6 +65,6 @@ def _column(values: pd.Series) -> dict[str, Any]:
 def column_type(values: pd.Series) -> str:
     """`integer`, `number`, `boolean`, `datetime` or `text`; booleans with gaps are objects to pandas."""
     kind = values.dtype.kind
-    if kind == "O" and pd.api.types.infer_dtype(values, skipna=True) == "boolean":
+    if is_boolean(values):
         return "boolean"
     return {"i": "integer", "u": "integer", "f": "number", "b": "boolean", "M": "datetime"}.get(kind, "text")

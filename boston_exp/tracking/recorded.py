@@ -130,6 +130,11 @@ class Version:
 class Registry(Protocol):
     """Registered models of a store: versions, aliases, and what happened to them. Each call raises StoreUnusable."""
 
+    shown: str  # the store, for people
+
+    def names(self) -> list[str]:
+        """Of all registered models."""
+
     def version(self, name: str, alias_or_number: str) -> Version | None:
         """The version that an alias names, or that has this number."""
 

@@ -24,9 +24,10 @@ def table(tmp_path: Path) -> pd.DataFrame:
     area, rooms, garden = rng.uniform(30, 200, 300).round(1), rng.integers(1, 9, 300), rng.random(300) < 0.4
     town = rng.choice(["Ulm", "Köln", "Bonn"], 300)
     made = pd.DataFrame({"area": area, "rooms": rooms, "garden": garden, "town": town})
-    made["price"] = 3 * area + 10 * rooms + 40 * garden + 50 * (town == "Köln")
     made.loc[::17, "area"] = np.nan
     made.loc[::23, "town"] = None
+    made["lift"] = rng.choice(np.array([True, False, None], dtype=object), 300)
+    made["price"] = 3 * area + 10 * rooms + 40 * garden + 50 * (town == "Köln") + 30 * (made["lift"] == True)  # noqa: E712
     made.to_csv(tmp_path / "houses.csv", index=False)
     return made
 
@@ -59,9 +60,30 @@ def test_the_server_gives_the_numbers_of_predict(
         answer = requests.post(served, json=body, timeout=30)
         assert answer.status_code == 200, answer.text
         assert answer.json()["predictions"] == pytest.approx(ours, rel=1e-12)
+    for number in (0, 17, 23):  # a gap alone in its request is the same gap
+        answer = requests.post(served, json={"dataframe_records": records[number : number + 1]}, timeout=30)
+        assert answer.json()["predictions"] == pytest.approx(ours[number : number + 1], rel=1e-12)
+
+
+def test_pyfunc_takes_the_table_as_pandas_reads_it(
+    served: str, table: pd.DataFrame, command: Command, tmp_path: Path, store: Path
+) -> None:
+    """With and without gaps in the boolean column."""
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{store}")
+    try:
+        model = mlflow.pyfunc.load_model("models:/houses@champion")
+    finally:
+        mlflow.set_tracking_uri(None)
+    for rows in (table.head(40), table[table["lift"].notna()].head(20)):
+        rows.drop(columns="price").to_csv(tmp_path / "new.csv", index=False)
+        assert command("from_model=models:/houses@champion", "input=new.csv", program="predict").code == 0
+        ours = pd.read_csv(tmp_path / "predictions.csv")["prediction"].to_numpy()
+        assert model.predict(pd.read_csv(tmp_path / "new.csv")) == pytest.approx(ours, rel=1e-12)
 
 
 def test_one_row_with_a_gap(served: str) -> None:
-    one = {"area": 74.5, "rooms": 3, "garden": True, "town": None}
+    one = {"area": 74.5, "rooms": 3, "garden": True, "town": None, "lift": None}
     answer = requests.post(served, json={"dataframe_records": [one]}, timeout=60)
     assert list(answer.json()) == ["predictions"]

@@ -21,6 +21,8 @@ from boston_exp.lifecycle.prediction.rows import Seen
 from boston_exp.lifecycle.prediction.scoring import Collected, Scored, scored
 from boston_exp.lifecycle.prediction.source import Source
 from boston_exp.lifecycle.prediction.writing import written
+from boston_exp.lifecycle.promotion.bundle import MODEL, OUT_OF_FOLD, PROFILE, PROMISE
+from boston_exp.storage.dvc_file import md5_of
 
 
 @dataclass
@@ -86,6 +88,8 @@ def predict(source: Source, config: Predict, cwd: Path) -> Predicted:
         confidence = intervals.confidence if intervals else None
         sizes = intervals.calibration.sizes if intervals else {}
         found.scored = scored(collected, source.promise, confidence, sizes, source.unit)
+        if source.run is not None and _md5(config.input, cwd) == source.run.tags.get("data.md5"):
+            found.notes.append("this is the table that the model was trained on: its scores flatter the model")
         if collected.without_target:
             found.notes.append(f"{collected.without_target:,} rows have no number as {source.target}: not scored")
     return found
@@ -96,8 +100,14 @@ def untouched(source: Source, config: Predict, cwd: Path) -> list[Path]:
     given = [config.input] if config.input != reading.STDIN else []
     if not source.shown.startswith(("models:/", "runs:/")):
         place = cwd / Path(source.shown).expanduser()
-        given += map(str, place.iterdir() if place.is_dir() else place.parent.iterdir())
+        folder = place if place.is_dir() else place.parent
+        given += [str(folder / name) for name in (MODEL, PROFILE, OUT_OF_FOLD, PROMISE)]
     return [cwd / Path(each).expanduser() for each in given]
+
+
+def _md5(given: str, cwd: Path) -> str:
+    path = cwd / Path(given).expanduser()
+    return md5_of(path) if path.is_file() else ""
 
 
 def _of_chunk(

@@ -63,9 +63,6 @@ def as_taken(source: Source, chunk: pd.DataFrame, first: int) -> pd.DataFrame:
     faults = []
     for name in source.features:
         values = chunk[name]
-        if source.column(name).get("objects"):
-            made[name] = values.map(KNOWN).map({1.0: True, 0.0: False}).astype(object).where(values.notna(), np.nan)
-            continue
         if not source.is_number(name):
             made[name] = values.astype(object).where(values.notna(), np.nan)
             continue
@@ -78,7 +75,8 @@ def as_taken(source: Source, chunk: pd.DataFrame, first: int) -> pd.DataFrame:
                     f"{name} has {chunk[name].iloc[wrong[0]]!r} in row {first + wrong[0]}, and was "
                     f"{source.column(name).get('type', 'a number')} when {source.shown} was trained."
                 )
-                faults.append(Fault(says, f"{again()}   (once the column has numbers; data.decimal fits the file?)"))
+                what = "true and false" if source.column(name).get("type") == "boolean" else "numbers"
+                faults.append(Fault(says, f"{again()}   (once the column has {what}; data.decimal fits the file?)"))
                 continue
             values = numbers
         made[name] = values.astype("float64")

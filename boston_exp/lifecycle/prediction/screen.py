@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
 
 from boston_exp.config.commands import Predict
+from boston_exp.config.invocation import for_services
 from boston_exp.lifecycle.prediction.predicting import Predicted
 from boston_exp.lifecycle.prediction.scoring import Scored, as_rows
 from boston_exp.lifecycle.prediction.source import Source
@@ -22,21 +24,22 @@ SHOWN = 6
 def show(found: Predicted, source: Source, config: Predict, recorded: str | None) -> None:
     """Rows, flags, notes; where the target is known, how true it was."""
     if config.format == "json":
-        print(json.dumps(_as_json(found, source, recorded), indent=2), file=_stream(config))
+        print(json.dumps(_finite(_as_json(found, source, recorded)), indent=2), file=_stream(config))
         return
     seen = found.seen
     of = f"run {source.run.run_id} ({source.run.name})" if source.run else source.shown
+    of = f"{source.version.name}, version {source.version.number}: {of}" if source.version else of
     what = f", with {config.interval:.0%} intervals" if config.interval and source.out_of_fold is not None else ""
     where = "to standard output" if config.output == "-" else f"into {config.output}"
     _line("predicted", f"{_rows(seen.rows)} by {of}{what}, {where}")
     for note in found.notes:
         _line("", note)
+    gaps = {name: number for name, number in seen.flags.items() if name.endswith(" gap")}
+    unlike = {name: number for name, number in seen.flags.items() if name not in gaps}
     if seen.flagged:
-        most = [f"{name} {number:,}" for name, number in seen.flags.most_common(SHOWN)]
-        more = f", and {len(seen.flags) - SHOWN} more" if len(seen.flags) > SHOWN else ""
+        told = [*(["unlike the training rows"] if unlike else []), *(["with gaps"] if gaps else [])]
         share = seen.flagged / seen.rows
-        verb = "is" if seen.flagged == 1 else "are"
-        _line("flags", f"{_rows(seen.flagged)} ({share:.1%}) {verb} unlike the training rows: {', '.join(most)}{more}")
+        _line("flags", f"{_rows(seen.flagged)} ({share:.1%}) {' or '.join(told)}: {_most(unlike, gaps)}")
     elif source.profile is not None:
         _line("flags", "none: every value is within what the training rows had")
     else:
@@ -54,6 +57,8 @@ def _show_scored(scored: Scored, source: Source, recorded: str | None) -> None:
         _line("", says)
     if scored.broken:
         _line("ALARM", "the model does not keep what its card promises on this table")
+        if source.version:
+            _line("next", for_services("promote", "history=true"))
     if len(scored.groups):
         console = Console(stderr=True, highlight=False, markup=False, width=None if sys.stderr.isatty() else 100)
         console.print(_groups(scored, source.unit))
@@ -97,8 +102,24 @@ def _as_json(found: Predicted, source: Source, recorded: str | None) -> dict[str
     }
 
 
+def _finite(node: Any) -> Any:
+    """JSON has neither infinity nor NaN."""
+    if isinstance(node, dict):
+        return {name: _finite(value) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_finite(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
+
+
 def _stream(config: Predict) -> TextIO:
     return sys.stderr if config.output == "-" else sys.stdout
+
+
+def _most(*flags: dict[str, int]) -> str:
+    """The most frequent flags, what is unlike the training rows first."""
+    order = [item for each in flags for item in sorted(each.items(), key=lambda item: -item[1])]
+    shown = [f"{name} {number:,}" for name, number in order[:SHOWN]]
+    return ", ".join(shown) + (f", and {len(order) - SHOWN} more" if len(order) > SHOWN else "")
 
 
 def _rows(number: int) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from boston_exp.config.invocation import again, for_services
-from boston_exp.errors import Fault, InvalidConfig, did_you_mean
+from boston_exp.errors import Fault, InvalidConfig, nearest
 from boston_exp.experiment.grouping import COLUMN
 from boston_exp.lifecycle import evidence, selection
 from boston_exp.lifecycle.promise import Promise, promise
@@ -68,6 +68,10 @@ def opened(text: str, cwd: Path, destination: Destination, trusted: list[str]) -
         return _recorded(text, destination, trusted)
     place = (cwd / Path(text).expanduser()).resolve()
     if not place.exists():
+        pointer = next((each for each in (place, place.parent) if each.with_name(f"{each.name}.dvc").is_file()), None)
+        if pointer is not None:
+            says = f"from_model={text} is under DVC, and its files are not here."
+            raise InvalidConfig(Fault(says, f"dvc pull {pointer}.dvc"))
         says = (
             f"from_model={text} is neither a model of a store (models:/<name>@champion, runs:/<id>/model) nor a file."
         )
@@ -113,15 +117,22 @@ def _version(text: str, registry: Registry) -> Version | None:
             return None
     found = registry.version(name, alias)
     if found is None:
-        aliases = registry.aliases(name)
-        known = ", ".join(f"{each} (version {number})" for each, number in aliases.items())
-        says = f"{text}: " + (
-            f"{name} has no {alias}; it has {known or 'no alias'}.{did_you_mean(alias, aliases)}"
-            if aliases or registry.versions(name)
-            else f"there is no registered model {name}."
-        )
-        raise InvalidConfig(Fault(says, for_services("promote", "run_id=best", *([f"alias={alias}"] if at else []))))
+        raise InvalidConfig(_unknown(text, name, alias, registry))
     return found
+
+
+def _unknown(text: str, name: str, alias: str, registry: Registry) -> Fault:
+    aliases, models = registry.aliases(name), registry.names()
+    if name not in models:
+        closest = nearest(name, models)
+        known = f"it has {', '.join(models)}" if models else "it has none"
+        says = f"{text}: there is no registered model {name} in {registry.shown}; {known}."
+        mend = again(f"from_model=models:/{closest or '<name>'}@champion") if models else for_services("leaderboard")
+        return Fault(says, mend)
+    known = ", ".join(f"{each} (version {number})" for each, number in aliases.items()) or "no alias"
+    closest = nearest(alias, aliases) or next(iter(aliases), None)
+    says = f"{text}: {name} has no {alias} in {registry.shown}; it has {known}."
+    return Fault(says, again(f"from_model=models:/{name}{f'@{closest}' if closest else '/<version>'}"))
 
 
 def _file(text: str, place: Path, trusted: list[str]) -> Source:

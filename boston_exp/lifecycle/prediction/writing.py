@@ -19,6 +19,7 @@ from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig
 
 STDOUT = "-"
+OTHER = (".xlsx", ".xls", ".ods", ".feather", ".json", ".zip", ".bz2", ".xz")
 
 
 @contextmanager
@@ -37,6 +38,9 @@ def written(given: str, cwd: Path, untouched: list[Path]) -> Iterator[Rows]:
     if any(each.exists() and path.exists() and each.samefile(path) for each in untouched):
         says = f"output={given} would replace what is read."
         raise InvalidConfig(Fault(says, again("output=predictions.csv")))
+    if path.suffix.lower() in OTHER:
+        says = f"output={given}: {path.suffix} is not written; CSV (also .gz) and Parquet are."
+        raise InvalidConfig(Fault(says, again(f"output={path.stem}.csv")))
     if path.exists() and not path.is_file() and not path.is_dir():
         with _unwritable(given), path.open("wb") as stream:
             yield Rows(stream, parquet=False)

@@ -9,9 +9,10 @@ from typing import Any
 
 import yaml
 
-from boston_exp.config.invocation import command_line, for_services
+from boston_exp.config.invocation import OUTPUT, command_line, for_services, key_of
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.lifecycle import evidence
+from boston_exp.lifecycle.base import OVERRIDES, SERVICES
 from boston_exp.lifecycle.promise import promise
 from boston_exp.lifecycle.promotion import card
 from boston_exp.lifecycle.promotion.card import About
@@ -73,7 +74,9 @@ def _about(history: History, run: RecordedRun, name: str, alias: str, verdict: s
         says = f"{run.run_id} ({run.name}) has no {evidence.HELD_OUT} that can be read: its card would have no scores."
         raise InvalidConfig(Fault(says, for_services("run", f"base={run.run_id}", "evaluation=cv")))
     out_of_fold = evidence.tables(history, [run.run_id], evidence.OUT_OF_FOLD)[run.run_id]
-    texts = _texts(history, run, ("config/config.yaml", "environment/requirements.txt", "environment/platform.json"))
+    paths = ("config/config.yaml", "environment/requirements.txt", "environment/platform.json", PROFILE, OVERRIDES)
+    texts = _texts(history, run, paths)
+    overrides = yaml.safe_load(texts[4] or "") or []
     config = _node(texts[0])
     machine = _node(texts[2])
     needed = [line for line in (texts[1] or "").splitlines() if line.partition("==")[0].lower() in NEEDED]
@@ -94,10 +97,17 @@ def _about(history: History, run: RecordedRun, name: str, alias: str, verdict: s
         caveats=tuple(map(str, caveats)),
         requirements=tuple(needed),
         machine={key: str(machine[key]) for key in ("python", "os", "machine", "cpu") if key in machine},
+        profile=_node(texts[3]),
         reproduce=command_line("run", f"base={run.run_id}"),
+        overrides=command_line("run", *map(str, filter(_is_elsewhere, overrides))),
         lacks=tuple(lacks),
         refit=refit,
     )
+
+
+def _is_elsewhere(override: object) -> bool:
+    """Whether an override says what was trained, not where it was recorded."""
+    return key_of(str(override)).partition(".")[0] not in (*SERVICES, "hydra", *OUTPUT)
 
 
 def _texts(history: History, run: RecordedRun, names: tuple[str, ...]) -> list[str | None]:

@@ -6,8 +6,11 @@ aliases, which change while the model does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import pandas as pd
 from skops.card import Card
@@ -18,7 +21,8 @@ from boston_exp.reporting import html, numbers
 from boston_exp.reporting.markdown import escaped
 from boston_exp.tracking.recorded import RecordedRun
 
-LONGEST = 60  # characters of a parameter's value
+LONGEST = 600  # characters of a parameter's value
+SHOWN = 6  # values of a column of text
 EXAMPLE = 100  # rows of a new table, for what it may have
 
 
@@ -37,6 +41,8 @@ class About:
     requirements: tuple[str, ...]
     machine: dict[str, str]
     reproduce: str  # the command
+    profile: Mapping[str, Any]  # of the training rows: profile.json
+    overrides: str  # the recorded command
     lacks: tuple[str, ...] = ()
     refit: bool = False
 
@@ -86,16 +92,24 @@ def _sections(about: About) -> Iterator[tuple[str, str]]:
     yield (
         "Intended use",
         f"To predict {params.get('data.target', 'the target')}{f' in {unit}' if unit else ''} for rows of the kind it "
-        f"was trained on: {params.get('data.n_train', '?')} rows of {run.tags.get('dataset', 'a table')}. Rows outside "
-        "of what the training rows had are predicted and flagged; no score here speaks for them. Decisions about "
-        "people that rest on it need a judgement of their own.",
+        f"was {'chosen' if about.refit else 'trained'} on: {params.get('data.n_train', '?')} rows of "
+        f"{escaped(run.tags.get('dataset', 'a table'))}. Rows outside of what "
+        "the training rows had are predicted and flagged; no score here speaks for them. Decisions about people that "
+        "rest on it need a judgement of their own.",
     )
     caveats = [f"- {escaped(each)}" for each in about.caveats] or ["None were recorded (`data.caveats`)."]
+    trained = datetime.fromtimestamp(run.start_time / 1000, UTC).strftime("%Y-%m-%d")
     rows = ", ".join(
         f"{label} {params[name]}" for name, label in (("data.n_train", "training"), ("data.n_test", "held out"))
         if name in params
     )  # fmt: skip
-    yield "Data", f"{escaped(run.tags.get('dataset', ''))}, md5 `{run.tags.get('data.md5', '?')}`; rows: {rows}."
+    yield (
+        "Data",
+        f"{escaped(run.tags.get('dataset', ''))}, md5 `{run.tags.get('data.md5', '?')}`; rows: {rows}. "
+        f"Trained on {trained}.",
+    )
+    if about.profile:
+        yield "Data/Columns", "\n".join(_columns(about.profile))
     yield "Data/Caveats", "\n".join(caveats)
     yield "How good it is", "\n".join(_scores(run, unit, about.consulted))
     if about.slices is not None and len(about.slices):
@@ -112,20 +126,26 @@ def _sections(about: About) -> Iterator[tuple[str, str]]:
         "How to use it",
         f"```\npython -m boston_exp.predict from_model={uri} input=new.csv output=predictions.csv\n"
         f"dvc artifacts get . {about.name} --stage {about.alias}\n```\n\n```python\n"
+        f'import mlflow\n\nmlflow.set_tracking_uri("<the store>")\n'
         f'mlflow.pyfunc.load_model("{uri}").predict(table)\n```',
     )
-    yield "How to reproduce it", f"```\n{about.reproduce}\n```"
+    yield (
+        "How to reproduce it",
+        f"At the commit above, in the store that has the run:\n\n```\n{about.reproduce}\n```\n\nElsewhere, with the "
+        f"table in its place:\n\n```\n{about.overrides}\n```",
+    )
 
 
 def _scores(run: RecordedRun, unit: str, consulted: int) -> Iterator[str]:
     folds = any(f"cv_{metric.name}" in run.metrics for metric in METRICS)
-    yield f"| | held out (95 % interval) |{' folds ± spread |' if folds else ''}"
-    yield "|---" * (3 if folds else 2) + "|"
+    yield f"| | held out (95 % interval) |{' folds ± spread |' if folds else ''} training |"
+    yield "|---" * (4 if folds else 3) + "|"
     for metric in METRICS:
         if metric.name in run.metrics:
             label = ", ".join(filter(None, [metric.label, metric.unit_of(unit)]))
             over = f" {numbers.over_folds(run.metrics, metric.name)} |" if f"cv_{metric.name}" in run.metrics else ""
-            yield f"| {escaped(label)} | {numbers.held_out(run.metrics, metric.name)} |{over}"
+            training = numbers.score(run.metrics.get(f"train_{metric.name}", math.nan))
+            yield f"| {escaped(label)} | {numbers.held_out(run.metrics, metric.name)} |{over} {training} |"
     runs = "run was" if consulted == 1 else "runs were"
     yield (
         f"\nThe held-out rows were scored once for this run; {consulted} {runs} scored on them so far, and the "
@@ -140,6 +160,21 @@ def _groups(slices: pd.DataFrame, unit: str) -> Iterator[str]:
         cells = (escaped(str(row["column"])), escaped(str(row["group"])), str(row["rows"]))
         yield f"| {' | '.join(cells)} | {numbers.score(row['rmse'])} | {numbers.score(row['mae'])} |"
     yield "\nHeld-out rows; few rows make a score uncertain."
+
+
+def _columns(profile: Mapping[str, Any]) -> Iterator[str]:
+    yield "| column | type | values in the training rows | gaps |"
+    yield "|---|---|---|---:|"
+    for name, column in profile.get("columns", {}).items():
+        if name == profile.get("target"):
+            continue
+        if "min" in column:
+            values = numbers.interval(column["min"], column["max"])
+        else:
+            known = [str(each) for each in column.get("categories", {})]
+            more = f", … ({column.get('distinct', len(known))} in all)" if len(known) > SHOWN else ""
+            values = escaped(", ".join(known[:SHOWN])) + more
+        yield f"| {escaped(str(name))} | {column.get('type', '')} | {values} | {column.get('gaps', 0)} |"
 
 
 def _coverage(promise: Promise) -> str:
@@ -174,4 +209,4 @@ def _configuration(params: dict[str, str]) -> Iterator[str]:
     for name, value in sorted(params.items()):
         if name.startswith(("model.", "preprocess.", "evaluation.", "data.test", "data.split", "data.drop", "seed")):
             short = value if len(value) <= LONGEST else f"{value[: LONGEST - 1]}…"
-            yield f"| {escaped(name)} | `{short.replace('`', '').replace('|', '')}` |"
+            yield f"| `{name}` | `{short.replace('`', '').replace('|', '')}` |"

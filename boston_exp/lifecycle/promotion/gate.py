@@ -55,27 +55,25 @@ def judged(pair: Pair, kind: str, label: str, unit: str, rope: float) -> Verdict
     """Of a pair of candidate and champion: `rows` has the difference of losses, below zero where the candidate is
     better."""
     rows = pair.rows
-    side = "better" if rows.mean < 0 else "worse"
-    low, high = sorted((abs(rows.low), abs(rows.high))) if rows.low * rows.high > 0 else (rows.low, rows.high)
+    side, sign = ("better", -1) if rows.mean < 0 else ("worse", 1)
+    low, high = sorted((sign * rows.low, sign * rows.high))
     seen = (
-        f"{pair.a.name} is {side} than {pair.b.name} by {_amount(abs(rows.mean), unit)} of {label} on {rows.n} held-out"
-        f" rows, 95 % interval {number(low)} to {number(high)}"
+        f"{pair.a.name} against {pair.b.name}: {side} by {_amount(abs(rows.mean), unit)} of {label} on {rows.n} "
+        f"held-out rows, 95 % interval {number(low)} to {number(high)}"
     )
-    if rows.low * rows.high <= 0:
-        seen += " (below 0 the candidate is better)"
     if rows.high < 0:
-        return Verdict(True, f"Shown to be better: {seen}.")
+        return Verdict(True, f"Shown to be better. {seen}.")
     if kind == NOT_WORSE:
         if rows.low <= rope:
-            return Verdict(True, f"Not shown to be worse: {seen}.")
+            return Verdict(True, f"Not shown to be worse. {seen}.")
         return Verdict(
             False,
-            f"It is worse: {seen}, all of it beyond {number(rope)} that does not matter.",
+            f"Shown to be worse. {seen}, all of it beyond {number(rope)} that would not matter.",
             f"{again('gate=none')}   (promotes it all the same, and its card says so)",
         )
     return Verdict(
         False,
-        f"Not shown to be better: {seen}. On {rows.n} rows a true difference below {_amount(rows.missed, unit)} would "
+        f"Not shown to be better. {seen}. On {rows.n} rows a true difference below {_amount(rows.missed, unit)} would "
         "probably be missed.",
         f"{again('gate=not_worse')}   (promotes it, unless it is shown to be worse)",
     )

@@ -13,7 +13,7 @@ from boston_exp.lifecycle.promotion.steps import GTO
 from boston_exp.reporting import numbers
 from boston_exp.reporting.markdown import escaped
 from boston_exp.tracking.destination import NOTE
-from boston_exp.tracking.recorded import Registry
+from boston_exp.tracking.recorded import RecordedRun, Registry
 
 
 def event(plan: Plan, registry: Registry) -> dict[str, Any]:
@@ -33,19 +33,24 @@ def event(plan: Plan, registry: Registry) -> dict[str, Any]:
     }
 
 
-def message(plan: Plan) -> str:
-    """Of the commit and the tags."""
-    run, unit = plan.run, plan.run.param("data.target_unit")
-    scores = [
+def scores(run: RecordedRun) -> str:
+    """Of the held-out rows, with intervals and units."""
+    unit = run.param("data.target_unit")
+    return ", ".join(
         f"{metric.label} {numbers.with_unit(numbers.held_out(run.metrics, metric.name), metric.unit_of(unit))}"
         for metric in METRICS
         if metric.name in run.metrics
-    ]
+    )
+
+
+def message(plan: Plan) -> str:
+    """Of the commit and the tags."""
+    run = plan.run
     verb = "is again" if plan.rollback or plan.version else "is"
     version = plan.version.tags.get(GTO, tags.UNKNOWN) if plan.version else tags.UNKNOWN
     return (
         f"model: {plan.asked.name} {version} {verb} {plan.asked.config.alias}\n\n"
-        f"Run {run.run_id} ({run.name})\nHeld out: {', '.join(scores)}\nGate: {plan.verdict.says}"
+        f"Run {run.run_id} ({run.name})\nHeld out: {scores(run)}\nGate: {plan.verdict.says}"
     )
 
 
@@ -61,8 +66,8 @@ def version_tags(plan: Plan) -> dict[str, str]:
     run = plan.run
     told = {name: run.tags.get(name, "") for name in ("data.md5", "split.digest", "mlflow.source.git.commit")}
     told |= {"run": run.name, "gate": plan.verdict.says, "refit": "all" if plan.asked.config.refit else "none"}
-    scores = (*(metric.name for metric in METRICS), *(f"cv_{metric.name}" for metric in METRICS))
-    told |= {name: numbers.score(run.metrics[name]) for name in scores if name in run.metrics}
+    known = (*(metric.name for metric in METRICS), *(f"cv_{metric.name}" for metric in METRICS))
+    told |= {name: numbers.score(run.metrics[name]) for name in known if name in run.metrics}
     return {name: value for name, value in told.items() if value}
 
 

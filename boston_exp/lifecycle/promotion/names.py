@@ -17,10 +17,12 @@ RULE = "letters, digits, - and _, the first and last of them a letter or digit"
 
 
 def registered_name(name: str | None, experiment: str) -> str:
-    """The name that was asked for, else that of the experiment without what GTO does not take: `haeuser-2024`."""
+    """The name that was asked for, else that of the experiment in what GTO takes: `haeuser-2024` of häuser 2024."""
     if name is not None:
         return name
-    plain = unicodedata.normalize("NFKD", experiment.replace("ß", "ss")).encode("ascii", "ignore").decode()
+    for letter, instead in (("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("Ä", "Ae"), ("Ö", "Oe"), ("Ü", "Ue"), ("ß", "ss")):
+        experiment = experiment.replace(letter, instead)
+    plain = unicodedata.normalize("NFKD", experiment).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-zA-Z0-9_]+", "-", plain).strip("-_") or "model"
 
 

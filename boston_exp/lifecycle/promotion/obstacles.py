@@ -17,8 +17,9 @@ from boston_exp.storage.git import Git
 def faults(asked: Asked) -> Iterator[Fault]:
     """What stands in the way, whatever the run: names, git, files."""
     config, root = asked.config, asked.root
-    yield from names.faults(asked.name, config.alias)
-    if config.dvc == "none":
+    wrong = list(names.faults(asked.name, config.alias))
+    yield from wrong
+    if wrong or asked.dvc == "none":
         return
     if not (root / ".dvc").is_dir():
         yield Fault(f"{root} is not under DVC.", f"dvc init   (or, in the registry alone: {again('dvc=none')})")

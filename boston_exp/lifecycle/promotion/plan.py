@@ -23,6 +23,11 @@ class Asked:
     root: Path  # of the project
 
     @property
+    def dvc(self) -> str:
+        """What is done with files: those in data/models/ are the champion's; another alias is one of the registry."""
+        return self.config.dvc if self.config.alias == names.CHAMPION else "none"
+
+    @property
     def name(self) -> str:
         return names.registered_name(self.config.name, self.destination.experiment_name)
 

@@ -24,7 +24,7 @@ from boston_exp.tracking.recorded import History, RecordedRun, Registry, Version
 
 def tools(asked: Asked, registry: Registry, lock: int) -> Tools:
     """Where it is done, by whoever holds the lock."""
-    return Tools(registry, Git(asked.root), asked.config.storage, asked.typed, asked.config.dvc, lock)
+    return Tools(registry, Git(asked.root), asked.config.storage, asked.typed, asked.dvc, lock)
 
 
 def settle(asked: Asked, at: Tools) -> None:
@@ -68,7 +68,7 @@ def planned(asked: Asked, history: History, registry: Registry, run_id: str, met
     refit = "all" if config.refit else "none"
     earlier = (each for each in registry.versions(name) if each.run_id == run.run_id)
     version = next((each for each in earlier if each.tags.get("refit", "none") == refit), None)
-    verdict = _verdict(asked, history, run, current, metric)
+    verdict = _verdict(asked, history, registry, run, current, metric)
     return Plan(asked, run, model, verdict, version, current)
 
 
@@ -92,7 +92,7 @@ def perform(plan: Plan, at: Tools, history: History) -> Journal:
     """Carry it out. Raises NotPromoted where the gate is closed or a step fails; then nothing has changed."""
     asked, run, registry = plan.asked, plan.run, at.registry
     if not plan.verdict.opens:
-        raise NotPromoted(Fault(plan.verdict.says, plan.verdict.mend))
+        raise NotPromoted(Fault(f"{plan.verdict.says} Nothing was changed.", plan.verdict.mend))
     config = asked.config
     model, version = plan.model, plan.version
     refitted = None
@@ -103,7 +103,7 @@ def perform(plan: Plan, at: Tools, history: History) -> Journal:
     git_tag = tags.of_version(at.git, asked.name, version.tags[GTO]) if version and GTO in version.tags else None
     committed = at.git.tagged(git_tag) if git_tag else None
     dvc_file = at.git.content(committed, str(MODELS / f"{asked.name}.dvc")) if committed else None
-    git = config.git if config.dvc != "none" else "none"
+    git = config.git if asked.dvc != "none" else "none"
     note = Journal(
         root=str(asked.root),
         identity=uuid.uuid4().hex,
@@ -147,17 +147,30 @@ def _run_faults(run: RecordedRun) -> Iterator[Fault]:
         yield Fault(says, for_services("run", f"base={run.run_id}", "evaluation=cv"))
 
 
-def _verdict(asked: Asked, history: History, run: RecordedRun, current: Version | None, metric: Metric) -> Verdict:
+def _verdict(
+    asked: Asked, history: History, registry: Registry, run: RecordedRun, current: Version | None, metric: Metric
+) -> Verdict:
     config = asked.config
+    at_champion, known = registry.version(asked.name, names.CHAMPION), bool(registry.versions(asked.name))
     if config.gate == gate.NONE:
         return Verdict(True, "Compared with nothing: gate=none was typed.")
     lack = gate.without_folds(run)
     if lack:
         return lack
+    if current is None and config.alias != names.CHAMPION:  # a first challenger is measured by the champion
+        current = at_champion
     if current is None:
+        committed = MODELS / f"{asked.name}.dvc"
+        if asked.dvc != "none" and Git(asked.root).content("HEAD", str(committed)) and not known:
+            says = (
+                f"{committed} has a promoted model that this registry does not know: nothing can be compared with it."
+            )
+            other = again("tracking.uri=<the store that it was promoted in>")
+            return Verdict(False, says, f"{other}   (or, without a comparison: {again('gate=none')})")
         return Verdict(True, f"Compared with nothing: there was no {config.alias} yet.")
+    holder = names.CHAMPION if current is at_champion else config.alias
     if current.run_id == run.run_id:
-        return Verdict(True, f"Compared with nothing: this run is the {config.alias} already.")
+        return Verdict(True, f"Compared with nothing: this run is the {holder} already.")
     champion = history.run(current.run_id)
     if champion is None:
         says = f"The run {current.run_id} of the {config.alias} is not in this store: nothing can be compared with it."
@@ -167,7 +180,7 @@ def _verdict(asked: Asked, history: History, run: RecordedRun, current: Version 
             f"{run.run_id} ({run.name}) predicts {run.param('data.target')}, the {config.alias} of {asked.name} "
             f"{champion.param('data.target')}: whoever uses it would get something else."
         )
-        return Verdict(False, says, again("name=<another>"))
+        return Verdict(False, says, again(f"name={names.registered_name(None, run.tags.get('dataset', 'another'))}"))
     again_trained = ""
     if any(value(run, key) != value(champion, key) for key in HELD_OUT) or metric.name not in champion.metrics:
         if config.dry_run:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.table import Table
 
 from boston_exp.config.invocation import again, for_services
+from boston_exp.lifecycle.promotion import messages
 from boston_exp.lifecycle.promotion.journal import MODELS, Journal
 from boston_exp.lifecycle.promotion.plan import Plan
 from boston_exp.lifecycle.promotion.steps import Tools
@@ -18,26 +20,29 @@ from boston_exp.reporting.tables import labelled, plain_table, print_rows
 def show_plan(plan: Plan, form: str) -> None:
     """What would be done; nothing was."""
     config, name = plan.asked.config, plan.asked.name
-    opens = "" if plan.verdict.opens else "   (refused)"
     version = f"version {plan.version.number}, which it has" if plan.version else "a new version"
     before = f", now version {plan.current.number}" if plan.current else ""
     lines = {
         "run": f"{plan.run.run_id} ({plan.run.name})",
-        "gate": plan.verdict.says + opens,
+        "scores": messages.scores(plan.run),
+        "gate": plan.verdict.says,
         "registry": f"{name}: {version}; alias {config.alias}{before}",
     }
     if config.refit and plan.version is None:
         lines["refit"] = "the configuration is fitted once more, on all rows"
-    if config.dvc != "none":
-        pushed = f", pushed to {_remote(plan)}" if config.dvc == "push" else ", not pushed"
+    if plan.asked.dvc != "none":
+        pushed = f", to be pushed to {_remote(plan)}" if config.dvc == "push" else ", not pushed"
         lines["files"] = f"{MODELS / name}{pushed}"
         lines["git"] = {
             "commit": f"a commit of {MODELS / name}.dvc and dvc.yaml, tags {name}@… and {name}#{config.alias}#…",
             "stage": f"{MODELS / name}.dvc and dvc.yaml staged, no commit, no tags",
             "none": "nothing",
         }[config.git]
-    lines["next"] = again(without=["dry_run"]) if plan.verdict.opens else plan.verdict.mend
-    _print(lines, form, {"dry_run": True, "promotes": plan.verdict.opens})
+    else:
+        lines["files"] = "none: the registry alone"
+    lines["so far"] = "nothing was changed: dry_run=true"
+    lines["next"] = again(without=["dry_run"])
+    _print(lines, form, {"dry_run": True})
 
 
 def show_done(plan: Plan, journal: Journal, tools: Tools, form: str) -> None:
@@ -51,18 +56,26 @@ def show_done(plan: Plan, journal: Journal, tools: Tools, form: str) -> None:
         "gate": plan.verdict.says,
         "registry": f"models:/{name}@{config.alias} in {store}",
     }
-    if config.dvc != "none":
+    if plan.asked.dvc != "none":
         pushed = f", pushed to {_remote(plan)}" if config.dvc == "push" else ", not pushed"
         lines["files"] = f"{MODELS / name}{pushed}"
+    elif config.dvc != "none":
+        lines["files"] = f"none: those in {MODELS / name} are the champion's"
     if journal.git == "commit":
         branch = tools.git.answer("symbolic-ref", "--short", "HEAD")
         lines["git"] = f"commit {str(journal.commit)[:7]} on {branch}, tags {journal.version_tag}, {journal.stage_tag}"
     elif journal.git == "stage":
-        lines["git"] = f"{' and '.join(journal.paths)} are staged: the commit and GTO's tags are yours"
+        staged = " and ".join(tools.git.changed(journal.paths))
+        lines["git"] = f"{staged} staged: the commit and GTO's tags (gto register, gto assign) are yours"
     lines["next"] = for_services("predict", f"from_model=models:/{name}@{config.alias}", "input=new.csv")
-    more = [again("rollback=true", without=["run_id", "gate", "refit", "metric", "rope"])]
+    more = []
     if journal.git == "commit" and tools.git.answer("remote"):
-        more.insert(0, "git push --follow-tags")
+        more.append("git push --follow-tags")
+    if journal.git == "stage":
+        subject = journal.message.partition("\n")[0]
+        more.append(shlex.join(["git", "commit", "--message", subject, *journal.paths]))
+    elif plan.current and not plan.rollback:
+        more.append(again("rollback=true", without=["run_id", "gate", "refit", "metric", "rope"]))
     _print(lines, form, {"version": journal.number, "commit": journal.commit}, more)
 
 
@@ -85,7 +98,7 @@ def show_history(events: list[dict[str, Any]], aliases: dict[str, str], name: st
             "run_id": event["run_id"],
             "run": event["run"],
             "rmse": event.get("scores", {}).get("rmse"),
-            "gate": event["gate"],
+            "gate": "first" if event["says"].startswith("Compared with nothing: there was") else event["gate"],
             "says": event["says"],
             "commit": event.get("commit"),
         }

@@ -152,6 +152,8 @@ def _register(tools: Tools, journal: Journal, content: Content) -> None:
         journal.version_tag = journal.version_tag or tags.version(tools.git, journal.name, journal.number)
         journal.stage_tag = tags.stage(tools.git, journal.name, journal.alias)
         journal.message = journal.message.replace(tags.UNKNOWN, journal.version_tag.rpartition("@")[2])
+    else:
+        journal.message = journal.message.replace(tags.UNKNOWN, f"version {journal.number}")
     journal.save()
 
 

@@ -53,6 +53,10 @@ def open_removal(destination: Destination) -> Removal:
 
 def open_registry(destination: Destination) -> Registry:
     """Of the server where there is one, else of the local store."""
+    path = destination.sqlite_path
+    if not destination.server and path is not None and not path.exists():  # MLflow would create it
+        says = f"{destination.shown_uri} is not there: nothing was recorded in it, and nothing is registered."
+        raise StoreUnusable(Fault(says, again("tracking.uri=<the store that was recorded in>")))
     from boston_exp.tracking.mlflow.registry import MlflowRegistry
 
     if destination.server:

@@ -21,6 +21,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 from sklearn.base import BaseEstimator
 
+from boston_exp.experiment.dataset import is_boolean
 from boston_exp.process import temporary_folder
 from boston_exp.tracking.destination import NOTE
 from boston_exp.tracking.mlflow import compat
@@ -138,7 +139,7 @@ def signature_of(example: pd.DataFrame) -> ModelSignature:
     are `any`; text is `string`, which takes gaps. profile.json has the types that pandas found.
     """
     columns = [
-        ColSpec(AnyType() if dtype.kind in "iufbM" else DataType.string, str(name))
+        ColSpec(AnyType() if dtype.kind in "iufbM" or is_boolean(example[name]) else DataType.string, str(name))
         for name, dtype in example.dtypes.items()
     ]
     return ModelSignature(inputs=Schema(columns), outputs=Schema([ColSpec(DataType.double)]))

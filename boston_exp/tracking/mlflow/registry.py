@@ -29,7 +29,12 @@ class MlflowRegistry:
 
     def __init__(self, destination: Destination, uri: str) -> None:
         self._destination = destination
+        self.shown = destination.shown_server if destination.server else destination.shown_uri
         self._client = MlflowClient(uri)
+
+    def names(self) -> list[str]:
+        with self._raised():
+            return sorted(model.name for model in self._client.search_registered_models(max_results=100))
 
     def version(self, name: str, alias_or_number: str) -> Version | None:
         with self._raised():

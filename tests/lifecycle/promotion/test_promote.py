@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from boston_exp.tracking.mlflow import models
-from tests.conftest import git
+from tests.conftest import Command, git
 from tests.lifecycle.promotion.conftest import NAME, Project
 
 Named = Callable[..., str]
@@ -120,7 +120,7 @@ def test_the_second_champion_makes_the_first_previous_and_rollback_brings_everyt
     project.promote(f"run_id={first}")
     files = project.state()["files"]
     result = project.promote(f"run_id={second}")
-    assert "Shown to be better" in result.out, result.err
+    assert "Shown to be better." in result.out, result.err
     assert project.aliases == {"champion": "2", "previous": "1"}
     assert project.state()["files"] != files
 
@@ -197,13 +197,22 @@ def test_without_dvc_the_registry_alone_knows(project: Project, named: Named) ->
     assert project.client.get_model_version(NAME, "1").description.startswith("**ridge**")
 
 
-def test_another_alias_has_a_previous_of_its_own(project: Project, named: Named) -> None:
+def test_another_alias_is_one_of_the_registry_and_leaves_the_champions_files(project: Project, named: Named) -> None:
     project.promote(f"run_id={named('Ridge')}")
-    project.promote(f"run_id={named('RandomForestRegressor')}", "alias=challenger")
-    project.promote(f"run_id={named('KNeighborsRegressor')}", "alias=challenger", "gate=none")
-    assert project.aliases == {
-        "champion": "1", "challenger": "3", "challenger-previous": "2",
-    }  # fmt: skip
+    before = project.state()
+    for model in ("RandomForestRegressor", "KNeighborsRegressor"):
+        result = project.promote(f"run_id={named(model)}", "alias=challenger", "gate=none")
+        assert "are the champion's" in result.out
+    assert project.aliases == {"champion": "1", "challenger": "3", "challenger-previous": "2"}
+    after = project.state()
+    assert {**after, "versions": [], "aliases": {}} == {**before, "versions": [], "aliases": {}}
+
+
+def test_a_first_challenger_is_measured_by_the_champion(project: Project, named: Named) -> None:
+    project.promote(f"run_id={named('RandomForestRegressor')}")
+    result = project.promote(f"run_id={named('Ridge')}", "alias=challenger")
+    assert result.code == 2
+    assert "Shown to be worse" in result.err
 
 
 def test_refit_fits_on_all_rows_and_says_that_the_scores_are_those_of_the_split(project: Project, named: Named) -> None:
@@ -238,7 +247,6 @@ def test_a_project_in_a_folder_of_a_larger_repository_gets_tags_with_its_folder(
     import shutil
 
     from boston_exp import promote as command_module
-    from tests.conftest import Command
 
     large = tmp_path / "large"
     shutil.copytree(repository, large / "models" / "boston", ignore=shutil.ignore_patterns(".git"))
@@ -255,3 +263,29 @@ def test_a_project_in_a_folder_of_a_larger_repository_gets_tags_with_its_folder(
     assert git("tag", "--list", cwd=large).split() == [
         f"models/boston={NAME}#champion#1", f"models/boston={NAME}@v1.0.0",
     ]  # fmt: skip
+
+
+def test_a_promoted_model_that_this_registry_does_not_know_is_not_replaced_unasked(
+    project: Project, named: Named, command: Command, tmp_path: Path, empty_store: Path
+) -> None:
+    """As in a colleague's clone, with a store of its own."""
+    project.promote(f"run_id={named('Ridge')}")
+    other = tmp_path / "other.db"
+    other.write_bytes(empty_store.read_bytes())
+    here = f"tracking.uri=sqlite:///{other}"
+    assert command("model=knn", "evaluation=cv", "figures=none", here).code == 0
+    before = project.state()
+    result = project.promote("run_id=best", here)
+    assert result.code == 2
+    assert "has a promoted model that this registry does not know" in result.err
+    assert project.state() == before
+    assert project.promote("run_id=best", here, "gate=none").code == 0
+
+
+@pytest.mark.parametrize("more", [("rollback=true",), ("history=true",)])
+def test_one_thing_at_a_time(project: Project, named: Named, more: tuple[str, ...]) -> None:
+    before = project.state()
+    result = project.promote(f"run_id={named('Ridge')}", *more)
+    assert result.code == 2
+    assert "promote does one thing at a time" in result.err
+    assert project.state() == before
