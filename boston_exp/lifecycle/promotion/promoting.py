@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
 from boston_exp.config.invocation import again, for_services
-from boston_exp.errors import Fault, InvalidConfig, NotPromoted
+from boston_exp.errors import ExpectedFailure, Fault, InvalidConfig, NotPromoted
 from boston_exp.experiment.metrics import Metric
 from boston_exp.lifecycle import retraining, selection
 from boston_exp.lifecycle.promotion import bundle, gate, journal, messages, names, steps, tags
 from boston_exp.lifecycle.promotion.gate import Verdict
 from boston_exp.lifecycle.promotion.journal import MODELS, Journal
 from boston_exp.lifecycle.promotion.plan import Asked, Plan
-from boston_exp.lifecycle.promotion.steps import GTO, Content, Tools
+from boston_exp.lifecycle.promotion.steps import COMMIT, GTO, Content, Tools
 from boston_exp.lifecycle.ranking.groups import HELD_OUT, value
 from boston_exp.storage.git import Git
 from boston_exp.tracking.destination import Destination
@@ -94,14 +95,14 @@ def perform(plan: Plan, at: Tools, history: History) -> Journal:
     if not plan.verdict.opens:
         raise NotPromoted(Fault(f"{plan.verdict.says} Nothing was changed.", plan.verdict.mend))
     config = asked.config
-    model, version = plan.model, plan.version
+    version = plan.version
+    model = (version.logged if version else None) or plan.model
     refitted = None
     if config.refit and version is None:
         from boston_exp.lifecycle.promotion.refitting import refit
 
         refitted = model = refit(asked, history, run)
-    git_tag = tags.of_version(at.git, asked.name, version.tags[GTO]) if version and GTO in version.tags else None
-    committed = at.git.tagged(git_tag) if git_tag else None
+    git_tag, committed = _committed(at.git, asked.name, version)
     dvc_file = at.git.content(committed, str(MODELS / f"{asked.name}.dvc")) if committed else None
     git = config.git if asked.dvc != "none" else "none"
     note = Journal(
@@ -134,8 +135,18 @@ def perform(plan: Plan, at: Tools, history: History) -> Journal:
         return steps.carry_out(at, note, content)
     except BaseException:
         if refitted and not steps.decided(at, note):
-            registry.forget_model(refitted)
+            with suppress(ExpectedFailure):  # nobody was told of it
+                registry.forget_model(refitted)
         raise
+
+
+def _committed(git: Git, name: str, version: Version | None) -> tuple[str | None, str | None]:
+    """The tag and the commit of an earlier promotion of this version, where this repository has both."""
+    if version is None or GTO not in version.tags:
+        return None, None
+    tag = tags.of_version(git, name, version.tags[GTO])
+    commit = git.tagged(tag)
+    return (tag, commit) if commit and commit == version.tags.get(COMMIT, commit) else (None, None)
 
 
 def _run_faults(run: RecordedRun) -> Iterator[Fault]:

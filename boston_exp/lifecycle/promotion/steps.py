@@ -20,7 +20,7 @@ from boston_exp.storage.git import Git, GitFailed
 from boston_exp.tracking.recorded import Registry
 
 IDENTITY = "promotion.id"  # tag of a version: the promotion that has made it
-GTO = "gto.version"  # tag of a version: what it is called in git
+GTO, COMMIT = "gto.version", "git.commit"  # tags of a version: what it is called in git, and where it is
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _finish(tools: Tools, journal: Journal) -> None:
         reached("tag version")
         of_version = _tag(tools, journal)
         assert journal.version_tag
-        registry.tag(name, number, {GTO: journal.version_tag.rpartition("@")[2], "git.commit": of_version})
+        registry.tag(name, number, {GTO: journal.version_tag.rpartition("@")[2], COMMIT: of_version})
     elif journal.git == "stage":
         tools.git.stage(journal.paths)
     reached("card")

@@ -235,6 +235,33 @@ def test_refit_fits_on_all_rows_and_says_that_the_scores_are_those_of_the_split(
     assert project.promote(f"run_id={run_id}", "refit=all").out.startswith("champion    boston-housing, version 1, is")
 
 
+def test_the_leaderboard_shows_who_is_champion_and_who_was(project: Project, named: Named, command: Command) -> None:
+    import json
+
+    for model in ("Ridge", "RandomForestRegressor"):
+        project.promote(f"run_id={named(model)}")
+    told = json.loads(command("format=json", "top=20", program="leaderboard").out)
+    aliases = {each["run_id"]: each["aliases"] for each in told["runs"] if each["aliases"]}
+    assert aliases == {named("Ridge"): f"{NAME}@previous", named("RandomForestRegressor"): f"{NAME}@champion"}
+    shown = command(program="leaderboard").out
+    assert "@champion" in shown
+    assert "@previous" in shown
+
+
+def test_files_of_a_version_without_a_commit_are_those_of_its_model(
+    project: Project, named: Named, tmp_path: Path
+) -> None:
+    """A refit that only the registry knew: not the model of the split."""
+    run_id = named("Ridge")
+    project.promote(f"run_id={run_id}", "refit=all", "dvc=none")
+    project.promote(f"run_id={named('RandomForestRegressor')}")
+    assert project.promote(f"run_id={run_id}", "refit=all", "gate=none").code == 0
+    source = project.client.get_model_version_by_alias(NAME, "champion").source
+    logged = project.client.get_logged_model(source.removeprefix("models:/"))
+    place = Path(logged.artifact_location.removeprefix("file://"))
+    assert (project.model / "model.skops").read_bytes() == (place / "model.skops").read_bytes()
+
+
 def _housing() -> Path:
     from tests.conftest import ROOT
 
