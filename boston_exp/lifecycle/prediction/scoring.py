@@ -109,7 +109,9 @@ def _judged(
     if covered is not None and sizes and confidence == promise.confidence:
         known = {-1: sum(sizes.values()), **sizes}
         fewest, number = promise.fewest_covered(rows, known), int(covered.sum())
-        says = f"{number} of {len(covered)} rows ({number / len(covered):.1%}) lie in their {confidence:.0%} interval"
+        says = (
+            f"{number:,} of {len(covered):,} rows ({number / len(covered):.1%}) lie in their {confidence:.0%} interval"
+        )
         holds = number >= fewest
         yield holds, f"{says}: {'as the card allows' if holds else f'fewer than the card allows ({fewest})'}"
 

@@ -76,7 +76,6 @@ def _about(history: History, run: RecordedRun, name: str, alias: str, verdict: s
     out_of_fold = evidence.tables(history, [run.run_id], evidence.OUT_OF_FOLD)[run.run_id]
     paths = ("config/config.yaml", "environment/requirements.txt", "environment/platform.json", PROFILE, OVERRIDES)
     texts = _texts(history, run, paths)
-    overrides = yaml.safe_load(texts[4] or "") or []
     config = _node(texts[0])
     machine = _node(texts[2])
     needed = [line for line in (texts[1] or "").splitlines() if line.partition("==")[0].lower() in NEEDED]
@@ -99,15 +98,15 @@ def _about(history: History, run: RecordedRun, name: str, alias: str, verdict: s
         machine={key: str(machine[key]) for key in ("python", "os", "machine", "cpu") if key in machine},
         profile=_node(texts[3]),
         reproduce=command_line("run", f"base={run.run_id}"),
-        overrides=command_line("run", *map(str, filter(_is_elsewhere, overrides))),
+        overrides=command_line("run", *filter(_is_elsewhere, _items(texts[4]))),
         lacks=tuple(lacks),
         refit=refit,
     )
 
 
-def _is_elsewhere(override: object) -> bool:
+def _is_elsewhere(override: str) -> bool:
     """Whether an override says what was trained, not where it was recorded."""
-    return key_of(str(override)).partition(".")[0] not in (*SERVICES, "hydra", *OUTPUT)
+    return key_of(override).partition(".")[0] not in (*SERVICES, "hydra", *OUTPUT)
 
 
 def _texts(history: History, run: RecordedRun, names: tuple[str, ...]) -> list[str | None]:
@@ -117,8 +116,18 @@ def _texts(history: History, run: RecordedRun, names: tuple[str, ...]) -> list[s
 
 
 def _node(text: str | None) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(text or "")
-    except yaml.YAMLError:
-        return {}
+    found = _parsed(text)
     return found if isinstance(found, dict) else {}
+
+
+def _items(text: str | None) -> list[str]:
+    found = _parsed(text)
+    return [str(each) for each in found] if isinstance(found, list) else []
+
+
+def _parsed(text: str | None) -> Any:
+    """A record is data: what cannot be read of it is left out of the card."""
+    try:
+        return yaml.safe_load(text or "")
+    except yaml.YAMLError:
+        return None
