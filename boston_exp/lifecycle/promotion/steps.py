@@ -185,7 +185,7 @@ def _finish(tools: Tools, journal: Journal) -> None:
     elif journal.git == "stage":
         tools.git.stage(journal.paths)
     reached("card")
-    if journal.created and journal.place(journal.folder).is_dir():
+    if journal.created and journal.folder in journal.placed:  # else the files there are another version's
         _log_card(tools, journal)
     reached("alias")
     if journal.previous != number:

@@ -59,6 +59,16 @@ def test_another_alias_is_one_of_the_registry_and_leaves_the_champions_files(pro
     assert {**after, "versions": [], "aliases": {}} == {**before, "versions": [], "aliases": {}}
 
 
+def test_the_champions_card_is_not_logged_to_the_run_of_another_alias(
+    project: Project, named: Named, command: Command
+) -> None:
+    """A run of the test's own: the artifacts of an afternoon are shared with other tests."""
+    project.promote(f"run_id={named('Ridge')}")
+    run_id = command("model=ridge", "model.alpha=2", "evaluation=cv", "figures=none", "quiet=true").out.strip()
+    assert project.promote(f"run_id={run_id}", "alias=challenger", "gate=none").code == 0
+    assert project.client.list_artifacts(run_id, "card") == []
+
+
 def test_a_first_challenger_is_measured_by_the_champion(project: Project, named: Named) -> None:
     project.promote(f"run_id={named('RandomForestRegressor')}")
     result = project.promote(f"run_id={named('Ridge')}", "alias=challenger")
