@@ -18,7 +18,6 @@ def predict(cfg: DictConfig) -> None:
     from boston_exp.lifecycle.prediction import predicting, recording, screen, source
 
     model = source.opened(str(typed.text("from_model")), typed.cwd, destination, config.trusted_packages)
-    source.refuse_foreign_profile(model)
     found = predicting.predict(model, config, typed.cwd)
     recorded = None
     if config.record and found.scored is not None:

@@ -19,6 +19,7 @@ from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig, did_you_mean
 
 ENDINGS = (".csv", ".tsv", ".txt", ".dat", ".data", ".gz", ".bz2", ".xz", ".zip", ".parquet")  # of tables
+OF_A_TABLE = (Config, Doctor)  # schemas whose `data` is a table; that of others says how one is read
 Composed = TypeVar("Composed")
 
 
@@ -31,7 +32,7 @@ def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Com
     refuse_composed(cfg)
     missing = [Fault(f"{key} has no value.", again(f"{key}=<value>")) for key in sorted(OmegaConf.missing_keys(cfg))]
     if missing:
-        raise InvalidConfig(*missing, *(source_faults(cfg.data) if "data" in cfg and "input" not in cfg else ()))
+        raise InvalidConfig(*missing, *(source_faults(cfg.data) if schema in OF_A_TABLE else ()))
     unknown = list(_unknown_keys(cfg, schema))
     if unknown:
         raise InvalidConfig(*unknown)
@@ -49,7 +50,7 @@ def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Com
         config.name = raw if raw and re.fullmatch(r"[\d.eE+_-]+", raw) else config.name  # 2e3 is a name, too
     if isinstance(config, Config) and config.report is not None:
         config.report = str((typed.folder("report") / Path(config.report).expanduser()).resolve())
-    if isinstance(config, Config | Doctor):
+    if isinstance(config, OF_A_TABLE):
         _complete(config.data, typed)
     found: Composed = config
     return found

@@ -70,11 +70,14 @@ class Calibration:
         return found
 
     @cached_property
+    def _labels(self) -> tuple[np.ndarray, np.ndarray]:
+        """The groups in order, and the rows of each; found once, not for every chunk of a table."""
+        return np.unique(np.zeros(len(self.residuals)) if self.groups is None else self.groups, return_counts=True)
+
+    @property
     def sizes(self) -> dict[int, int]:
         """Rows of each group, by its number; one group where there are none."""
-        if self.groups is None:
-            return {0: len(self.residuals)}
-        return dict(enumerate(np.unique(self.groups, return_counts=True)[1].tolist()))
+        return dict(enumerate(self._labels[1].tolist()))
 
     def numbers(self, predicted: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
         """Of the group whose quantile an interval has, (n,); -1 where it is that of all rows."""
@@ -82,14 +85,13 @@ class Calibration:
             groups = np.digitize(predicted, self.edges)
         if self.groups is None or groups is None:
             return np.zeros(len(predicted), dtype=np.int64)
-        labels = np.unique(self.groups)
+        labels, _ = self._labels
         places = np.minimum(np.searchsorted(labels, groups), len(labels) - 1)
         return np.where(labels[places] == groups, places, -1)
 
     def _usable(self, confidence: float) -> np.ndarray:
         """The groups that have as many rows as a quantile of this confidence takes."""
-        assert self.groups is not None
-        labels, counts = np.unique(self.groups, return_counts=True)
+        labels, counts = self._labels
         return labels[(1 - confidence) * (counts + 1) >= 1]
 
 

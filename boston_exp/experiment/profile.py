@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,21 +17,14 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 CATEGORIES = 100  # the most frequent of a text column are listed
 
 
-def profile(dataset: Dataset, rows: Split, slices: Sequence[str] = ()) -> dict[str, Any]:
+def profile(dataset: Dataset, rows: Split, known: Mapping[str, Grouping]) -> dict[str, Any]:
     """Rows, and per column (features and target) its type as pandas read it, gaps, and what values it has.
 
     Numbers: minimum, maximum, mean, std, quantiles. Text, booleans: values with counts, the most frequent first.
-    `groups` say how rows are told apart by `slices`.
+    `groups` say how rows are told apart by the `known` groupings.
     """
     return _profile(dataset, rows.digest, tuple(rows.X_train.index)) | {
-        "groups": {name: grouping.as_json() for name, grouping in groupings(dataset, rows, slices).items()}
-    }
-
-
-def groupings(dataset: Dataset, rows: Split, slices: Sequence[str]) -> dict[str, Grouping]:
-    """By the columns of the table that `data.slices` names."""
-    return {
-        name: Grouping.of(dataset.table[name], rows.X_train.index) for name in slices if name in dataset.table.columns
+        "groups": {name: grouping.as_json() for name, grouping in known.items()}
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -9,18 +11,31 @@ from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.grouping import COLUMN, Grouping
 from boston_exp.experiment.metrics import METRICS
 from boston_exp.experiment.split import Split
+from boston_exp.process import remembered
 
 UNSEEN = "(never seen in training)"  # the group of all values that are in none
 
 
-def slices(dataset: Dataset, columns: list[str], rows: Split, predicted: np.ndarray) -> pd.DataFrame:
+def groupings(dataset: Dataset, rows: Split, slices: Sequence[str]) -> dict[str, Grouping]:
+    """By those columns of the table that `data.slices` names."""
+    return _groupings(dataset, rows.digest, tuple(slices), tuple(rows.X_train.index)) if slices else {}
+
+
+@remembered(maxsize=1)  # a run tells its rows apart three times, and the points of a sweep share them
+def _groupings(
+    dataset: Dataset, split_digest: str, slices: tuple[str, ...], train: tuple[int, ...]
+) -> dict[str, Grouping]:
+    index = pd.Index(train)
+    return {name: Grouping.of(dataset.table[name], index) for name in slices if name in dataset.table.columns}
+
+
+def slices(dataset: Dataset, known: Mapping[str, Grouping], rows: Split, predicted: np.ndarray) -> pd.DataFrame:
     """Every metric of the held-out rows by the groups of each column: (column, group, rows, r2_score, rmse, …).
 
     `predicted` (n_test,) is in the order of the held-out rows. Quartiles are those of the training rows.
     """
     found = []
-    for column in columns:
-        grouping = Grouping.of(dataset.table[column], rows.X_train.index)
+    for column, grouping in known.items():
         labels = grouping.labels(dataset.table[column].loc[rows.X_test.index])
         found += by_group(column, grouping, labels, rows.y_test.to_numpy(), predicted)
     return pd.DataFrame(found)
@@ -39,9 +54,7 @@ def by_group(
     return found
 
 
-def with_groups(table: pd.DataFrame, groupings: dict[str, Grouping], columns: pd.DataFrame) -> pd.DataFrame:
+def with_groups(table: pd.DataFrame, known: Mapping[str, Grouping], columns: pd.DataFrame) -> pd.DataFrame:
     """A table of rows with the label of each of its rows for each grouping, in columns `group: <name>`."""
-    labels = {
-        f"{COLUMN}{name}": grouping.labels(columns[name].loc[table["row"]]) for name, grouping in groupings.items()
-    }
+    labels = {f"{COLUMN}{name}": grouping.labels(columns[name].loc[table["row"]]) for name, grouping in known.items()}
     return pd.concat([table, pd.DataFrame(labels, index=table.index)], axis=1) if labels else table

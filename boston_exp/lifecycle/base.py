@@ -12,14 +12,12 @@ from boston_exp.config.invocation import again, for_services, is_override, key_o
 from boston_exp.config.schema import CONF
 from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig
-from boston_exp.process import temporary_folder
 from boston_exp.tracking.recorded import History, RecordedRun
 
 KEY = "base"
 SERVICES = ("tracking", "storage", "env")  # where it was recorded, which is no part of what it is
 # Not taken from a record, which may be another person's: what runs or trusts code is typed by whoever runs it.
 LEFT_OUT = (*SERVICES, "hydra", "trusted_packages", "skip_finished", "max_failures", "name", "quiet", "report", KEY)
-OVERRIDES = "config/overrides.yaml"
 
 
 def expanded(arguments: list[str]) -> list[str]:
@@ -49,20 +47,15 @@ def expanded(arguments: list[str]) -> list[str]:
 
 
 def _recorded(history: History, run: RecordedRun) -> list[str]:
-    import yaml
+    from boston_exp.lifecycle import records  # yaml, which --help and --cfg do without
 
     if run.is_sweep:
         best = run.tags.get("best.run_id", "<id of a point>")
         says = f"base={run.run_id} is a sweep's run, which has ranges, not values: its best point is {best}."
         raise InvalidConfig(Fault(says, again(f"base={best}")))
-    with temporary_folder() as folder:
-        file = history.artifact(run.run_id, OVERRIDES, Path(folder))
-        try:
-            found = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
-        except (yaml.YAMLError, UnicodeDecodeError):
-            found = None
+    found = records.parsed(history, run.run_id, records.OVERRIDES)
     if not isinstance(found, list):
-        says = f"base={run.run_id} ({run.name}, {run.status}) has no {OVERRIDES} that can be read."
+        says = f"base={run.run_id} ({run.name}, {run.status}) has no {records.OVERRIDES} that can be read."
         raise InvalidConfig(Fault(says, for_services("leaderboard") + "   (lists runs that have)"))
     return [str(each) for each in found]
 

@@ -19,20 +19,13 @@ AT_ONCE = 8  # requests to a server
 
 def tables(history: History, run_ids: Iterable[str], name: str) -> dict[str, pd.DataFrame | None]:
     """An artifact of each run as a table sorted by row, None where it has none that can be read."""
-
-    def checked(table: pd.DataFrame | None) -> pd.DataFrame | None:
-        columns = ["row", "actual", "predicted", *(["fold"] if name == OUT_OF_FOLD else [])]
-        if table is None or not set(columns) <= set(table.columns):
-            return None
-        whole = all(pd.api.types.is_numeric_dtype(table[column]) for column in columns)
-        return (
-            table.sort_values("row", ignore_index=True)
-            if whole and np.isfinite(table[columns]).all(axis=None)
-            else None
-        )
-
     ids = list(dict.fromkeys(run_ids))
-    return {run_id: checked(table) for run_id, table in zip(ids, _read(history, ids, name), strict=True)}
+    return {run_id: _whole(table, name) for run_id, table in zip(ids, _read(history, ids, name), strict=True)}
+
+
+def table_in(folder: Path, name: str) -> pd.DataFrame | None:
+    """The same of an artifact that is in a folder already."""
+    return _whole(_parsed(folder / name), name)
 
 
 def recorded_slices(history: History, runs: list[RecordedRun]) -> list[pd.DataFrame | None]:
@@ -42,14 +35,25 @@ def recorded_slices(history: History, runs: list[RecordedRun]) -> list[pd.DataFr
 
 def _read(history: History, run_ids: list[str], name: str) -> list[pd.DataFrame | None]:
     def read(run_id: str) -> pd.DataFrame | None:
-        file = history.artifact(run_id, name, Path(folder) / run_id)
-        try:
-            return pd.read_csv(file) if file else None
-        except ValueError:  # empty, no CSV, no text
-            return None
+        return _parsed(history.artifact(run_id, name, Path(folder) / run_id))
 
     with temporary_folder() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(read, run_ids))
+
+
+def _parsed(file: Path | None) -> pd.DataFrame | None:
+    try:
+        return pd.read_csv(file) if file and file.is_file() else None
+    except ValueError:  # empty, no CSV, no text
+        return None
+
+
+def _whole(table: pd.DataFrame | None, name: str) -> pd.DataFrame | None:
+    columns = ["row", "actual", "predicted", *(["fold"] if name == OUT_OF_FOLD else [])]
+    if table is None or not set(columns) <= set(table.columns):
+        return None
+    whole = all(pd.api.types.is_numeric_dtype(table[column]) for column in columns)
+    return table.sort_values("row", ignore_index=True) if whole and np.isfinite(table[columns]).all(axis=None) else None
 
 
 def held_out_losses(table: pd.DataFrame, metric: Metric) -> np.ndarray:

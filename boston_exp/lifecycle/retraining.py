@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -17,14 +16,14 @@ from boston_exp.config.parsing import parse
 from boston_exp.config.schema import Config
 from boston_exp.config.settings import PROJECT_ROOT, Typed
 from boston_exp.errors import Fault, InvalidConfig
-from boston_exp.process import temporary_folder
+from boston_exp.lifecycle import records
+from boston_exp.lifecycle.records import CONFIG
 from boston_exp.storage.dvc_file import md5_of
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.recorded import History, RecordedRun
 from boston_exp.training.job import Job
 from boston_exp.training.train import Experiment, train
 
-CONFIG = "config/config.yaml"
 OF_HERE = ("tracking", "storage", "trusted_packages", "figures")  # never taken from a record
 MADE_FOR = "promotion.compared_with"  # tag: the candidate that this training is compared with
 
@@ -34,12 +33,7 @@ def recorded_config(history: History, run: RecordedRun, here: Recorded, trusted:
 
     Raises InvalidConfig where it has none that can be read.
     """
-    with temporary_folder() as folder:
-        file = history.artifact(run.run_id, CONFIG, Path(folder))
-        try:
-            node = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
-        except (yaml.YAMLError, UnicodeDecodeError):
-            node = None
+    node = records.parsed(history, run.run_id, CONFIG)
     if not isinstance(node, dict):
         says = f"{run.run_id} ({run.name}) has no {CONFIG} that can be read."
         raise InvalidConfig(Fault(says, for_services("run", f"base={run.run_id}", "evaluation=cv")))

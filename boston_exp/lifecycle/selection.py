@@ -13,10 +13,9 @@ from boston_exp.lifecycle.ranking import standings
 from boston_exp.lifecycle.ranking.groups import same_rows
 from boston_exp.process import temporary_folder
 from boston_exp.tracking.destination import SOURCE
-from boston_exp.tracking.recorded import MODEL_OF, History, RecordedRun
+from boston_exp.tracking.recorded import MODEL_OF, MODELS, History, RecordedRun
 
 BEST = "best"
-MODELS = "models:/"
 SHOWN = 5
 
 

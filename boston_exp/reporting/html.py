@@ -4,7 +4,6 @@ nothing is loaded."""
 from __future__ import annotations
 
 import io
-import os
 import re
 import tempfile
 import warnings
@@ -22,6 +21,7 @@ from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.redaction import redact
 from boston_exp.reporting.figures import BLUE
+from boston_exp.storage.folders import new_file_mode
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def write(file: Path, text: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=file.parent, suffix=".html", delete=False, encoding="utf-8") as draft:
             draft.write(text)
-        Path(draft.name).chmod(0o666 & ~_umask())
+        Path(draft.name).chmod(new_file_mode())
         Path(draft.name).replace(file)
     except OSError as error:
         with suppress(NameError, OSError):
@@ -65,9 +65,3 @@ def svg(figure: Figure) -> Markup:
     for colour, of_the_page in (("#000000", "currentColor"), (BLUE, "var(--mark)")):
         drawn = drawn.replace(colour, of_the_page)
     return Markup(drawn)  # noqa: S704 (matplotlib escapes what it draws)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -34,11 +34,20 @@ class Git:
 
         Raises GitFailed.
         """
+        done = self._done(arguments, index, holding)
+        if done.returncode:
+            said = (done.stderr or done.stdout).decode(errors="replace").strip()
+            raise GitFailed(said or f"git {arguments[0]} ended with code {done.returncode}")
+        return done.stdout.decode(errors="replace").removesuffix("\n")
+
+    def _done(
+        self, arguments: Sequence[str], index: Path | None = None, holding: tuple[int, ...] = ()
+    ) -> subprocess.CompletedProcess[bytes]:
         environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
         if index is not None:
             environment["GIT_INDEX_FILE"] = str(index)
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 ["git", *arguments],
                 cwd=self.folder,
                 env=environment,
@@ -50,10 +59,6 @@ class Git:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise GitFailed(str(error)) from error
-        if done.returncode:
-            said = (done.stderr or done.stdout).decode(errors="replace").strip()
-            raise GitFailed(said or f"git {arguments[0]} ended with code {done.returncode}")
-        return done.stdout.decode(errors="replace").removesuffix("\n")
 
     def answer(self, *arguments: str) -> str:
         """The same, empty where git fails."""
@@ -114,13 +119,7 @@ class Git:
 
     def content(self, commit: str, path: str) -> bytes | None:
         """Of a file in a commit; None where it has no such file."""
-        done = subprocess.run(
-            ["git", "cat-file", "blob", f"{commit}:./{path}"],
-            cwd=self.folder,
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = self._done(("cat-file", "blob", f"{commit}:./{path}"))
         return None if done.returncode else done.stdout
 
     def commit(self, paths: Sequence[str], message: str, holding: tuple[int, ...]) -> str:

@@ -31,7 +31,7 @@ class RecordedRun:
         return "" if text == "None" else text
 
 
-MODELS = "models:/"
+MODELS, RUNS = "models:/", "runs:/"  # how URIs of models begin
 LOGGED = f"{MODELS}m-"  # how the URI of a logged model begins
 MODEL_OF = "best.model_of"  # tag of a sweep's run: the id of the point that its model is of
 SCORED = "scored.run_id"  # tag: of a run that only says how true another one's model was on a table

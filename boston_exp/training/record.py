@@ -19,8 +19,8 @@ from boston_exp.config.settings import Typed
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.evaluation import Evaluated
 from boston_exp.experiment.models import final_step
-from boston_exp.experiment.profile import groupings, profile
-from boston_exp.experiment.slices import with_groups
+from boston_exp.experiment.profile import profile
+from boston_exp.experiment.slices import groupings, with_groups
 from boston_exp.experiment.split import Split
 from boston_exp.process import remembered, temporary_folder
 from boston_exp.redaction import redact
@@ -105,12 +105,12 @@ def outcome(
         _write(files / "config" / "overrides.yaml", as_yaml(typed.overrides))
         _write(files / "environment" / "requirements.txt", provenance.environment())
         _write(files / "environment" / "platform.json", json.dumps(provenance.machine(), indent=1))
-        _write(files / "profile.json", json.dumps(profile(dataset, rows, config.data.slices), indent=1))
+        known = groupings(dataset, rows, config.data.slices)
+        _write(files / "profile.json", json.dumps(profile(dataset, rows, known), indent=1))
         evaluated.predictions.to_csv(files / "predictions.csv", index=False)
         evaluated.importance.to_csv(files / "feature_importance.csv", index=False)
         if evaluated.folds:
             evaluated.folds.table.to_csv(files / "folds.csv", index=False)
-            known = groupings(dataset, rows, config.data.slices)
             each_row = with_groups(evaluated.folds.out_of_fold, known, dataset.table)
             each_row.to_csv(files / "out_of_fold.csv", index=False)
         if told.groups is not None:

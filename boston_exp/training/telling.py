@@ -15,7 +15,7 @@ from boston_exp.config.schema import Config
 from boston_exp.config.settings import Typed
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.evaluation import Evaluated
-from boston_exp.experiment.slices import slices
+from boston_exp.experiment.slices import groupings, slices
 from boston_exp.experiment.split import Split
 from boston_exp.reporting.story import run_story
 from boston_exp.tracking.destination import Destination
@@ -49,8 +49,8 @@ def told(
     with_page: bool,
 ) -> Told:
     """Of a run that was evaluated; `params` are those that it records, `run_id` is None where nothing is recorded."""
-    sliced = [column for column in config.data.slices if column in dataset.table]
-    groups = slices(dataset, sliced, rows, evaluated.test_predicted) if sliced else None
+    known = groupings(dataset, rows, config.data.slices)
+    groups = slices(dataset, known, rows, evaluated.test_predicted) if known else None
     command = again_alone(typed.overrides)
     next_command = command
     if run_id and evaluated.folds:

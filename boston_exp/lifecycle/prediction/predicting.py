@@ -16,12 +16,12 @@ from boston_exp.errors import Fault, InvalidConfig, InvalidData
 from boston_exp.experiment.conformal import PLAIN, PREDICTION, SPREAD, Calibration, calibrated, choices, floored
 from boston_exp.experiment.grouping import Grouping
 from boston_exp.experiment.spread import spread
+from boston_exp.lifecycle.model_folder import CHECKED, PROMISE
 from boston_exp.lifecycle.prediction import reading, rows
 from boston_exp.lifecycle.prediction.rows import Seen
 from boston_exp.lifecycle.prediction.scoring import Collected, Scored, scored
 from boston_exp.lifecycle.prediction.source import Source
 from boston_exp.lifecycle.prediction.writing import written
-from boston_exp.lifecycle.promotion.bundle import MODEL, OUT_OF_FOLD, PROFILE, PROMISE
 from boston_exp.storage.dvc_file import md5_of
 
 
@@ -62,11 +62,12 @@ def predict(source: Source, config: Predict, cwd: Path) -> Predicted:
     """Predict every row of the input and write it. Raises InvalidConfig, InvalidData; then there is no output."""
     intervals, note = intervals_of(source, config)
     found = Predicted(Seen(), [note] if note else [])
-    groupings = _groupings(source)
     text_columns = {name for name in source.features if not source.is_number(name)}
-    text_columns |= {name for name, grouping in groupings.items() if grouping.is_text and name not in source.features}
+    text_columns |= {
+        name for name, grouping in source.groupings.items() if grouping.is_text and name not in source.features
+    }
     as_it_stands = {name for name in config.keep if name not in (*source.features, *text_columns)}
-    collected = Collected(groupings=groupings)
+    collected = Collected(groupings=source.groupings)
     with reading.chunks(config.input, cwd, config.data, text_columns, as_it_stands) as chunks:
         first = next(chunks, None)
         if first is None or first.empty:
@@ -98,10 +99,10 @@ def predict(source: Source, config: Predict, cwd: Path) -> Predicted:
 def untouched(source: Source, config: Predict, cwd: Path) -> list[Path]:
     """Files that the output must not replace."""
     given = [config.input] if config.input != reading.STDIN else []
-    if not source.shown.startswith(("models:/", "runs:/")):
+    if source.run is None:
         place = cwd / Path(source.shown).expanduser()
         folder = place if place.is_dir() else place.parent
-        given += [str(folder / name) for name in (MODEL, PROFILE, OUT_OF_FOLD, PROMISE)]
+        given += [str(folder / name) for name in (*CHECKED, PROMISE)]
     return [cwd / Path(each).expanduser() for each in given]
 
 
@@ -158,10 +159,7 @@ def intervals_of(source: Source, config: Predict) -> tuple[Intervals | None, str
         return None, ""
     table = source.out_of_fold
     if table is None:
-        return (
-            None,
-            "no intervals: the model was recorded without folds, which evaluation=cv has",
-        )
+        return None, "no intervals: the model was recorded without folds, which evaluation=cv has"
     known = choices(table)
     if config.interval_by not in known:
         says = f"interval_by={config.interval_by} is not recorded with this model: choose one of {', '.join(known)}."
@@ -169,7 +167,7 @@ def intervals_of(source: Source, config: Predict) -> tuple[Intervals | None, str
     calibration = calibrated(table, config.interval_by)
     grouping = None
     if config.interval_by not in (PREDICTION, SPREAD, PLAIN):
-        grouping = _groupings(source).get(config.interval_by)
+        grouping = source.groupings.get(config.interval_by)
         if grouping is None:
             says = f"interval_by={config.interval_by}: its groups are not in the profile of this model."
             raise InvalidConfig(Fault(says, again("interval_by=prediction")))
@@ -179,8 +177,3 @@ def intervals_of(source: Source, config: Predict) -> tuple[Intervals | None, str
     if len(table) < needed:
         note = f"intervals of {config.interval:.0%} take {needed} out-of-fold rows, there are {len(table)}: infinite"
     return Intervals(calibration, config.interval, config.interval_by, grouping, spreads), note
-
-
-def _groupings(source: Source) -> dict[str, Grouping]:
-    known = (source.profile or {}).get("groups") or {}
-    return {name: Grouping.recorded(node) for name, node in known.items()}

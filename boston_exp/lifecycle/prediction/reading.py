@@ -93,8 +93,7 @@ def _parquet(path: Path) -> Iterator[pd.DataFrame]:
 
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(ROWS):
-            chunk = batch.to_pandas().rename(columns=str)
-            yield chunk
+            yield batch.to_pandas().rename(columns=str)
 
 
 def _guarded(made: Callable[[], Iterator[pd.DataFrame]], given: str) -> Iterator[pd.DataFrame]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,17 @@ from sklearn.base import BaseEstimator
 
 from boston_exp.config.invocation import again, for_services
 from boston_exp.errors import Fault, InvalidConfig, nearest
-from boston_exp.experiment.grouping import COLUMN
+from boston_exp.experiment.grouping import COLUMN, Grouping
 from boston_exp.lifecycle import evidence, selection
+from boston_exp.lifecycle.evidence import OUT_OF_FOLD
+from boston_exp.lifecycle.model_folder import CHECKED, PROFILE, PROMISE
 from boston_exp.lifecycle.promise import Promise, promise
-from boston_exp.lifecycle.promotion.bundle import MODEL, OUT_OF_FOLD, PROFILE, PROMISE
 from boston_exp.process import temporary_folder
 from boston_exp.storage.dvc_file import md5_of
 from boston_exp.tracking import backends
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.model_files import loaded
-from boston_exp.tracking.recorded import RecordedRun, Registry, Version
+from boston_exp.tracking.recorded import MODELS, RUNS, RecordedRun, Registry, Version
 
 NUMBERS = ("integer", "number", "boolean")
 
@@ -50,6 +52,12 @@ class Source:
             return [str(name) for name in self.profile["columns"] if name != self.profile["target"]]
         return [str(name) for name in getattr(self.estimator, "feature_names_in_", ())]
 
+    @cached_property
+    def groupings(self) -> dict[str, Grouping]:
+        """How rows are told apart, by `data.slices` of the run."""
+        known = (self.profile or {}).get("groups") or {}
+        return {name: Grouping.recorded(node) for name, node in known.items()}
+
     def column(self, name: str) -> Mapping[str, Any]:
         """What the training rows had in a column."""
         columns: Mapping[str, Mapping[str, Any]] = self.profile["columns"] if self.profile else {}
@@ -64,24 +72,17 @@ def opened(text: str, cwd: Path, destination: Destination, trusted: list[str]) -
 
     Raises InvalidConfig for a model that cannot be found, is damaged or of types that are not trusted here.
     """
-    if text.startswith(("models:/", "runs:/")):
-        return _recorded(text, destination, trusted)
-    place = (cwd / Path(text).expanduser()).resolve()
-    if not place.exists():
-        pointer = next((each for each in (place, place.parent) if each.with_name(f"{each.name}.dvc").is_file()), None)
-        if pointer is not None:
-            says = f"from_model={text} is under DVC, and its files are not here."
-            raise InvalidConfig(Fault(says, f"dvc pull {pointer}.dvc"))
-        says = (
-            f"from_model={text} is neither a model of a store (models:/<name>@champion, runs:/<id>/model) nor a file."
-        )
-        raise InvalidConfig(Fault(says, for_services("promote", "history=true") + "   (says what was promoted)"))
-    return _file(text, place, trusted)
+    source = _recorded(text, destination, trusted) if text.startswith((MODELS, RUNS)) else _file(text, cwd, trusted)
+    known = [str(name) for name in getattr(source.estimator, "feature_names_in_", ())]
+    if source.profile is not None and known and known != source.features:
+        says = f"{PROFILE} beside {source.shown} is of a model with other columns."
+        raise InvalidConfig(Fault(says, again("from_model=models:/<name>@champion") + "   (or get both by dvc pull)"))
+    return source
 
 
 def _recorded(text: str, destination: Destination, trusted: list[str]) -> Source:
     history = backends.open_history(destination)
-    version = _version(text, backends.open_registry(destination)) if text.startswith("models:/") else None
+    version = _version(text, backends.open_registry(destination)) if text.startswith(MODELS) else None
     if version is not None:
         found = history.run(version.run_id)
         if found is None:
@@ -89,7 +90,7 @@ def _recorded(text: str, destination: Destination, trusted: list[str]) -> Source
             raise InvalidConfig(Fault(says, for_services("promote", "history=true")))
         run = found
     else:
-        named = text if text.startswith("models:/") else text.removeprefix("runs:/").partition("/")[0]
+        named = text if text.startswith(MODELS) else text.removeprefix(RUNS).partition("/")[0]
         run = selection.identified(history, named, "from_model")
     uri = (version.logged if version else None) or selection.model_of(history, run)
     with temporary_folder() as name:
@@ -110,7 +111,7 @@ def _recorded(text: str, destination: Destination, trusted: list[str]) -> Source
 
 def _version(text: str, registry: Registry) -> Version | None:
     """Of `models:/<name>@<alias>` and `models:/<name>/<number>`; None for a logged model, `models:/m-…`."""
-    name, at, alias = text.removeprefix("models:/").partition("@")
+    name, at, alias = text.removeprefix(MODELS).partition("@")
     if not at:
         name, slash, alias = name.partition("/")
         if not slash:
@@ -135,7 +136,17 @@ def _unknown(text: str, name: str, alias: str, registry: Registry) -> Fault:
     return Fault(says, again(f"from_model=models:/{name}{f'@{closest}' if closest else '/<version>'}"))
 
 
-def _file(text: str, place: Path, trusted: list[str]) -> Source:
+def _file(text: str, cwd: Path, trusted: list[str]) -> Source:
+    place = (cwd / Path(text).expanduser()).resolve()
+    if not place.exists():
+        pointer = next((each for each in (place, place.parent) if each.with_name(f"{each.name}.dvc").is_file()), None)
+        if pointer is not None:
+            says = f"from_model={text} is under DVC, and its files are not here."
+            raise InvalidConfig(Fault(says, f"dvc pull {pointer}.dvc"))
+        says = (
+            f"from_model={text} is neither a model of a store (models:/<name>@champion, runs:/<id>/model) nor a file."
+        )
+        raise InvalidConfig(Fault(says, for_services("promote", "history=true") + "   (says what was promoted)"))
     folder = place if place.is_dir() else place.parent
     told = _json(folder / PROMISE, text) or {}
     _refuse_strangers(told, folder, text)
@@ -156,7 +167,7 @@ def _refuse_strangers(told: Mapping[str, Any], folder: Path, text: str) -> None:
     """Raise InvalidConfig where a file beside the card is not the one that the card was written with."""
     files = told.get("files")
     for name, digest in files.items() if isinstance(files, dict) else ():
-        if name in (MODEL, PROFILE, OUT_OF_FOLD) and (folder / name).is_file() and md5_of(folder / name) != digest:
+        if name in CHECKED and (folder / name).is_file() and md5_of(folder / name) != digest:
             says = f"{name} beside {text} is not the one that belongs to {PROMISE}: its md5 differs."
             raise InvalidConfig(Fault(says, f"dvc checkout {folder}.dvc   (gets all of them)"))
 
@@ -205,11 +216,3 @@ def _residuals(file: Path | None, text: str) -> pd.DataFrame | None:
 def _damaged(name: str, text: str) -> Fault:
     says = f"{name} of {text} cannot be read: it is damaged."
     return Fault(says, again("from_model=models:/<name>@champion") + "   (or get it anew, by dvc checkout)")
-
-
-def refuse_foreign_profile(source: Source) -> None:
-    """Raise InvalidConfig where the profile is that of another model."""
-    known = [str(name) for name in getattr(source.estimator, "feature_names_in_", ())]
-    if source.profile is not None and known and known != source.features:
-        says = f"{PROFILE} beside {source.shown} is of a model with other columns."
-        raise InvalidConfig(Fault(says, again("from_model=models:/<name>@champion") + "   (or get both by dvc pull)"))

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig
+from boston_exp.storage.folders import new_file_mode
 
 STDOUT = "-"
 OTHER = (".xlsx", ".xls", ".ods", ".feather", ".json", ".zip", ".bz2", ".xz")
@@ -56,7 +57,7 @@ def written(given: str, cwd: Path, untouched: list[Path]) -> Iterator[Rows]:
                 rows = Rows(stream, parquet=path.suffix == ".parquet")
                 yield rows
                 rows.close()
-            Path(draft).chmod(0o666 & ~_umask())
+            Path(draft).chmod(new_file_mode())
             Path(draft).replace(path)
     finally:
         with suppress(FileNotFoundError):
@@ -125,9 +126,3 @@ def _array(values: Any) -> pa.Array:
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +16,7 @@ from skops.card import Card
 
 from boston_exp.experiment.metrics import METRICS
 from boston_exp.lifecycle.promise import Promise
+from boston_exp.lifecycle.promotion.about import About
 from boston_exp.reporting import html, numbers
 from boston_exp.reporting.markdown import escaped
 from boston_exp.tracking.recorded import RecordedRun
@@ -24,27 +24,6 @@ from boston_exp.tracking.recorded import RecordedRun
 LONGEST = 600  # characters of a parameter's value
 SHOWN = 6  # values of a column of text
 EXAMPLE = 100  # rows of a new table, for what it may have
-
-
-@dataclass(frozen=True)
-class About:
-    """What a card is made of. `name` is that of the registered model; `refit` says that it was fitted on all rows."""
-
-    name: str
-    alias: str
-    run: RecordedRun
-    promise: Promise
-    verdict: str  # of the gate
-    slices: pd.DataFrame | None
-    consulted: int  # runs that were scored on these held-out rows
-    caveats: tuple[str, ...]
-    requirements: tuple[str, ...]
-    machine: dict[str, str]
-    reproduce: str  # the command
-    profile: Mapping[str, Any]  # of the training rows: profile.json
-    overrides: str  # the recorded command
-    lacks: tuple[str, ...] = ()
-    refit: bool = False
 
 
 def markdown(about: About) -> str:

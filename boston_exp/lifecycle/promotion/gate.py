@@ -17,11 +17,12 @@ NOT_WORSE, BETTER, NONE = "not_worse", "better", "none"
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's answer as a sentence; `mend` is the next command where it is no."""
+    """The gate's answer as a sentence; `mend` is the next command where it is no. `first`: nobody had the alias."""
 
     opens: bool
     says: str
     mend: str = ""
+    first: bool = False
 
 
 def without_folds(run: RecordedRun) -> Verdict | None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from boston_exp.experiment.metrics import METRICS
+from boston_exp.lifecycle.model_folder import CARD
 from boston_exp.lifecycle.promotion import tags
-from boston_exp.lifecycle.promotion.plan import Plan
+from boston_exp.lifecycle.promotion.plan import ALL, REFIT, Plan
 from boston_exp.lifecycle.promotion.steps import GTO
 from boston_exp.reporting import numbers
 from boston_exp.reporting.markdown import escaped
@@ -26,7 +27,7 @@ def event(plan: Plan, registry: Registry) -> dict[str, Any]:
         "what": "rollback" if plan.rollback else "promote",
         "run_id": plan.run.run_id,
         "run": plan.run.name,
-        "gate": plan.asked.config.gate if not plan.rollback else "rollback",
+        "gate": "rollback" if plan.rollback else "first" if plan.verdict.first else plan.asked.config.gate,
         "says": plan.verdict.says,
         "from": plan.current.number if plan.current else None,
         "scores": {name: plan.run.metrics[name] for name in ("rmse", "cv_rmse") if name in plan.run.metrics},
@@ -65,7 +66,7 @@ def version_tags(plan: Plan) -> dict[str, str]:
     """Of a new version."""
     run = plan.run
     told = {name: run.tags.get(name, "") for name in ("data.md5", "split.digest", "mlflow.source.git.commit")}
-    told |= {"run": run.name, "gate": plan.verdict.says, "refit": "all" if plan.asked.config.refit else "none"}
+    told |= {"run": run.name, "gate": plan.verdict.says, REFIT: ALL if plan.asked.config.refit else "none"}
     known = (*(metric.name for metric in METRICS), *(f"cv_{metric.name}" for metric in METRICS))
     told |= {name: numbers.score(run.metrics[name]) for name in known if name in run.metrics}
     return {name: value for name, value in told.items() if value}
@@ -73,5 +74,5 @@ def version_tags(plan: Plan) -> dict[str, str]:
 
 def description(plan: Plan, folder: Path) -> str:
     """The card; where there are no files, the story of the run."""
-    file = folder / "card.md"
+    file = folder / CARD
     return file.read_text(encoding="utf-8") if file.is_file() else plan.run.tags.get(NOTE, "")

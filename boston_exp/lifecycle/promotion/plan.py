@@ -12,6 +12,8 @@ from boston_exp.lifecycle.promotion.gate import Verdict
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.recorded import RecordedRun, Version
 
+REFIT, ALL = "refit", "all"  # tag of a version: on which rows its model was fitted once more
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -43,6 +45,11 @@ class Plan:
     version: Version | None
     current: Version | None
     rollback: bool = False
+
+    @property
+    def refit(self) -> bool:
+        """Whether the model is one that was fitted on all rows."""
+        return self.asked.config.refit is not None or (self.version is not None and self.version.tags.get(REFIT) == ALL)
 
     @property
     def unchanged(self) -> bool:

@@ -11,11 +11,11 @@ from functools import partial
 from boston_exp.config.invocation import again, for_services
 from boston_exp.errors import ExpectedFailure, Fault, InvalidConfig, NotPromoted
 from boston_exp.experiment.metrics import Metric
-from boston_exp.lifecycle import retraining, selection
+from boston_exp.lifecycle import selection
 from boston_exp.lifecycle.promotion import bundle, gate, journal, messages, names, steps, tags
 from boston_exp.lifecycle.promotion.gate import Verdict
 from boston_exp.lifecycle.promotion.journal import MODELS, Journal
-from boston_exp.lifecycle.promotion.plan import Asked, Plan
+from boston_exp.lifecycle.promotion.plan import ALL, REFIT, Asked, Plan
 from boston_exp.lifecycle.promotion.steps import COMMIT, GTO, Content, Tools
 from boston_exp.lifecycle.ranking.groups import HELD_OUT, value
 from boston_exp.storage.git import Git
@@ -66,9 +66,8 @@ def planned(asked: Asked, history: History, registry: Registry, run_id: str, met
         mend = f"{for_services('run', f'base={run.run_id}')}   (trains it alone; then promote that run)"
         raise InvalidConfig(Fault(says, mend))
     current = registry.version(name, config.alias)
-    refit = "all" if config.refit else "none"
     earlier = (each for each in registry.versions(name) if each.run_id == run.run_id)
-    version = next((each for each in earlier if each.tags.get("refit", "none") == refit), None)
+    version = next((each for each in earlier if (each.tags.get(REFIT) == ALL) == (config.refit == ALL)), None)
     verdict = _verdict(asked, history, registry, run, current, metric)
     return Plan(asked, run, model, verdict, version, current)
 
@@ -120,17 +119,13 @@ def perform(plan: Plan, at: Tools, history: History) -> Journal:
         version_tag=git_tag,
         previous=plan.current.number if plan.current else None,
     )
-    verdict = plan.verdict.says
     content = Content(
-        fill=partial(
-            bundle.fill, history, run, model, config.trusted_packages, asked.name, config.alias, verdict,
-            config.refit is not None or (version is not None and version.tags.get("refit") == "all"),
-        ),
+        fill=partial(bundle.fill, history, plan, model),
         dvc_file=dvc_file,
         source=model,
         version_tags=messages.version_tags(plan),
         describes=partial(messages.description, plan),
-    )  # fmt: skip
+    )
     try:
         return steps.carry_out(at, note, content)
     except BaseException:
@@ -161,55 +156,65 @@ def _run_faults(run: RecordedRun) -> Iterator[Fault]:
 def _verdict(
     asked: Asked, history: History, registry: Registry, run: RecordedRun, current: Version | None, metric: Metric
 ) -> Verdict:
-    config = asked.config
-    at_champion, known = registry.version(asked.name, names.CHAMPION), bool(registry.versions(asked.name))
+    config, holder = asked.config, asked.config.alias
     if config.gate == gate.NONE:
         return Verdict(True, "Compared with nothing: gate=none was typed.")
     lack = gate.without_folds(run)
     if lack:
         return lack
-    if current is None and config.alias != names.CHAMPION:  # a first challenger is measured by the champion
-        current = at_champion
+    if current is None and holder != names.CHAMPION:  # a first challenger is measured by the champion
+        holder, current = names.CHAMPION, registry.version(asked.name, names.CHAMPION)
     if current is None:
-        committed = MODELS / f"{asked.name}.dvc"
-        if asked.dvc != "none" and Git(asked.root).content("HEAD", str(committed)) and not known:
-            says = (
-                f"{committed} has a promoted model that this registry does not know: nothing can be compared with it."
-            )
-            other = again("tracking.uri=<the store that it was promoted in>")
-            return Verdict(False, says, f"{other}   (or, without a comparison: {again('gate=none')})")
-        return Verdict(True, f"Compared with nothing: there was no {config.alias} yet.")
-    holder = names.CHAMPION if current is at_champion else config.alias
+        return _first(asked, registry)
     if current.run_id == run.run_id:
         return Verdict(True, f"Compared with nothing: this run is the {holder} already.")
     champion = history.run(current.run_id)
     if champion is None:
-        says = f"The run {current.run_id} of the {config.alias} is not in this store: nothing can be compared with it."
+        says = f"The run {current.run_id} of the {holder} is not in this store: nothing can be compared with it."
         return Verdict(False, says, again("gate=none"))
     if run.param("data.target") != champion.param("data.target"):
         says = (
-            f"{run.run_id} ({run.name}) predicts {run.param('data.target')}, the {config.alias} of {asked.name} "
+            f"{run.run_id} ({run.name}) predicts {run.param('data.target')}, the {holder} of {asked.name} "
             f"{champion.param('data.target')}: whoever uses it would get something else."
         )
         return Verdict(False, says, again(f"name={names.registered_name(None, run.tags.get('dataset', 'another'))}"))
-    again_trained = ""
-    if any(value(run, key) != value(champion, key) for key in HELD_OUT) or metric.name not in champion.metrics:
-        if config.dry_run:
-            says = f"The {config.alias} has other data or another split: it will be trained again on the candidate's."
-            return Verdict(True, says)
-        made = retraining.trained_like(history, champion, run, config, config.trusted_packages, asked.destination)
-        found = history.named(made)
-        retrained = history.run(found[0]) if found else None
-        if retrained is None:
-            says = f"The {config.alias} was trained again as {made}, which is not in this store yet."
-            return Verdict(False, says, again())
-        again_trained = (
-            f" The {config.alias} had other data or another split: its configuration was trained again on those of the "
-            f"candidate ({retrained.run_id}), and that is what is compared."
-        )
-        champion = retrained
-    found_verdict = gate.compared(history, run, champion, metric, config.rope, config.gate)
-    return Verdict(found_verdict.opens, found_verdict.says + again_trained, found_verdict.mend)
+    if all(value(run, key) == value(champion, key) for key in HELD_OUT) and metric.name in champion.metrics:
+        return gate.compared(history, run, champion, metric, config.rope, config.gate)
+    if config.dry_run:
+        says = f"The {holder} has other data or another split: it will be trained again on the candidate's."
+        return Verdict(True, says)
+    return _compared_again(asked, history, run, champion, holder, metric)
+
+
+def _first(asked: Asked, registry: Registry) -> Verdict:
+    """Of an alias that nobody has, unless git knows better than this registry."""
+    pointer = MODELS / f"{asked.name}.dvc"
+    if asked.dvc != "none" and Git(asked.root).content("HEAD", str(pointer)) and not registry.versions(asked.name):
+        says = f"{pointer} has a promoted model that this registry does not know: nothing can be compared with it."
+        other = again("tracking.uri=<the store that it was promoted in>")
+        return Verdict(False, says, f"{other}   (or, without a comparison: {again('gate=none')})")
+    return Verdict(True, f"Compared with nothing: there was no {asked.config.alias} yet.", first=True)
+
+
+def _compared_again(
+    asked: Asked, history: History, run: RecordedRun, champion: RecordedRun, holder: str, metric: Metric
+) -> Verdict:
+    """With the champion's configuration, trained on the candidate's table and split."""
+    from boston_exp.lifecycle import retraining  # all that training needs, which looking does without
+
+    config = asked.config
+    made = retraining.trained_like(history, champion, run, config, config.trusted_packages, asked.destination)
+    found = history.named(made)
+    retrained = history.run(found[0]) if found else None
+    if retrained is None:
+        says = f"The {holder} was trained again as {made}, which is not in this store yet."
+        return Verdict(False, says, again())
+    verdict = gate.compared(history, run, retrained, metric, config.rope, config.gate)
+    says = (
+        f"{verdict.says} The {holder} had other data or another split: its configuration was trained again on those of "
+        f"the candidate ({retrained.run_id}), and that is what is compared."
+    )
+    return Verdict(verdict.opens, says, verdict.mend)
 
 
 def _store(destination: Destination) -> str:

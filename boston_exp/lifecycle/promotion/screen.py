@@ -98,7 +98,7 @@ def show_history(events: list[dict[str, Any]], aliases: dict[str, str], name: st
             "run_id": event["run_id"],
             "run": event["run"],
             "rmse": event.get("scores", {}).get("rmse"),
-            "gate": "first" if event["says"].startswith("Compared with nothing: there was") else event["gate"],
+            "gate": event["gate"],
             "says": event["says"],
             "commit": event.get("commit"),
         }

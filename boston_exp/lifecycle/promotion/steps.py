@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,11 @@ from boston_exp.config.invocation import again
 from boston_exp.config.schema import Storage
 from boston_exp.config.settings import Typed
 from boston_exp.errors import ExpectedFailure, Fault, NotPromoted
+from boston_exp.lifecycle.model_folder import CARD, PAGE
 from boston_exp.lifecycle.promotion import tags
 from boston_exp.lifecycle.promotion.journal import DVC_YAML, FOLDER, Journal, digest
 from boston_exp.lifecycle.promotion.names import previous
+from boston_exp.process import temporary_folder
 from boston_exp.storage import dvc_remote
 from boston_exp.storage.git import Git, GitFailed
 from boston_exp.tracking.recorded import Registry
@@ -172,8 +174,8 @@ def _decide(tools: Tools, journal: Journal) -> None:
 
 
 def _finish(tools: Tools, journal: Journal) -> None:
-    registry, name = tools.registry, journal.name
-    number = journal.number or _number_of(tools, journal)
+    registry, name, number = tools.registry, journal.name, journal.number
+    assert number  # it is registered before anything is decided
     if journal.git == "commit":
         assert journal.commit
         if tools.git.commit_with(journal.trailer) == journal.commit:
@@ -221,19 +223,10 @@ def _tag(tools: Tools, journal: Journal) -> str:
     return of_version
 
 
-def _number_of(tools: Tools, journal: Journal) -> str:
-    """Of the version that this promotion has made, where it was killed before it could say so."""
-    made = (each for each in tools.registry.versions(journal.name) if each.tags.get(IDENTITY) == journal.identity)
-    return next(made).number
-
-
 def _log_card(tools: Tools, journal: Journal) -> None:
-    from boston_exp.process import temporary_folder
-
     with temporary_folder() as name:
-        for file in ("card.md", "card.html"):
-            with suppress(FileNotFoundError):
-                (Path(name) / file).write_bytes((journal.place(journal.folder) / file).read_bytes())
+        for file in (CARD, PAGE):
+            shutil.copy(journal.place(journal.folder) / file, name)
         tools.registry.log_artifacts(journal.run_id, Path(name), "card")
 
 

@@ -23,12 +23,9 @@ def version(git: Git, name: str, number: str) -> str:
 
     Registries on two machines count for themselves, the repository is shared.
     """
-    from gto.constants import Action
-    from gto.tag import name_tag
-
     known = _majors(git, name)
     major = int(number) if int(number) not in known else max(known) + 1
-    return str(name_tag(Action.REGISTER, artifact(git, name), version=f"v{major}.0.0", simple=True))
+    return of_version(git, name, f"v{major}.0.0")
 
 
 def of_version(git: Git, name: str, semver: str) -> str:
@@ -74,7 +71,5 @@ def _majors(git: Git, name: str) -> set[int]:
 
     own = artifact(git, name)
     found = (parse_name(tag, raise_on_fail=False) for tag in git.tags())
-    majors = (
-        re.match(r"v(\d+)\.", each["version"]) for each in found if each.get("name") == own and each.get("version")
-    )
-    return {int(each[1]) for each in majors if each}
+    versions = (str(each.get("version")) for each in found if each.get("name") == own)
+    return {int(major[1]) for each in versions if (major := re.match(r"v(\d+)\.", each))}

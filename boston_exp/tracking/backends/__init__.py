@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig, Kind, did_you_mean
@@ -55,21 +56,13 @@ def open_history(destination: Destination, experiments: Sequence[str] = ()) -> H
 
 def open_removal(destination: Destination) -> Removal:
     """What takes runs out of a destination; raises InvalidConfig for a backend that records nothing."""
-    opens = getattr(_backend(destination), "open_removal", None)
-    if opens is None:
-        says = f"tracking.backend={destination.backend} keeps no runs that could be removed."
-        raise InvalidConfig(Fault(says, again("tracking=local", without=["tracking"])))
-    removal: Removal = opens(destination)
+    removal: Removal = _opened("open_removal", destination, "keeps no runs that could be removed")
     return removal
 
 
 def open_registry(destination: Destination) -> Registry:
     """The model registry of a destination; raises InvalidConfig for a backend that has none."""
-    opens = getattr(_backend(destination), "open_registry", None)
-    if opens is None:
-        says = f"tracking.backend={destination.backend} has no model registry."
-        raise InvalidConfig(Fault(says, again("tracking=local", without=["tracking"])))
-    registry: Registry = opens(destination)
+    registry: Registry = _opened("open_registry", destination, "has no model registry")
     return registry
 
 
@@ -81,3 +74,11 @@ def import_ahead(backend: str) -> list[str]:
 
 def _backend(destination: Destination) -> ModuleType:
     return import_module(f"{__name__}.{destination.backend}")
+
+
+def _opened(opens: str, destination: Destination, lacks: str) -> Any:
+    function = getattr(_backend(destination), opens, None)
+    if function is None:
+        says = f"tracking.backend={destination.backend} {lacks}."
+        raise InvalidConfig(Fault(says, again("tracking=local", without=["tracking"])))
+    return function(destination)

@@ -23,7 +23,7 @@ from boston_exp.tracking.mlflow import compat, downloads, narrowing, registry
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs, find_run, stored_model, stored_models
 from boston_exp.tracking.protocol import Finished
-from boston_exp.tracking.recorded import FINISHED, RecordedRun, joined
+from boston_exp.tracking.recorded import FINISHED, MODELS, RecordedRun, joined
 
 
 class MlflowHistory:
@@ -90,7 +90,7 @@ class MlflowHistory:
     def registered(self, uri: str) -> str | None:
         if self._client is None:
             return None
-        name, at, alias = uri.removeprefix("models:/").partition("@")
+        name, at, alias = uri.removeprefix(MODELS).partition("@")
         with raised_as(StoreUnusable, self._destination):
             try:
                 if at:
@@ -118,7 +118,7 @@ class MlflowHistory:
     def models(self, run_id: str) -> list[str]:
         with raised_as(StoreUnusable, self._destination):
             run = find_run(self._client, run_id) if self._client else None
-            return [f"models:/{model.model_id}" for model in stored_models(self._client, run)] if run else []
+            return [f"{MODELS}{model.model_id}" for model in stored_models(self._client, run)] if run else []
 
     def model(self, run_id: str, uri: str | None, folder: Path) -> Path | None:
         with raised_as(StoreUnusable, self._destination):

@@ -39,13 +39,7 @@ def save(client: MlflowClient, run: RunInfo, name: str, params: dict[str, str], 
     """What `mlflow.sklearn.log_model` does, without its 4-8 s of guessing requirements. Returns the model's id."""
     kind, tags = type(outcome.estimator).__name__, SOURCE | {NOTE: outcome.tags.get(NOTE, "")}
     with new_model(client, run, name=allowed(name), params=params, model_type=kind, tags=tags) as (model, folder):
-        described = Model(
-            artifact_path=model.artifact_location,
-            run_id=run.run_id,
-            model_uuid=model.model_id,
-            model_id=model.model_id,
-        )
-        _write(outcome, folder, described)
+        _write(outcome, folder, model)
     return str(model.model_id)
 
 
@@ -121,13 +115,7 @@ def save_refit(
     kind = type(estimator).__name__
     described: dict[str, Any] = {"params": run.params, "model_type": kind, "tags": SOURCE}
     with new_model(client, info, of_run=False, name=allowed(f"{run.name} all rows"), **described) as (model, folder):
-        own = Model(
-            artifact_path=model.artifact_location,
-            run_id=run.run_id,
-            model_uuid=model.model_id,
-            model_id=model.model_id,
-        )
-        _write(outcome, folder, own)
+        _write(outcome, folder, model)
     return f"models:/{model.model_id}"
 
 
@@ -145,8 +133,14 @@ def signature_of(example: pd.DataFrame) -> ModelSignature:
     return ModelSignature(inputs=Schema(columns), outputs=Schema([ColSpec(DataType.double)]))
 
 
-def _write(outcome: Outcome, path: Path, described: Model) -> None:
+def _write(outcome: Outcome, path: Path, model: LoggedModel) -> None:
     """The model's folder. A second fit of the same class can hold other types: then they are determined anew."""
+    described = Model(
+        artifact_path=model.artifact_location,
+        run_id=model.source_run_id,
+        model_uuid=model.model_id,
+        model_id=model.model_id,
+    )
     with _own_code(outcome) as code:
         _save(outcome, path, described, code)
 

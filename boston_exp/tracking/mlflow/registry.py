@@ -18,7 +18,7 @@ from boston_exp.redaction import redact
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.runs import MAX_TAG, close_run, create_run, log_metrics
-from boston_exp.tracking.recorded import Version
+from boston_exp.tracking.recorded import MODELS, Version
 
 EVENT = "promotion."  # tags of the registered model: promotion.7 has the seventh event as JSON
 LONGEST = 5000  # characters of a description, in the schema of MLflow's databases
@@ -73,7 +73,7 @@ class MlflowRegistry:
                     run_id,
                     tags=clean,
                     description=redact(description)[:LONGEST],
-                    model_id=source.removeprefix("models:/"),
+                    model_id=source.removeprefix(MODELS),
                 )
             return _version(made)
 
@@ -145,7 +145,7 @@ class MlflowRegistry:
 
     def forget_model(self, uri: str) -> None:
         with self._raised():
-            self._client.delete_logged_model(uri.removeprefix("models:/"))
+            self._client.delete_logged_model(uri.removeprefix(MODELS))
 
     def _pages(self, name: str) -> list[ModelVersion]:
         quoted = name.replace("'", "''")
