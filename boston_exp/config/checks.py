@@ -58,6 +58,7 @@ def faults(config: Config) -> list[Fault]:
         *_name_faults(config.name),
         *_report_faults(config.report),
         *_model_faults(config),
+        *_split_faults(config),
         *targets.faults(config),
         *source_faults(config.data),
         *_file_faults(config.data),
@@ -116,6 +117,27 @@ def _model_faults(config: Config) -> Iterator[Fault]:
             allowed = HYPERPARAMETERS.get(name)
             if allowed and not allowed.holds(value):
                 yield _fault(f"model.{name}", value, f"it has to be {allowed.says}", allowed.example)
+
+
+def _split_faults(config: Config) -> Iterator[Fault]:
+    """Ways to split that exclude each other."""
+    data, evaluation = config.data, config.evaluation
+    named = {key: value for key in ("group", "time", "weight") if (value := getattr(data, key)) is not None}
+    for key, column in named.items():
+        if column == data.target:
+            yield Fault(f"data.{key}={column} is the target.", again(without=[f"data.{key}"]))
+    if data.group is not None and data.time is not None:
+        says = "data.group and data.time exclude each other: rows are held out by whole groups, or the latest."
+        yield Fault(says, again(without=["data.group"]) + "   (or without data.time)")
+    if data.time is not None and evaluation.stratify:
+        says = "evaluation.stratify=true and data.time exclude each other: which rows are the latest is given."
+        yield Fault(says, again(without=["evaluation.stratify"]))
+    if data.time is not None and evaluation.n_repeats > 1:
+        says = f"evaluation.n_repeats={evaluation.n_repeats}: with data.time there is one way to fold forward."
+        yield Fault(says, again("evaluation=cv", without=["evaluation"]))
+    if evaluation.n_repeats > 1 and not evaluation.n_splits:
+        says = f"evaluation.n_repeats={evaluation.n_repeats} repeats folds, and there are none."
+        yield Fault(says, again("evaluation=repeated_cv", without=["evaluation"]))
 
 
 def _file_faults(data: Data) -> Iterator[Fault]:

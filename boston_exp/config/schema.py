@@ -68,6 +68,10 @@ class Data:
     target_label: str | None = None  # for figures and the summary
     target_unit: str | None = None
     drop: list[str] = field(default_factory=list)
+    roles: Any = None  # ["<column>:<role>", …], or a YAML file of them, where what is found in the table is not right
+    group: str | None = None  # a column whose groups of rows stay together, in the hold-out and in the folds
+    time: str | None = None  # a column that is later in held-out rows than in training rows, in the folds alike
+    weight: str | None = None  # a column with what each row counts, in fit, metrics, intervals and importance
     test_size: float = ranged(
         0.2, Range("a share of the rows, above 0 and below 1", 0, 1, open_low=True, open_high=True)
     )
@@ -82,6 +86,8 @@ class Evaluation:
     """How the scores come about: held-out rows, and k-fold on the training rows where n_splits is not 0."""
 
     n_splits: int = ranged(0, Range("0 or a whole number of at least 2", 0, whole=True))
+    n_repeats: int = ranged(1, Range("a whole number from 1 to 100", 1, 100, whole=True))
+    stratify: bool = False  # hold-out and folds have rows of every part of the target's range
     n_resamples: int = ranged(1000, Range("0 (no intervals) or a whole number of at least 100", 0, whole=True))
     selection_metric: str = "rmse"
 
@@ -147,6 +153,7 @@ class Config:
     objective: Objective = field(default_factory=Objective)
     seed: int = ranged(42, SEED)
     name: str | None = None  # of the run; in a sweep the names of its points begin with it
+    explain: bool = False  # print what each column is taken for, and train nothing
     quiet: bool = False  # print the run's id alone
     report: str | None = None  # an HTML file to write
     trusted_packages: list[str] = field(default_factory=lambda: ["sklearn"])  # whose classes a _target_ may name

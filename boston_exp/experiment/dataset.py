@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -12,17 +13,21 @@ import pandas as pd
 from boston_exp import process
 from boston_exp.config.schema import Config, Data
 from boston_exp.errors import Fault, InvalidData
+from boston_exp.experiment import roles as known_roles
+from boston_exp.experiment.roles import DATE, NUMBER, Role
 from boston_exp.experiment.table import read_bundled, read_csv
-from boston_exp.experiment.table_checks import table_faults
+from boston_exp.experiment.table_checks import bond_faults, role_faults, table_faults
 from boston_exp.storage.dvc_file import md5, recorded_md5
+
+EXAMPLE = 100  # rows
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A table that was read and checked; its rows are numbered from 0.
 
-    X (n_samples, n_features): numbers and booleans as float64, everything else as object, gaps as NaN.
-    y (n_samples,): float64.
+    X (n_samples, n_features): numbers and booleans as float64, dates as datetime64 where `preprocess` takes dates,
+    everything else as object, gaps as NaN. y (n_samples,): float64.
     """
 
     name: str
@@ -34,11 +39,24 @@ class Dataset:
     changed: bool  # differs from its .dvc file, and was allowed to
     label: str  # of the target with its unit, for axes
     unit: str
+    roles: dict[str, Role] = field(default_factory=dict)  # of every column that could be a feature
+    clusters: pd.Series | None = None  # text, the group of each row by `data.group`; rows with gaps are one group
+    times: pd.Series | None = None  # ranks of `data.time`, from 0
+    weights: pd.Series | None = None  # float64, what each row counts by `data.weight`
+
+    @cached_property
+    def left_out(self) -> dict[str, Role]:
+        """Columns that the preprocess does not take."""
+        return {name: role for name, role in self.roles.items() if name not in self.X.columns}
 
     @cached_property
     def as_read(self) -> pd.DataFrame:
         """Features and target, types as pandas read them."""
-        return self.table[[*self.X.columns, self.y.name]]
+        return self.table[[*self.X.columns, str(self.y.name)]]
+
+    def example(self, rows: pd.Index) -> pd.DataFrame:
+        """The features of the first of these rows, types as pandas read them."""
+        return self.table.loc[rows[:EXAMPLE], list(self.X.columns)]
 
     @cached_property
     def text_columns(self) -> list[str]:
@@ -66,7 +84,8 @@ def load(config: Config) -> Dataset:
     content = Path(data.path).read_bytes()
     digest = md5(content)
     changed = _differs_from_recorded(data, digest)
-    key = (digest, changed, repr(data), config.evaluation.n_splits)
+    used = sorted(known_roles.of_preprocess(config.preprocess))
+    key = (digest, changed, repr((data, used)), config.evaluation.n_splits)
     if key not in _latest:
         dataset = _checked(config, read_csv(data, content), digest, data.path, changed)
         _latest.clear()
@@ -83,23 +102,47 @@ def _checked(config: Config, frame: pd.DataFrame, digest: str, source: str, chan
     faults = table_faults(config, frame)
     if faults:
         raise InvalidData(*faults)
-    X = frame.drop(columns=[data.target, *data.drop])
-    gappy = [name for name in X.columns if is_boolean(X[name])]  # booleans with gaps are objects to pandas
-    X = X.astype(dict.fromkeys(gappy, "float64"))
-    numeric = X.select_dtypes(include=["number", "bool"]).columns
-    X = X.astype({column: "float64" if column in numeric else "object" for column in X.columns})
+    names = [name for name in frame.columns if name not in (data.target, data.group, data.weight, *data.drop)]
+    typed, faults = known_roles.typed(data.roles, names)
+    found = known_roles.roles(frame, names, typed)
+    used = known_roles.of_preprocess(config.preprocess)
+    features = [name for name in names if known_roles.is_feature(found[name], used)]
+    faults += [*bond_faults(data, frame), *role_faults(data, frame, found, features)]
+    if faults:
+        raise InvalidData(*faults)
     label = data.target_label or data.target
     return Dataset(
         name=str(data.name),
         table=frame,
-        X=X.where(X.notna(), np.nan) if len(numeric) < X.shape[1] else X,
+        X=_features(frame[features], found, DATE in used),
         y=frame[data.target].astype("float64"),
         md5=digest,
         source=source,
         changed=changed,
         label=f"{label} ({data.target_unit})" if data.target_unit else label,
         unit=data.target_unit or "",
+        roles=found,
+        clusters=None if data.group is None else frame[data.group].astype(object).fillna("gap").astype(str),
+        times=None if data.time is None else frame[data.time].rank(method="dense").astype("int64") - 1,
+        weights=None if data.weight is None else frame[data.weight].astype("float64"),
     )
+
+
+def _features(X: pd.DataFrame, found: Mapping[str, Role], with_dates: bool) -> pd.DataFrame:
+    """As a model takes them; columns that are right as they are stay shared with the table."""
+    kinds = {str(name): dtype.kind for name, dtype in X.dtypes.items()}
+    numbers = [name for name, kind in kinds.items() if kind in "iub" or (kind == "O" and _is_number(found[name]))]
+    others = [name for name, kind in kinds.items() if name not in numbers and kind != "f"]
+    text = [name for name in others if not (with_dates and kinds[name] == "M")]
+    X = X.astype({**dict.fromkeys(numbers, "float64"), **dict.fromkeys(text, "object")})
+    for name in [name for name in text if X[name].isna().any()]:
+        X[name] = X[name].where(X[name].notna(), np.nan)
+    return X
+
+
+def _is_number(role: Role) -> bool:
+    """Booleans with gaps are objects to pandas, and so is text that the user says is a number."""
+    return role.name == NUMBER
 
 
 def _differs_from_recorded(data: Data, digest: str) -> bool:

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from joblib import cpu_count, parallel_config
 from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
 
 from boston_exp.experiment.importance import importance
 from boston_exp.experiment.intervals import intervals
@@ -18,15 +20,18 @@ from boston_exp.experiment.metrics import METRICS, over_folds, scores
 from boston_exp.experiment.models import final_step
 from boston_exp.experiment.split import Split
 from boston_exp.experiment.spread import spread
+from boston_exp.experiment.threads import openmp_for
 
 THREADS = 4  # About a third of fitting a small tree holds the GIL; more than 4 threads only contend.
 Reached = Callable[[int, dict[str, float]], None]
+Doing = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Folds:
-    """What cross-validation found: one row a fold (fold, every metric, rows), and one row a training row, scored by the
-    model that was not fitted on it (row, fold, actual, predicted, and spread where the model has one)."""
+    """What cross-validation found: one row a fold (fold, every metric, rows, train_rows), and one row for each time a
+    training row was scored by a model that was not fitted on it (row, fold, actual, predicted, then what there is of
+    spread, repeat, weight, cluster, time)."""
 
     table: pd.DataFrame
     out_of_fold: pd.DataFrame
@@ -38,7 +43,9 @@ class Evaluated:
 
     estimator: BaseEstimator
     metrics: dict[str, float]  # experiment/metrics.py's `names` lists them
-    predictions: pd.DataFrame  # held-out rows: row, actual, predicted, residual (actual - predicted)
+    predictions: (
+        pd.DataFrame
+    )  # held-out rows: row, actual, predicted, residual (actual - predicted), weight, cluster, time
     train_predicted: np.ndarray  # (n_train,), in the order of the training rows
     importance: pd.DataFrame  # feature, importance, std; the most important first
     test_predicted: np.ndarray = field(repr=False)  # (n_test,), in the order of the held-out rows
@@ -51,63 +58,90 @@ def evaluate(
     seed: int,
     n_resamples: int,
     reached: Reached = lambda fold, metrics: None,
+    doing: Doing = lambda stage: None,
 ) -> Evaluated:
     """Score the folds of the split, then fit on all training rows and score the held-out rows once.
 
     Metrics: r2_score, rmse and mae in the target's unit, mape in percent; seconds for fit and predict. After each
-    fold `reached` is given its number, from 1, and the cv_ metrics so far; what it raises ends the evaluation.
+    fold `reached` is given its number, from 1, and the cv_ metrics so far; what it raises ends the evaluation. `doing`
+    is told each stage before it begins.
     """
-    metrics, folds = _cross_validate(estimator, rows, reached) if rows.n_splits else ({}, None)
-    start = time.perf_counter()
-    fitted = fit(estimator, rows.X_train, rows.y_train)
-    fit_done = time.perf_counter()
-    predicted = _predict(fitted, rows.X_test)
-    predict_done = time.perf_counter()
-    y_test = rows.y_test.to_numpy()
-    metrics |= scores(y_test, predicted)
-    metrics |= intervals(y_test, predicted, n_resamples, rows.seed)
-    train_predicted = _predict(fitted, rows.X_train)
-    metrics |= scores(rows.y_train.to_numpy(), train_predicted, "train_")
-    metrics |= {"fit_seconds": fit_done - start, "predict_seconds": predict_done - fit_done}
-    table = importance(fitted, rows, seed)
-    predictions = pd.DataFrame(
-        {"row": rows.y_test.index, "actual": y_test, "predicted": predicted, "residual": y_test - predicted}
-    ).sort_values("row", ignore_index=True)
+    with openmp_for(rows.X_train.size):
+        metrics, folds = _cross_validate(estimator, rows, reached, doing) if rows.n_splits else ({}, None)
+        doing("fitting")
+        start = time.perf_counter()
+        fitted = fit(estimator, rows.X_train, rows.y_train, rows.bonds.weights)
+        fit_done = time.perf_counter()
+        doing("predicting")
+        predicted = _predict(fitted, rows.X_test)
+        predict_done = time.perf_counter()
+        y_test, known = rows.y_test.to_numpy(), rows.bonds.columns(rows.X_test.index)
+        metrics |= scores(y_test, predicted, weights=known.get("weight"))
+        doing("intervals")
+        metrics |= intervals(
+            y_test,
+            predicted,
+            n_resamples,
+            rows.seed,
+            weights=known.get("weight"),
+            clusters=known.get("cluster"),
+            order=known.get("time"),
+        )
+        train_predicted = _predict(fitted, rows.X_train)
+        train_weights = rows.bonds.columns(rows.X_train.index).get("weight")
+        metrics |= scores(rows.y_train.to_numpy(), train_predicted, "train_", train_weights)
+        metrics |= {"fit_seconds": fit_done - start, "predict_seconds": predict_done - fit_done}
+        doing("importance")
+        table = importance(fitted, rows, seed)
+    columns = {"row": rows.y_test.index, "actual": y_test, "predicted": predicted, "residual": y_test - predicted}
+    predictions = pd.DataFrame(columns | known).sort_values("row", ignore_index=True)
     return Evaluated(fitted, metrics, predictions, train_predicted, table, predicted, folds)
 
 
-def fit(estimator: BaseEstimator, X: pd.DataFrame, y: pd.Series) -> BaseEstimator:
-    """A fitted clone. Where a forest leaves n_jobs open, its trees grow in threads.
+def fit(estimator: BaseEstimator, X: pd.DataFrame, y: pd.Series, weights: pd.Series | None = None) -> BaseEstimator:
+    """A fitted clone; `weights`, by the number of the row, count in the model alone, not in its preprocess.
 
-    That gives the same bits with any number of threads. Summing the trees' predictions in threads would not: `predict`
-    runs in one.
+    Where a forest leaves n_jobs open, its trees grow in threads. That gives the same bits with any number of threads.
+    Summing the trees' predictions in threads would not: `predict` runs in one.
     """
     kinds = {kind.__name__ for kind in type(final_step(estimator)).__mro__}  # sklearn.ensemble takes 0.1 s to import
     threads = parallel_config("threading", n_jobs=min(cpu_count(), THREADS)) if "BaseForest" in kinds else nullcontext()
+    weighed = {}
+    if weights is not None:
+        name = "model__sample_weight" if isinstance(estimator, Pipeline) else "sample_weight"
+        weighed[name] = weights.loc[X.index].to_numpy()
     with threads:
-        return clone(estimator).fit(X, y)
+        return clone(estimator).fit(X, y, **weighed)
 
 
 def _predict(fitted: BaseEstimator, X: pd.DataFrame) -> np.ndarray:
     return np.asarray(fitted.predict(X), dtype=np.float64).reshape(len(X))
 
 
-def _cross_validate(estimator: BaseEstimator, rows: Split, reached: Reached) -> tuple[dict[str, float], Folds]:
+def _cross_validate(
+    estimator: BaseEstimator, rows: Split, reached: Reached, doing: Doing
+) -> tuple[dict[str, float], Folds]:
     """Scores over the folds of the training rows; the held-out rows play no part."""
     found: list[dict[str, float]] = []
-    sizes: list[int] = []
+    sizes: list[tuple[int, int]] = []
     out_of_fold: list[pd.DataFrame] = []
     for number, (inside, outside) in enumerate(rows.folds, 1):
-        fitted = fit(estimator, rows.X_train.iloc[inside], rows.y_train.iloc[inside])
+        doing(f"fold {number} of {len(rows.folds)}")
+        fitted = fit(estimator, rows.X_train.iloc[inside], rows.y_train.iloc[inside], rows.bonds.weights)
         X, y = rows.X_train.iloc[outside], rows.y_train.iloc[outside]
         predicted, deviation = _predict(fitted, X), spread(fitted, X)
-        columns = {"row": y.index, "fold": number, "actual": y.to_numpy(), "predicted": predicted}
-        out_of_fold.append(pd.DataFrame(columns if deviation is None else columns | {"spread": deviation}))
-        found.append(scores(y.to_numpy(), predicted))
-        sizes.append(len(outside))
+        columns: dict[str, Any] = {"row": y.index, "fold": number, "actual": y.to_numpy(), "predicted": predicted}
+        if deviation is not None:
+            columns["spread"] = deviation
+        if rows.n_repeats > 1:
+            columns["repeat"] = (number - 1) // rows.n_splits + 1
+        known = rows.bonds.columns(y.index)
+        out_of_fold.append(pd.DataFrame(columns | known))
+        found.append(scores(y.to_numpy(), predicted, weights=known.get("weight")))
+        sizes.append((len(outside), len(inside)))
         reached(number, over_folds(found))
     table = pd.DataFrame(found, columns=[metric.name for metric in METRICS])
     table.insert(0, "fold", range(1, len(found) + 1))
-    table["rows"] = sizes
-    each_row = pd.concat(out_of_fold).sort_values("row", ignore_index=True)
+    table[["rows", "train_rows"]] = sizes
+    each_row = pd.concat(out_of_fold).sort_values("row", ignore_index=True, kind="stable")
     return over_folds(found), Folds(table, each_row)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from boston_exp.experiment.metrics import METRICS
 from boston_exp.experiment.models import final_step
 from boston_exp.experiment.split import Split
+
+MOST_ROWS, MOST_COLUMNS = 4_000, 200
+METRIC = next(metric for metric in METRICS if metric.name == "rmse")
 
 
 def importance(fitted: BaseEstimator, rows: Split, seed: int) -> pd.DataFrame:
     """A table (feature, importance, std), the most important first; reporting/labels.py says what its numbers are.
 
-    The model's own importances where it has them, else how much the held-out RMSE grows when a column is shuffled.
+    The model's own importances where it has them, else how much the held-out RMSE grows when a column is shuffled. That
+    is bounded: at most MOST_ROWS rows, and the MOST_COLUMNS columns that the predictions vary most with; `std` of the
+    others is NaN, and so is their importance.
     """
     model = final_step(fitted)
     own = getattr(model, "feature_importances_", None)
@@ -21,31 +29,50 @@ def importance(fitted: BaseEstimator, rows: Split, seed: int) -> pd.DataFrame:
         names = list(rows.X_train.columns) if model is fitted else list(fitted[:-1].get_feature_names_out())
         table = pd.DataFrame({"feature": names, "importance": own, "std": np.nan})
     else:
-        means, deviations = _shuffled(fitted, rows, seed)
-        table = pd.DataFrame({"feature": rows.X_test.columns, "importance": means, "std": deviations})
+        table = _shuffled(fitted, rows, seed)
     return table.sort_values("importance", ascending=False, ignore_index=True)
 
 
-def _shuffled(fitted: BaseEstimator, rows: Split, seed: int, n_repeats: int = 5) -> tuple[list[float], list[float]]:
+def _shuffled(fitted: BaseEstimator, rows: Split, seed: int, n_repeats: int = 5) -> pd.DataFrame:
     """Mean and standard deviation, per column, of the RMSE's increase when the column is shuffled.
 
     What sklearn.inspection.permutation_importance does, with one call of predict per column and not one per repeat: a
     tenth of its time for small models.
     """
-    rng, n = np.random.default_rng(seed), len(rows.X_test)
-    y = np.broadcast_to(rows.y_test.to_numpy(), (n_repeats, n))
-    base = float(_rmse(y[0], np.asarray(fitted.predict(rows.X_test))))
-    repeated = pd.concat([rows.X_test] * n_repeats, ignore_index=True)
-    means, deviations = [], []
-    for column in repeated.columns:
+    rng, n = np.random.default_rng(seed), min(len(rows.X_test), MOST_ROWS)
+    X, y = rows.X_test.iloc[:n], rows.y_test.to_numpy()[:n]
+    weights = rows.bonds.columns(X.index).get("weight")
+    if weights is not None and not weights.any():
+        weights = None
+    predicted = np.asarray(fitted.predict(X)).reshape(n)
+    base = float(METRIC.score(y, predicted, weights))
+    increases = pd.DataFrame(index=X.columns, columns=["importance", "std"], dtype=np.float64)
+    repeated = pd.concat([X] * n_repeats, ignore_index=True)
+    for column in _varying(X, predicted):
         shuffles = np.concatenate([rng.permutation(n) for _ in range(n_repeats)])
         table = repeated.copy(deep=False)
-        table[column] = rows.X_test[column].to_numpy()[shuffles]
-        increases = _rmse(y, np.asarray(fitted.predict(table)).reshape(n_repeats, n)) - base
-        means.append(float(increases.mean()))
-        deviations.append(float(increases.std()))
-    return means, deviations
+        table[column] = X[column].to_numpy()[shuffles]
+        found = METRIC.score(y, np.asarray(fitted.predict(table)).reshape(n_repeats, n), weights) - base
+        increases.loc[column] = [found.mean(), found.std()]
+    return increases.rename_axis("feature").reset_index()
 
 
-def _rmse(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return np.sqrt(((y - predicted) ** 2).mean(axis=-1))
+def _varying(X: pd.DataFrame, predicted: np.ndarray) -> list[Hashable]:
+    """The columns, in their order; of more than MOST_COLUMNS those whose values go most with the predictions: by
+    correlation, and for text by how far the means of its values are apart (eta)."""
+    if X.shape[1] <= MOST_COLUMNS:
+        return list(X.columns)
+    from_mean = predicted - predicted.mean()
+    total = float((from_mean**2).sum()) or 1.0
+    numeric = [name for name, dtype in X.dtypes.items() if dtype.kind == "f"]
+    values = X[numeric].to_numpy()
+    values = np.where(np.isfinite(values), values, np.nanmean(np.where(np.isfinite(values), values, np.nan), axis=0))
+    values = values - values.mean(axis=0)
+    scale = (values**2).sum(axis=0)
+    explained = np.divide((from_mean @ values) ** 2, scale * total, out=np.zeros(len(numeric)), where=scale > 0)
+    share = dict(zip(numeric, explained.tolist(), strict=True))
+    for name in X.columns.difference(numeric, sort=False):
+        groups = pd.Series(from_mean).groupby(X[name].astype(str).to_numpy()).agg(["mean", "size"])
+        share[name] = float((groups["mean"] ** 2 * groups["size"]).sum()) / total
+    kept = set(sorted(share, key=lambda name: -share[name])[:MOST_COLUMNS])
+    return [name for name in X.columns if name in kept]

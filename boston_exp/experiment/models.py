@@ -5,25 +5,33 @@ from __future__ import annotations
 import inspect
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from hydra.errors import HydraException
 from sklearn.base import BaseEstimator, clone, is_classifier, is_clusterer, is_outlier_detector
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
 
 from boston_exp.config.invocation import again, quoted_list, was_typed
 from boston_exp.config.schema import Config
 from boston_exp.errors import Fault, InvalidConfig, InvalidData, did_you_mean
 from boston_exp.experiment.compat import validate_parameters
 from boston_exp.experiment.dataset import Dataset
+from boston_exp.experiment.roles import Role, resolved
 from boston_exp.experiment.targets import instantiated, named
 
+PROBE = 1000  # rows that the preprocess is tried on
 
-def build(config: Config) -> BaseEstimator:
+
+def build(config: Config, roles: Mapping[str, Role] | None = None) -> BaseEstimator:
     """The estimator, not fitted: a Pipeline (preprocess, model) where there is a preprocess, else the model alone.
+
+    `roles` are those of the table's columns, where the preprocess names columns by them.
 
     Raises InvalidConfig for a `_target_` that cannot be imported or does not take these parameters.
     """
@@ -31,7 +39,7 @@ def build(config: Config) -> BaseEstimator:
     model, faults = _instantiate("model", config.model, whitelist)
     preprocess = None
     if config.preprocess:
-        preprocess, more = _instantiate("preprocess", config.preprocess, whitelist)
+        preprocess, more = _instantiate("preprocess", resolved(config.preprocess, roles or {}), whitelist)
         faults += more
     if faults:
         raise InvalidConfig(*faults)
@@ -50,15 +58,21 @@ def _seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:
 
 
 def check_suits(estimator: BaseEstimator, dataset: Dataset) -> None:
-    """Raise InvalidData if text or gaps would reach a model that cannot take them.
+    """Raise InvalidData if text, dates, gaps or weights would reach a model that cannot take them.
 
-    Only a table that has text or gaps is tried on the preprocess; any other costs nothing here.
+    Only a table that has text or gaps is tried on the preprocess, a part of its rows; any other costs nothing here.
     """
+    faults: list[Fault] = []
     if dataset.text_columns or dataset.columns_with_gaps:
         preprocess = estimator[:-1] if isinstance(estimator, Pipeline) else None
-        faults = list(_table_faults(final_step(estimator), preprocess, dataset))
-        if faults:
-            raise InvalidData(*faults)
+        faults += _table_faults(final_step(estimator), preprocess, dataset)
+    if dataset.weights is not None and not has_fit_parameter(final_step(estimator), "sample_weight"):
+        says = (
+            f"{type(final_step(estimator)).__name__} takes no weights, and data.weight={dataset.weights.name} has some."
+        )
+        faults.append(Fault(says, again("model=random_forest", without=["model"]) + "   (or leave data.weight out)"))
+    if faults:
+        raise InvalidData(*faults)
 
 
 def final_step(estimator: BaseEstimator) -> BaseEstimator:
@@ -133,13 +147,20 @@ def _cause(error: BaseException) -> str:
     return str(error).partition("\nfull_key:")[0].rstrip(". \n") + "."
 
 
+def _probe(dataset: Dataset) -> pd.DataFrame:
+    """The first rows, and of each column with gaps the first that has one."""
+    first = min(PROBE, len(dataset.X))
+    gaps = [int(np.argmax(dataset.X[name].isna().to_numpy())) for name in dataset.columns_with_gaps]
+    return dataset.X.iloc[np.union1d(np.arange(first), np.array(gaps, dtype=np.int64))]
+
+
 def _table_faults(model: BaseEstimator, preprocess: Any, dataset: Dataset) -> Iterator[Fault]:
     text, gaps = dataset.text_columns, dataset.columns_with_gaps
     tabular = again("preprocess=tabular")
-    X = dataset.X
+    X = _probe(dataset)
     if preprocess is not None:
         try:
-            X = clone(preprocess).set_output(transform="pandas").fit_transform(X)
+            X = clone(preprocess).set_output(transform="pandas").fit_transform(X, dataset.y.loc[X.index])
         except (TypeError, ValueError) as error:
             columns = f"text columns: {', '.join(text)}" if text else f"gaps in: {', '.join(gaps)}"
             yield Fault(f"preprocess cannot take this table ({columns}): {_cause(error)}", tabular)

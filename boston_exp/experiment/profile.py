@@ -23,19 +23,23 @@ def profile(dataset: Dataset, rows: Split, known: Mapping[str, Grouping]) -> dic
     Numbers: minimum, maximum, mean, std, quantiles. Text, booleans: values with counts, the most frequent first.
     `groups` say how rows are told apart by the `known` groupings.
     """
-    return _profile(dataset, rows.digest, tuple(rows.X_train.index)) | {
-        "groups": {name: grouping.as_json() for name, grouping in known.items()}
-    }
+    return _profile(dataset, rows) | {"groups": {name: grouping.as_json() for name, grouping in known.items()}}
 
 
 @remembered(maxsize=1)  # the points of a sweep share their rows
-def _profile(dataset: Dataset, split_digest: str, train: tuple[int, ...]) -> dict[str, Any]:
-    table = dataset.as_read.take(train)
+def _profile(dataset: Dataset, rows: Split) -> dict[str, Any]:
+    table = dataset.as_read.take(rows.X_train.index.to_numpy())
     return {
         "rows": len(table),
         "target": str(dataset.y.name),
-        "columns": {str(name): _column(table[name]) for name in table.columns},
+        "columns": {str(name): _column(table[name]) | _role(dataset, str(name)) for name in table.columns},
+        "left_out": {name: {"role": role.name, "reason": role.reason} for name, role in dataset.left_out.items()},
     }
+
+
+def _role(dataset: Dataset, name: str) -> dict[str, str]:
+    role = dataset.roles.get(name)
+    return {"role": role.name, "reason": role.reason} if role else {}
 
 
 def _column(values: pd.Series) -> dict[str, Any]:
@@ -48,6 +52,8 @@ def _column(values: pd.Series) -> dict[str, Any]:
             described |= {"mean": float(numbers.mean()), "std": float(numbers.std())}
             marks = np.quantile(numbers, QUANTILES)
             described["quantiles"] = {f"{q:g}": float(mark) for q, mark in zip(QUANTILES, marks, strict=True)}
+    elif described["type"] == "datetime":
+        described |= {"first": str(present.min()), "last": str(present.max())} if len(present) else {}
     else:
         counts = present.astype(str).value_counts()
         described["distinct"] = len(counts)

@@ -18,15 +18,13 @@ UNSEEN = "(never seen in training)"  # the group of all values that are in none
 
 def groupings(dataset: Dataset, rows: Split, slices: Sequence[str]) -> dict[str, Grouping]:
     """By those columns of the table that `data.slices` names."""
-    return _groupings(dataset, rows.digest, tuple(slices), tuple(rows.X_train.index)) if slices else {}
+    return _groupings(dataset, rows, tuple(slices)) if slices else {}
 
 
 @remembered(maxsize=1)  # a run tells its rows apart three times, and the points of a sweep share them
-def _groupings(
-    dataset: Dataset, split_digest: str, slices: tuple[str, ...], train: tuple[int, ...]
-) -> dict[str, Grouping]:
-    index = pd.Index(train)
-    return {name: Grouping.of(dataset.table[name], index) for name in slices if name in dataset.table.columns}
+def _groupings(dataset: Dataset, rows: Split, slices: tuple[str, ...]) -> dict[str, Grouping]:
+    train = rows.X_train.index
+    return {name: Grouping.of(dataset.table[name], train) for name in slices if name in dataset.table.columns}
 
 
 def slices(dataset: Dataset, known: Mapping[str, Grouping], rows: Split, predicted: np.ndarray) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from boston_exp.config.invocation import again, quoted, quoted_list, was_typed
 from boston_exp.config.schema import Config, Data
 from boston_exp.errors import Fault, did_you_mean, nearest
+from boston_exp.experiment.roles import DATE, NUMBER, Role
 
 LARGEST = 1e150  # whose square is still a number
 
@@ -33,17 +34,20 @@ def _column_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
             again(f"data.target={quoted(nearest(data.target, columns) or columns[-1])}"),
         )
     slices = data.slices if was_typed("data.slices") else []  # those of another table's YAML are left out
-    for key, names in (("data.drop", data.drop), ("data.slices", slices)):
+    bonds = [(f"data.{key}", [value]) for key in ("group", "time", "weight") if (value := getattr(data, key))]
+    for key, names in (("data.drop", data.drop), ("data.slices", slices), *bonds):
         known = [name for name in names if name in columns]
         unknown = [name for name in names if name not in columns]
         if unknown:
             which = f"{', '.join(unknown)} {'is not a column' if len(unknown) == 1 else 'are not columns'}"
             says = f"{key}: {which} of {source}.{did_you_mean(unknown[0], columns)} Columns: {shown}."
-            yield Fault(says, again(f"{key}={quoted_list(known)}"))
+            closest = nearest(unknown[0], columns)
+            single = again(f"{key}={quoted(closest)}") if closest else again(without=[key])
+            yield Fault(says, single if (key, names) in bonds else again(f"{key}={quoted_list(known)}"))
     if data.target in data.drop:
         kept = [name for name in data.drop if name != data.target]
         yield Fault(f"data.drop: {data.target} is the target.", again(f"data.drop={quoted_list(kept)}"))
-    if not set(columns) - {data.target, *data.drop}:
+    if not set(columns) - {data.target, data.group, data.weight, *data.drop}:
         yield Fault("No column is left to predict from.", again("data.drop=[]") + "   (or another data.sep)")
 
 
@@ -74,6 +78,50 @@ def _value_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
             f"Columns with infinite values: {', '.join(infinite)}.",
             again(f"data.drop={quoted_list([*data.drop, *infinite])}") + "   (or correct the file)",
         )
+
+
+def bond_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
+    """What keeps `data.time` from ordering the rows, and `data.weight` from weighing them."""
+    if data.time is not None:
+        times = frame[data.time]
+        gaps = np.flatnonzero(times.isna())
+        if gaps.size:
+            says = f"data.time={data.time} has no value in {gaps.size} of {len(times)} rows{_where(data, gaps)}."
+            yield Fault(says, "fill or delete those rows, then run again (or leave data.time out)")
+        elif times.dtype.kind not in "iufM":
+            says = f"data.time={data.time} has neither numbers nor dates of one format, for example {times.iloc[0]!r}."
+            yield Fault(says, again(without=["data.time"]) + "   (or correct the file; data.date_format says how)")
+    if data.weight is not None:
+        weights = frame[data.weight]
+        if weights.dtype.kind not in "iufb":
+            says = f"data.weight={data.weight} is not numeric, for example {weights.iloc[0]!r}."
+            yield Fault(says, again(without=["data.weight"]))
+            return
+        bad = np.flatnonzero(~(np.isfinite(weights.to_numpy(dtype=np.float64)) & (weights >= 0).to_numpy()))
+        if bad.size or not weights.sum():
+            what = f"{weights.iloc[bad[0]]}{_where(data, bad)}" if bad.size else "0 in every row"
+            says = f"data.weight={data.weight} is {what}: a weight has to be a number of at least 0, and not all are 0."
+            yield Fault(says, again(without=["data.weight"]))
+
+
+def role_faults(data: Data, frame: pd.DataFrame, found: Mapping[str, Role], features: list[str]) -> Iterator[Fault]:
+    """Roles that do not fit what is in the columns, and a table of which nothing is left to learn from."""
+    for name, role in found.items():
+        if role.typed and role.name == NUMBER and frame[name].dtype.kind not in "iufb":
+            wrong = np.flatnonzero(pd.to_numeric(frame[name], errors="coerce").isna() & frame[name].notna())
+            if wrong.size:
+                says = (
+                    f"data.roles: {name} is no number, for example {frame[name].iloc[wrong[0]]!r}{_where(data, wrong)}."
+                )
+                yield Fault(says, again(without=["data.roles"]))
+        elif role.typed and role.name == DATE and frame[name].dtype.kind != "M":
+            says = f"data.roles: {name} has no dates of one format, for example {frame[name].iloc[0]!r}."
+            yield Fault(says, again(without=["data.roles"]) + "   (or data.date_format=…)")
+    if not features:
+        told = ", ".join(f"{name} ({role.name})" for name, role in list(found.items())[:10])
+        says = f"No column is left to predict from: {told or 'there is none'}."
+        mend = again(f"data.roles={quoted_list([f'{next(iter(found))}:category'])}") if found else again()
+        yield Fault(says, mend + "   (roles that were not typed are found in the table)")
 
 
 def _where(data: Data, rows: np.ndarray) -> str:

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, ScalarFormatter
 
@@ -20,8 +22,9 @@ from boston_exp.reporting import numbers
 from boston_exp.reporting.labels import importance_label
 
 BLUE, GREY, RED = "#2a6f97", "#9aa3aa", "#c1121f"  # told apart by colour-blind people, and on white and on black
+DENSITY = LinearSegmentedColormap.from_list("density", ["#a9c7db", BLUE, "#0d2f45"])
 TOP = 20  # features that are drawn
-MANY = 10_000  # points, which an SVG has as one image
+MANY = 10_000  # points, which an SVG has as one image; of more the density is drawn
 LONGEST = 34  # characters of a name beside an axis
 LARGE, SMALL = 1e4, 1e-3  # beyond them ticks get a prefix (200 k) or a power of ten
 
@@ -52,25 +55,40 @@ def predictions(title: str, dataset: Dataset, rows: Split, evaluated: Evaluated)
     margin = (high - low or abs(high) or 1.0) * 0.04
     ends = np.array([low - margin, high + margin])
     rmse, many = evaluated.metrics["rmse"], len(everything) > MANY
+    drawn = slice(None, None, max(1, len(train) // MANY))  # of many training rows, which are the background, every n-th
     left.fill_between(ends, ends - rmse, ends + rmse, color=BLUE, alpha=0.1, lw=0, label="± 1 RMSE")
     left.plot(ends, ends, color=GREY, lw=1, ls="--", label="perfect")
     left.scatter(
-        rows.y_train, train, s=8, color=GREY, alpha=0.5, lw=0, rasterized=many, label=f"training rows ({len(train):,})"
+        rows.y_train.to_numpy()[drawn],
+        train[drawn],
+        s=8,
+        color=GREY,
+        alpha=0.5,
+        lw=0,
+        rasterized=many,
+        label=f"training rows ({len(train):,})",
     )
-    left.scatter(
-        actual, predicted, s=18, color=BLUE, alpha=0.8, lw=0, rasterized=many, label=f"held-out rows ({len(actual):,})"
-    )
+    _points(left, actual, predicted, many, f"held-out rows ({len(actual):,})")
     left.set(xlabel=axis_label("actual", dataset.label), ylabel=axis_label("predicted", dataset.label))
     left.set(xlim=ends, ylim=ends, aspect="equal")
     left.legend(frameon=False, fontsize=8, loc="upper left")
     right.axhline(0, color=GREY, lw=1, ls="--")
-    right.scatter(predicted, evaluated.predictions["residual"], s=18, color=BLUE, alpha=0.8, lw=0, rasterized=many)
+    _points(right, predicted, evaluated.predictions["residual"], many, "")
     unit = f"({dataset.unit})" if dataset.unit else ""
     right.set(xlabel=axis_label("predicted", dataset.label), ylabel=axis_label("residual: actual − predicted", unit))
     figure.suptitle(f"{shortened(title, 100)}\n{_scores(evaluated.metrics, dataset.unit)}", fontsize=11)
     for axes in (left, right):
         tidy(axes)
     return figure
+
+
+def _points(axes: Axes, x: pd.Series, y: pd.Series, many: bool, label: str) -> None:
+    """Each row as a point; of more than MANY how many lie in each cell, darker where there are more."""
+    if len(x) <= MANY:
+        axes.scatter(x, y, s=18, color=BLUE, alpha=0.8, lw=0, rasterized=many, label=label)
+        return
+    axes.hexbin(x, y, gridsize=80, bins="log", mincnt=1, cmap=DENSITY, linewidths=0, rasterized=True)
+    axes.scatter([], [], s=18, marker="h", color=BLUE, lw=0, label=f"{label}, darker: more" if label else None)
 
 
 def importance(title: str, dataset: Dataset, evaluated: Evaluated) -> Figure:

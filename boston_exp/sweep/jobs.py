@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hydra.conf import HydraConf
 from hydra.types import RunMode
@@ -16,15 +15,12 @@ from hydra.types import RunMode
 from boston_exp import redaction
 from boston_exp.config import secrecy
 from boston_exp.errors import ExpectedFailure, Fault, Kind, Pruned, traced
-from boston_exp.process import remembered
+from boston_exp.experiment import threads as threads_of_libraries
 from boston_exp.signals import terminable
 from boston_exp.sweep import mailbox
 from boston_exp.sweep.mailbox import State, Task
 from boston_exp.tracking.destination import Destination
 from boston_exp.training.job import Job, Trained
-
-if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
 
 log = logging.getLogger(__name__)
 ShouldPrune = Callable[[int, dict[str, float]], bool]
@@ -66,6 +62,9 @@ class SweepJob(Job):
     def began(self, run_id: str | None) -> None:
         super().began(run_id)
         self.say("running", run_id)
+
+    def telling(self) -> AbstractContextManager[Callable[[str], None]]:
+        return nullcontext(lambda stage: None)  # the screen is the sweep's
 
     def reached(self, fold: int, metrics: dict[str, float]) -> None:
         if self.should_prune(fold, metrics):
@@ -157,18 +156,10 @@ def limited_to(threads: int) -> Iterator[None]:
     before = os.environ.get("LOKY_MAX_CPU_COUNT")
     os.environ["LOKY_MAX_CPU_COUNT"] = str(threads)  # joblib.cpu_count(), which is what n_jobs=-1 comes to
     try:
-        with _thread_pools().limit(limits=threads), parallel_config(n_jobs=1):
+        with threads_of_libraries.pools().limit(limits=threads), parallel_config(n_jobs=1):
             yield
     finally:
         if before is None:
             del os.environ["LOKY_MAX_CPU_COUNT"]
         else:
             os.environ["LOKY_MAX_CPU_COUNT"] = before
-
-
-@remembered()
-def _thread_pools() -> ThreadpoolController:
-    """The thread pools of BLAS and OpenMP; finding them takes 0.02 s."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()

@@ -236,7 +236,8 @@ def _refit(composer: Composer, best: Point) -> Iterator[Outcome]:
     from boston_exp.training import collector, record
 
     cfg, config, typed = composer.parsed(best)
-    table, estimator = dataset.load(config), models.build(config)
+    table = dataset.load(config)
+    estimator = models.build(config, table.roles)
     rows = split.split_rows(table, replace(config, evaluation=replace(config.evaluation, n_splits=0)))
     config = replace(config, figures=replace(config.figures, draw=False))
     collector.start()

@@ -50,10 +50,11 @@ class Outcome:
     metrics: dict[str, float]
     files: Path  # a folder whose whole content becomes the run's artifacts
     estimator: BaseEstimator  # fitted
-    example: pd.DataFrame  # training rows as pandas read them, for the model's signature and input example
+    example: pd.DataFrame  # some training rows as pandas read them, for the model's signature and input example
     requirements: tuple[str, ...]  # pinned, what the model needs to be loaded
     trusted_packages: tuple[str, ...]  # whose types may be inside of the stored model
     store_model: bool
+    text_columns: tuple[str, ...] = ()  # features that are text to the model
     tags: dict[str, str] = field(default_factory=dict)  # known after the fit
 
 

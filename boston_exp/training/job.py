@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -65,6 +66,12 @@ class Job:
     def began(self, run_id: str | None) -> None:
         """The run is open."""
         mark(self._folder, run_id, self._store)
+
+    def telling(self) -> AbstractContextManager[Callable[[str], None]]:
+        """What is told the stages of a training, while it lasts."""
+        from boston_exp.reporting.progress import shown
+
+        return shown()
 
     def reached(self, fold: int, metrics: dict[str, float]) -> None:
         """A fold was scored. Raises Pruned if going on is not worth it."""

@@ -15,7 +15,7 @@ from boston_exp.errors import InvalidData, Together
 from boston_exp.experiment import dataset as datasets
 from boston_exp.experiment import metrics, models
 from boston_exp.experiment.dataset import Dataset
-from boston_exp.experiment.evaluation import evaluate
+from boston_exp.experiment.evaluation import Doing, evaluate
 from boston_exp.experiment.split import Split, split_rows
 from boston_exp.storage import dvc_remote
 from boston_exp.tracking import backends, model_types
@@ -42,12 +42,17 @@ def train(experiment: Experiment, job: Job) -> Trained:
 
     Raises Refused before a run is opened, StoreUnusable if none can be, RecordingFailed if the record is not whole.
     """
+    with job.telling() as doing:
+        return _train(experiment, job, doing)
+
+
+def _train(experiment: Experiment, job: Job, doing: Doing) -> Trained:
     config, destination = experiment.config, experiment.destination
     if config.data.path is not None:
         dvc_remote.fetch_if_missing(Path(config.data.path), config.storage, experiment.typed)
     with Together(InvalidData) as attempt:
         dataset = attempt(datasets.load, config)
-        estimator = attempt(models.build, config)
+        estimator = attempt(partial(models.build, roles=dataset.roles if dataset else None), config)
     models.check_suits(estimator, dataset)
     rows = split_rows(dataset, config)
     store_model = job.stores_model(config.tracking.log_model)
@@ -64,7 +69,8 @@ def train(experiment: Experiment, job: Job) -> Trained:
         job.began(recording.run_id)
         collector.start()
         resamples = config.evaluation.n_resamples
-        evaluated = evaluate(estimator, rows, config.seed, resamples, job.reached)
+        evaluated = evaluate(estimator, rows, config.seed, resamples, job.reached, doing)
+        doing("recording")
         said = told(
             experiment.name,
             experiment.typed,

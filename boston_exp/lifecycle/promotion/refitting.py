@@ -18,13 +18,13 @@ def refit(asked: Asked, history: History, run: RecordedRun) -> str:
     cfg = retraining.recorded_config(history, run, config, config.trusted_packages)
     composed = retraining.checked(cfg, run, config.trusted_packages)
     dataset = datasets.load(composed)
-    fitted = fit(models.build(composed), dataset.X, dataset.y)
-    example = dataset.as_read[list(dataset.X.columns)]
+    fitted = fit(models.build(composed, dataset.roles), dataset.X, dataset.y, dataset.weights)
     return save_refit(
         asked.destination.server or asked.destination.uri,
         run,
         fitted,
-        example,
+        dataset.example(dataset.X.index),
+        tuple(dataset.text_columns),
         requirements(tuple(config.trusted_packages)),
         tuple(config.trusted_packages),
     )

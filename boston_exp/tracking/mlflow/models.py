@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 from sklearn.base import BaseEstimator
 
-from boston_exp.experiment.dataset import is_boolean
 from boston_exp.process import temporary_folder
 from boston_exp.tracking.destination import NOTE
 from boston_exp.tracking.mlflow import compat
@@ -94,6 +93,7 @@ def save_refit(
     run: RecordedRun,
     estimator: BaseEstimator,
     example: pd.DataFrame,
+    text_columns: tuple[str, ...],
     requirements: tuple[str, ...],
     trusted_packages: tuple[str, ...],
 ) -> str:
@@ -111,6 +111,7 @@ def save_refit(
         requirements=requirements,
         trusted_packages=trusted_packages,
         store_model=True,
+        text_columns=text_columns,
     )
     kind = type(estimator).__name__
     described: dict[str, Any] = {"params": run.params, "model_type": kind, "tags": SOURCE}
@@ -119,17 +120,15 @@ def save_refit(
     return f"models:/{model.model_id}"
 
 
-def signature_of(example: pd.DataFrame) -> ModelSignature:
-    """Columns as pandas reads them from a file; the output is a double.
+def signature_of(example: pd.DataFrame, text_columns: Sequence[str]) -> ModelSignature:
+    """Columns as pandas reads them from a file, and which of them are text; the output is a double.
 
     MLflow casts neither integers to double nor booleans to numbers, and refuses a gap in a long: whether a column of a
-    new file has whole numbers only, or gaps, must not decide whether it can be predicted on. So numbers and booleans
-    are `any`; text is `string`, which takes gaps. profile.json has the types that pandas found.
+    new file has whole numbers only, or gaps, must not decide whether it can be predicted on. So numbers, booleans and
+    dates are `any`; text is `string`, which takes gaps. profile.json has the types that pandas found.
     """
-    columns = [
-        ColSpec(AnyType() if dtype.kind in "iufbM" or is_boolean(example[name]) else DataType.string, str(name))
-        for name, dtype in example.dtypes.items()
-    ]
+    text = set(text_columns)
+    columns = [ColSpec(DataType.string if name in text else AnyType(), str(name)) for name in example.columns]
     return ModelSignature(inputs=Schema(columns), outputs=Schema([ColSpec(DataType.double)]))
 
 
@@ -152,7 +151,7 @@ def _save(outcome: Outcome, path: Path, described: Model, code: list[str]) -> No
                 outcome.estimator,
                 path,
                 mlflow_model=described,
-                signature=signature_of(outcome.example),
+                signature=signature_of(outcome.example, outcome.text_columns),
                 input_example=outcome.example.head(5),
                 pip_requirements=list(outcome.requirements),
                 code_paths=code or None,

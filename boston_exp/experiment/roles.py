@@ -1,0 +1,170 @@
+"""What each column of a table is to a model: a number, a category, a date, text, an identifier, or constant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from boston_exp.config.invocation import again
+from boston_exp.errors import Fault, InvalidConfig, did_you_mean
+
+NUMBER, CATEGORY, DATE = "number", "category", "date"
+TEXT, IDENTIFIER, CONSTANT = "text", "identifier", "constant"
+MANY = "high_cardinality"  # how `preprocess` names categories with more values than FEW
+FEW = 30  # values of a category that get a column each
+MANY_ROWS = 20  # in fewer, whole numbers may differ by chance
+NEAR_UNIQUE = 0.5  # values per row: a text with more is no category
+WORDS = {"id": IDENTIFIER, **{role: role for role in (NUMBER, CATEGORY, DATE, TEXT, IDENTIFIER, CONSTANT)}}
+MARK = "role:"  # before the role, where a preprocess says which columns a transformer takes
+# whole words in the name of a column whose numbers name rows: ID, Objekt-ID, customer_no, Kundennummer, uuid
+NAMES_ROWS = re.compile(
+    r"(?:^|[\W_])(?:id|ids|nr|no|key|uuid|guid|index|rownum|row|nummer|number)(?:$|[\W_])|^unnamed: \d+$"
+)
+CAMEL = re.compile(r"(?<=[a-zäöü])(?=[A-ZÄÖÜ])")
+
+
+@dataclass(frozen=True)
+class Role:
+    """`reason` says what made it so, in words for the table that `explain=true` prints."""
+
+    name: str
+    reason: str
+    typed: bool = False  # by data.roles
+    many: bool = False  # a category with more than FEW values
+
+    @property
+    def selector(self) -> str:
+        """As a preprocess names it, after `role:`."""
+        return MANY if self.many else self.name
+
+
+def roles(table: pd.DataFrame, columns: Sequence[str], typed: Mapping[str, str]) -> dict[str, Role]:
+    """Of these columns of a table, in their order; `typed` are those that the user has given."""
+    return {name: _typed(table[name], typed[name]) if name in typed else role_of(table[name]) for name in columns}
+
+
+def role_of(values: pd.Series) -> Role:
+    """By type, distinct values and, for whole numbers, the name of the column."""
+    kind, present = values.dtype.kind, values.dropna()
+    if not len(present):
+        return Role(CONSTANT, "no value in any row")
+    if kind == "M":
+        return Role(DATE, f"{present.min():%Y-%m-%d} to {present.max():%Y-%m-%d}")
+    if kind in "iufb" or pd.api.types.is_bool_dtype(values.dtype):
+        return _of_numbers(values, present)
+    if pd.api.types.infer_dtype(present, skipna=True) == "boolean":
+        return Role(NUMBER, "true or false, some missing")
+    return _of_text(values, present)
+
+
+def _of_numbers(values: pd.Series, present: pd.Series) -> Role:
+    if present.min() == present.max() and len(present) == len(values):
+        return Role(CONSTANT, f"{present.iloc[0]} in every row")
+    if values.dtype.kind == "b":
+        return Role(NUMBER, "true or false")
+    if values.dtype.kind in "iu" and len(values) >= MANY_ROWS and present.is_unique:
+        if (np.diff(present.to_numpy()) == 1).all():
+            return Role(IDENTIFIER, "counts the rows")
+        if NAMES_ROWS.search(CAMEL.sub(" ", str(values.name)).lower()):
+            return Role(IDENTIFIER, "a whole number of its own in every row, and named as one")
+    return Role(NUMBER, "whole numbers" if values.dtype.kind in "iu" else "numbers")
+
+
+def _of_text(values: pd.Series, present: pd.Series) -> Role:
+    text = present.astype(str)
+    distinct = int(text.nunique())
+    if distinct == 1 and len(present) == len(values):
+        return Role(CONSTANT, f"{str(present.iloc[0])[:40]!r} in every row")
+    if distinct > max(FEW, NEAR_UNIQUE * len(present)) or (distinct == len(present) >= MANY_ROWS):
+        if text.head(1000).str.contains(r"\s\S+\s", regex=True).mean() > 0.5:
+            return Role(TEXT, f"{distinct:,} different texts in {len(present):,} rows")
+        return Role(IDENTIFIER, f"{distinct:,} different values in {len(present):,} rows")
+    return _category(distinct)
+
+
+def _category(distinct: int) -> Role:
+    return Role(CATEGORY, f"{distinct:,} different values", many=distinct > FEW)
+
+
+def _typed(values: pd.Series, name: str) -> Role:
+    role = _category(int(values.dropna().nunique())) if name == CATEGORY else Role(name, "")
+    return Role(name, "by data.roles", typed=True, many=role.many)
+
+
+def typed(given: Any, columns: Sequence[str]) -> tuple[dict[str, str], list[Fault]]:
+    """Roles by column from `data.roles`, a list of `<column>:<role>` or a YAML file that maps the one to the other, and
+    what is wrong with them."""
+    if given is None:
+        return {}, []
+    found: dict[str, str] = {}
+    faults = []
+    for column, role in _pairs(given):
+        if role not in WORDS:
+            says = f"data.roles: {column!r} is given the role {role!r}.{did_you_mean(role, WORDS)}"
+            faults.append(Fault(f"{says} Roles are {', '.join(WORDS)}.", again(without=["data.roles"])))
+        elif column not in columns:
+            says = f"data.roles: {column!r} is not a column that could be a feature.{did_you_mean(column, columns)}"
+            faults.append(Fault(says, again("explain=true", without=["data.roles"]) + "   (shows the columns)"))
+        else:
+            found[column] = WORDS[role]
+    return found, faults
+
+
+def _pairs(given: Any) -> Iterator[tuple[str, str]]:
+    """Raises InvalidConfig for what is neither a list nor a file of roles."""
+    if isinstance(given, str):
+        import yaml
+
+        try:
+            given = yaml.safe_load(Path(given).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            says = f"data.roles={given} cannot be read: {error}".partition("\n")[0]
+            raise InvalidConfig(Fault(says, again('data.roles=["<column>:<role>"]'))) from error
+    if isinstance(given, Mapping):
+        given = [f"{column}:{role}" for column, role in given.items()]
+    if not isinstance(given, list) or not all(isinstance(each, str) and ":" in each for each in given):
+        says = 'data.roles has to be a list such as ["Objekt-ID:id"], or a YAML file with lines `Objekt-ID: id`.'
+        raise InvalidConfig(Fault(says, again('data.roles=["<column>:<role>"]')))
+    for each in given:
+        column, _, role = each.rpartition(":")
+        yield column, role.strip()
+
+
+def is_feature(role: Role, used: set[str]) -> bool:
+    """Whether a model gets the column; `used` are the selectors of the preprocess, if it has any."""
+    if used:
+        return role.selector in used
+    return not (role.typed and role.name in (TEXT, IDENTIFIER, CONSTANT))
+
+
+def of_preprocess(node: Any) -> set[str]:
+    """The selectors that a preprocess names; none where it takes every column as it is."""
+    if isinstance(node, Mapping):
+        return set().union(*map(of_preprocess, node.values()))
+    if isinstance(node, list):
+        return set().union(*map(of_preprocess, node))
+    return {node.removeprefix(MARK)} if isinstance(node, str) and node.startswith(MARK) else set()
+
+
+def resolved(node: Any, known: Mapping[str, Role]) -> Any:
+    """A preprocess with the names of columns in place of roles; a transformer that no column needs is left out."""
+    if isinstance(node, Mapping):
+        return {key: resolved(value, known) for key, value in node.items()}
+    if not isinstance(node, list):
+        return node
+    kept = []
+    for item in node:
+        selector = item[-1] if isinstance(item, list) and item else None
+        if isinstance(selector, str) and selector.startswith(MARK):
+            columns = [name for name, role in known.items() if role.selector == selector.removeprefix(MARK)]
+            if columns:
+                kept.append([*(resolved(part, known) for part in item[:-1]), columns])
+        else:
+            kept.append(resolved(item, known))
+    return kept

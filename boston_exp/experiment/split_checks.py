@@ -1,0 +1,52 @@
+"""What keeps a table from being split as it is asked: too few groups, too few points in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from boston_exp.config.invocation import again
+from boston_exp.config.schema import Config
+from boston_exp.errors import Fault, InvalidData
+from boston_exp.experiment.dataset import Dataset
+
+
+def check_split(config: Config, dataset: Dataset) -> None:
+    """Raise InvalidData where groups or times do not allow the hold-out and the folds that are configured."""
+    faults = list(_faults(config, dataset))
+    if faults:
+        raise InvalidData(*faults)
+
+
+def _faults(config: Config, dataset: Dataset) -> Iterator[Fault]:
+    data, n_splits = config.data, config.evaluation.n_splits
+    if dataset.clusters is not None:
+        number = dataset.clusters.nunique()
+        held_out = max(1, round(number * data.test_size))
+        inside = number - held_out
+        if number < 2 or inside < 1:
+            says = f"data.group={data.group} has {_counted(number, 'group')}: none can be held out and one trained on."
+            yield Fault(says, again(without=["data.group"]))
+        elif inside < n_splits:
+            says = (
+                f"evaluation.n_splits={n_splits} needs as many groups to train on, and of the {number} of "
+                f"data.group={data.group} there are {inside}."
+            )
+            fewer = f"evaluation.n_splits={inside}" if inside > 1 else "evaluation=holdout"
+            yield Fault(says, again(fewer))
+    if dataset.times is not None:
+        number = dataset.times.nunique()
+        if number < 2:
+            says = f"data.time={data.time} is the same in every row: nothing is later than anything else."
+            yield Fault(says, again(without=["data.time"]))
+        elif n_splits and number * (1 - data.test_size) < n_splits + 1:
+            points = int(number * (1 - data.test_size))
+            says = (
+                f"evaluation.n_splits={n_splits} needs {n_splits + 1} points in time to train on, and of the {number} "
+                f"of data.time={data.time} there are {points}."
+            )
+            fewer = f"evaluation.n_splits={points - 1}" if points > 2 else "evaluation=holdout"
+            yield Fault(says, again(fewer))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
