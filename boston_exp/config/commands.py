@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from boston_exp.config.schema import Data, Range, Storage, Tracking, ranged
+from boston_exp.config.schema import TRUSTED, Data, Range, Storage, Tracking, ranged
 
 FORMAT: dict[str, Any] = {"choices": ("table", "json", "csv", "markdown")}
 METRIC = "rmse"
@@ -85,7 +85,7 @@ class Promote(Recorded):
     rollback: bool = False
     history: bool = False
     dry_run: bool = False
-    trusted_packages: list[str] = field(default_factory=lambda: ["sklearn"])
+    trusted_packages: list[str] = field(default_factory=lambda: [*TRUSTED])
     format: str = field(default="table", metadata=FORMAT)
 
 
@@ -104,7 +104,7 @@ class Predict(Recorded):
     keep: list[str] = field(default_factory=list)  # columns of the input that the output has, too
     alarm: bool = False  # exit code 1 where a scored table breaks what the card promises
     record: bool = True  # a scored table as a run that belongs to the version
-    trusted_packages: list[str] = field(default_factory=lambda: ["sklearn"])
+    trusted_packages: list[str] = field(default_factory=lambda: [*TRUSTED])
     format: str = field(default="table", metadata={"choices": ("table", "json")})
 
 

@@ -12,6 +12,7 @@ from boston_exp.config.settings import PROJECT_ROOT, port
 
 CONF = PROJECT_ROOT / "conf"
 EXPERIMENT = "boston-housing"  # of the tables that come with the project
+TRUSTED = ("sklearn", "skrub")  # packages whose estimators may be used without saying so
 
 OmegaConf.register_resolver("port", port, replace=True)
 OmegaConf.register_resolver("project_root", lambda: str(PROJECT_ROOT), replace=True)
@@ -156,7 +157,7 @@ class Config:
     explain: bool = False  # print what each column is taken for, and train nothing
     quiet: bool = False  # print the run's id alone
     report: str | None = None  # an HTML file to write
-    trusted_packages: list[str] = field(default_factory=lambda: ["sklearn"])  # whose classes a _target_ may name
+    trusted_packages: list[str] = field(default_factory=lambda: [*TRUSTED])  # whose classes a _target_ may name
     skip_finished: bool | None = None  # use a FINISHED run with the same fingerprint; null: in sweeps only
     max_failures: int | None = ranged(None, Range("a whole number of at least 1, or null", 1, whole=True, null=True))
 

@@ -186,7 +186,7 @@ def _looked_at(config: Config, typed: Typed, aim: Aim, search: Search) -> tuple[
     with suppress(InvalidConfig):  # the first point may be a bad one
         estimator = models.build(config)
         model = f"{type(models.final_step(estimator)).__name__} "
-    if model and config.tracking.log_model != "none" and config.trusted_packages != ["sklearn"]:
+    if model and config.tracking.log_model != "none":
         model_types.check_storable(estimator, rows, tuple(config.trusted_packages))
     if any(key.partition(".")[0] in ("model", "experiment") and "." not in key for key in search.space):
         model = ""  # each point has its own

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, clone
 
 from boston_exp import process
 from boston_exp.config.invocation import again, quoted_list
+from boston_exp.config.schema import TRUSTED
 from boston_exp.errors import Fault, InvalidConfig, RecordingFailed
 from boston_exp.experiment.split import Split
 
@@ -24,14 +25,22 @@ HARMLESS = frozenset(
         "builtins.slice", "builtins.NoneType", "builtins.ellipsis",
     }
 )  # fmt: skip
-# Modules of scikit-learn that hold no part of an estimator, but functions that fetch, remove, run scripts.
+# Modules of the packages trusted by default that hold no part of an estimator, but what fetches, removes, runs scripts.
+# skrub's graphs of operations can call anything, its language models are downloaded when they are used.
 NO_PARTS = (
     "sklearn.datasets",
     "sklearn.utils._testing",
     "sklearn.utils.discovery",
     "sklearn.conftest",
     "sklearn.tests",
+    "skrub.datasets",
+    "skrub._data_ops",
+    "skrub._llm_encoder",
+    "skrub._reporting",
+    "skrub.conftest",
 )
+# skrub's helpers import by name and set options; of its functions a TableVectorizer holds those that look at columns.
+SKRUB_FUNCTIONS = ("skrub._dataframe.", "skrub._table_vectorizer", "skrub.selectors.")
 DATA_PACKAGES = ("numpy", "scipy")  # whose classes and ufuncs are accepted; a function such as numpy.load is not
 
 _by_class: dict[tuple[str, ...], list[str]] = {}
@@ -57,10 +66,11 @@ def types_to_trust(estimator: BaseEstimator, trusted_packages: tuple[str, ...], 
 def check_storable(estimator: BaseEstimator, rows: Split, trusted_packages: tuple[str, ...]) -> None:
     """Raise InvalidConfig, before the training, if the fitted model would hold types that are not trusted.
 
-    What scikit-learn holds is known; an estimator of another package is fitted on a few rows to find out.
+    What scikit-learn and skrub hold is known; an estimator of another package is fitted on a few rows to find out.
     """
-    kinds = {type(part).__module__.partition(".")[0] for part in (estimator, *estimator.get_params().values())}
-    if kinds <= {"sklearn", "builtins", *DATA_PACKAGES}:
+    homes = {type(part).__module__ for part in (estimator, *estimator.get_params().values())}
+    known = {home for home in homes if not home.startswith(NO_PARTS)}
+    if homes == known and {home.partition(".")[0] for home in homes} <= {*TRUSTED, "builtins", *DATA_PACKAGES}:
         return
     probe = clone(estimator)
     try:
@@ -87,26 +97,28 @@ def foreign_types(found: list[str], trusted_packages: tuple[str, ...]) -> list[s
 
 def _is_part(name: str, trusted_packages: tuple[str, ...]) -> bool:
     """Whether the name is that of something which a trusted package has made itself: its modules hold what they import,
-    too, and scikit-learn has functions that fetch, remove and run."""
+    too, and the packages that are trusted by default have functions that fetch, remove and run."""
     module, _, attribute = name.rpartition(".")
     package = module.partition(".")[0]
     if package not in trusted_packages:
         return False
-    if package != "sklearn":
+    if package not in TRUSTED:
         return True  # all of it is trusted: that is what naming it means
     try:
         named = getattr(import_module(module), attribute, None)
     except ImportError:
         return False
     home = str(getattr(named, "__module__", ""))
-    return home.startswith("sklearn.") and not home.startswith(NO_PARTS) and ".tests" not in home
+    if not home.startswith(f"{package}.") or home.startswith(NO_PARTS) or ".tests" in home:
+        return False
+    return package == "sklearn" or isinstance(named, type) or home.startswith(SKRUB_FUNCTIONS)
 
 
 def check_loadable(found: list[str], trusted_packages: tuple[str, ...]) -> None:
     """Raise InvalidConfig if a stored model holds types that are not trusted here, whatever it says of itself."""
     foreign = foreign_types(found, trusted_packages)
     if foreign:
-        raise InvalidConfig(_fault(foreign, trusted_packages))
+        raise InvalidConfig(_fault(foreign, trusted_packages, loaded=True))
 
 
 def _is_data(name: str) -> bool:
@@ -121,9 +133,10 @@ def _is_data(name: str) -> bool:
     return isinstance(named, type | np.ufunc)
 
 
-def _fault(foreign: list[str], trusted_packages: tuple[str, ...]) -> Fault:
-    packages = quoted_list(dict.fromkeys([*trusted_packages, *(name.partition(".")[0] for name in foreign)]))
-    return Fault(
-        f"The model holds types that are not from trusted_packages: {', '.join(foreign)}.",
-        f"{again('tracking.log_model=none')}   (or trust them: trusted_packages={packages})",
-    )
+def _fault(foreign: list[str], trusted_packages: tuple[str, ...], loaded: bool = False) -> Fault:
+    says = f"The model holds types that are not from trusted_packages: {', '.join(foreign)}."
+    packages = dict.fromkeys([*trusted_packages, *(name.partition(".")[0] for name in foreign)])
+    trust, more = f"trusted_packages={quoted_list(packages)}", len(packages) > len(trusted_packages)
+    if loaded:
+        return Fault(says, f"{again(trust)}   (only if you trust that code)" if more else again(without=["from_model"]))
+    return Fault(says, again("tracking.log_model=none") + (f"   (or trust them: {trust})" if more else ""))

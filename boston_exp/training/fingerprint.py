@@ -96,10 +96,25 @@ def version(distribution: str) -> str:
 
 
 @remembered()
+def distribution(package: str) -> str:
+    """What an imported package is installed as, where the two names differ."""
+    if package == "xgboost" and not _is_installed(package):
+        return "xgboost-cpu"  # the same code without CUDA's libraries
+    return package.replace("_", "-")
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        return bool(metadata.version(distribution))
+    except metadata.PackageNotFoundError:
+        return False
+
+
+@remembered()
 def _package_state(package: str) -> str:
     """The version of an installed package, or a digest of the source of one that is only on the path."""
     try:
-        return metadata.version(package)
+        return metadata.version(distribution(package))
     except metadata.PackageNotFoundError:
         spec = find_spec(package)  # finds it without importing it: it may be named and not used
         if spec is None or spec.origin is None:

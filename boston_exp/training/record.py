@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from sklearn.base import BaseEstimator
 
-from boston_exp.config.schema import Config
+from boston_exp.config.schema import TRUSTED, Config
 from boston_exp.config.settings import Typed
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.evaluation import Evaluated
@@ -26,7 +26,7 @@ from boston_exp.process import remembered, temporary_folder
 from boston_exp.redaction import redact
 from boston_exp.tracking.protocol import Outcome, Plan
 from boston_exp.training import provenance
-from boston_exp.training.fingerprint import NUMERIC_LIBRARIES, config_digest, fingerprint
+from boston_exp.training.fingerprint import NUMERIC_LIBRARIES, config_digest, distribution, fingerprint
 from boston_exp.training.telling import Told
 
 log = logging.getLogger(__name__)
@@ -134,19 +134,26 @@ def outcome(
             estimator=evaluated.estimator,
             example=dataset.example(rows.X_train.index),
             text_columns=tuple(dataset.text_columns),
-            requirements=requirements(tuple(config.trusted_packages)),
+            requirements=requirements(evaluated.estimator, config.trusted_packages),
             trusted_packages=tuple(config.trusted_packages),
             store_model=store_model,
         )
 
 
+def requirements(estimator: BaseEstimator, trusted_packages: Sequence[str]) -> tuple[str, ...]:
+    """What is needed to load and use the model, pinned to what made it; skrub only if a part of it is skrub's."""
+    parts = (estimator, *estimator.get_params().values())
+    used = {type(part).__module__.partition(".")[0] for part in parts}
+    return _pinned(tuple(name for name in trusted_packages if name in used or name not in TRUSTED))
+
+
 @remembered()
-def requirements(trusted_packages: tuple[str, ...]) -> tuple[str, ...]:
-    """What is needed to load and use the model, pinned to what made it."""
+def _pinned(trusted_packages: tuple[str, ...]) -> tuple[str, ...]:
     pinned = [f"{name}=={metadata.version(name)}" for name in ("mlflow", *NUMERIC_LIBRARIES, "skops")]
     for package in trusted_packages:
         try:
-            pinned.append(f"{package}=={metadata.version(package)}")
+            name = distribution(package)
+            pinned.append(f"{name}=={metadata.version(name)}")
         except metadata.PackageNotFoundError:  # sklearn is scikit-learn, and a package on the path has no version
             continue
     return tuple(pinned)

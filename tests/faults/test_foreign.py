@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sklearn.datasets
+import skrub.datasets
 from mlflow import MlflowClient
 
 from boston_exp import process
@@ -27,7 +28,9 @@ MD5 = "3612cdb00d81977bf402e334f47be860"
 
 
 def built(node: dict, trusted: list[str] | None = None) -> object:
-    return models.build(Config(model=node, data=Data(name="x", target="y"), trusted_packages=trusted or ["sklearn"]))
+    return models.build(
+        Config(model=node, data=Data(name="x", target="y"), trusted_packages=trusted or ["sklearn", "skrub"])
+    )
 
 
 # -- 5: targets
@@ -41,6 +44,10 @@ def built(node: dict, trusted: list[str] | None = None) -> object:
         "sklearn.datasets.fetch_openml",
         "sklearn.utils.Bunch",
         "sklearn.pipeline.make_pipeline",
+        "skrub.datasets.fetch_employee_salaries",
+        "skrub.tabular_pipeline",
+        "skrub.deferred",
+        "skrub.TableReport",
         "numpy.load",
     ],
 )
@@ -48,8 +55,13 @@ def test_what_is_no_estimator_is_not_called(
     target: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called: list[str] = []
-    for name in ("clear_data_home", "fetch_openml"):
-        monkeypatch.setattr(sklearn.datasets, name, lambda *a, **k: called.append("called"))
+    for module, name in (
+        (sklearn.datasets, "clear_data_home"),
+        (sklearn.datasets, "fetch_openml"),
+        (skrub.datasets, "fetch_employee_salaries"),
+        (skrub, "deferred"),
+    ):
+        monkeypatch.setattr(module, name, lambda *a, **k: called.append("called"))
     result = command("model=ridge", f"++model.random_state={{_target_: {target}, data_home: {tmp_path}}}")
     assert result.code == 2
     assert called == []
@@ -273,7 +285,14 @@ def test_our_own_list_decides_what_a_model_may_hold(command: Command, store: Pat
     assert load(str(model.parent)).n_estimators == 5
     from sklearn.utils import discovery
 
-    for harm in (os.system, sklearn.datasets.clear_data_home, discovery.import_module, discovery.all_estimators):
+    for harm in (
+        os.system,
+        sklearn.datasets.clear_data_home,
+        discovery.import_module,
+        discovery.all_estimators,
+        skrub.datasets.fetch_employee_salaries,
+        skrub.set_config,
+    ):
         skops.io.dump(FunctionTransformer(func=harm), model)
         with pytest.raises(InvalidConfig, match="types that are not from trusted_packages"):
             load(str(model.parent))

@@ -79,7 +79,7 @@ def test_what_hydra_refuses_keeps_its_message_and_code(command: Command, store: 
         (["tracking.log_model=some"], "tracking.log_model=some is not possible: choose one of all, best, none"),
         (["objective.metric=cv_rmse"], "objective.metric=cv_rmse is not produced by this evaluation"),
         (["objective.metric=rmsee"], "Did you mean 'rmse'?"),
-        (["model._target_=os.system"], "'os.system' is outside of trusted_packages ['sklearn']"),
+        (["model._target_=os.system"], "'os.system' is outside of trusted_packages ['sklearn', 'skrub']"),
         (["data=diabetes", "data.loader=os.getcwd"], "'os.getcwd' is outside of trusted_packages"),
         (["preprocess=tabular", "preprocess.transformers.0.1._target_=os.system"], "'os.system' is outside of"),
         (["data=csv", "data.target=price"], "data needs either a path or a loader"),

@@ -128,5 +128,5 @@ def test_a_record_with_a_secret_or_foreign_code_is_checked_as_if_it_was_typed(
             assert says in result.err
         else:
             assert f"left out    {override}" in result.err
-            assert "trusted_packages:\n- sklearn\n" in result.out
+            assert "trusted_packages:\n- sklearn\n- skrub\n" in result.out
             assert "alpha: 1.0" in result.out

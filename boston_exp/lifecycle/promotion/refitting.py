@@ -25,6 +25,6 @@ def refit(asked: Asked, history: History, run: RecordedRun) -> str:
         fitted,
         dataset.example(dataset.X.index),
         tuple(dataset.text_columns),
-        requirements(tuple(config.trusted_packages)),
+        requirements(fitted, config.trusted_packages),
         tuple(config.trusted_packages),
     )

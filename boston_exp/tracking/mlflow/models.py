@@ -21,6 +21,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 from sklearn.base import BaseEstimator
 
+from boston_exp.config.schema import TRUSTED
 from boston_exp.process import temporary_folder
 from boston_exp.tracking.destination import NOTE
 from boston_exp.tracking.mlflow import compat
@@ -83,7 +84,7 @@ def copy_model(source: LoggedModel, copy: LoggedModel, folder: Path) -> None:
     described.write_text(text, encoding="utf-8")
 
 
-def load(model_uri: str, trusted_packages: tuple[str, ...] = ("sklearn",)) -> BaseEstimator:
+def load(model_uri: str, trusted_packages: tuple[str, ...] = TRUSTED) -> BaseEstimator:
     """The estimator of a stored model, of any URI of MLflow's: `runs:/<id>/model`, `models:/<name>@<alias>`."""
     return loaded(Path(download_artifacts(artifact_uri=model_uri)), model_uri, trusted_packages)
 
