@@ -33,14 +33,17 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
         if faults:
             raise InvalidConfig(*faults)
 
-        from boston_exp.training.train import Experiment, train  # all that is heavy, once nothing is refused without it
+        from boston_exp.training.explaining import explain  # all that is heavy, once nothing is refused without it
+        from boston_exp.training.train import Experiment, train
 
+        if config.explain:
+            explain(config, typed)
+            return math.nan
         choices = HydraConfig.get().runtime.choices
         name = run_name(choices, typed.overrides, job.swept, config.name) or class_name(config.model)
         trained = train(Experiment(cfg, typed, config, destination, name), job)
         job.ended(trained)
-        objective = tuple(trained.metrics[metric] for metric in config.objective.metrics)
-        return objective if len(objective) > 1 else objective[0]
+        return config.objective.of(trained.metrics)
     return math.nan  # pruned, which is no failure
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from boston_exp.config import targets
-from boston_exp.config.invocation import again
+from boston_exp.config.invocation import again, current, sweeps
 from boston_exp.config.parsing import source_faults
 from boston_exp.config.schema import Config, Data, Evaluation, Range
 from boston_exp.errors import Fault, Kind, did_you_mean, nearest
@@ -122,6 +122,8 @@ def _model_faults(config: Config) -> Iterator[Fault]:
 def _split_faults(config: Config) -> Iterator[Fault]:
     """Ways to split that exclude each other."""
     data, evaluation = config.data, config.evaluation
+    if config.explain and sweeps(current().flags):
+        yield Fault("explain=true trains nothing, so it does not sweep.", again(multirun=False))
     named = {key: value for key in ("group", "time", "weight") if (value := getattr(data, key)) is not None}
     for key, column in named.items():
         if column == data.target:

@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -67,6 +68,27 @@ def _complete(data: Data, typed: Typed) -> None:
         data.name = name
     if data.experiment_name is None:
         data.experiment_name = data.name
+    if data.roles is not None:
+        data.roles = _roles(data.roles, typed)
+
+
+def _roles(given: Any, typed: Typed) -> list[str]:
+    """`<column>:<role>` for each column; from a list, a mapping, or a YAML file that has one of them."""
+    wrong = Fault(
+        'data.roles has to be a list such as ["Objekt-ID:id"], or a YAML file with lines such as `Objekt-ID: id`.',
+        again('data.roles=["<column>:<role>"]'),
+    )
+    if isinstance(given, str):
+        file = typed.folder("data.roles") / Path(given).expanduser()
+        try:
+            given = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InvalidConfig(Fault(f"data.roles={file} cannot be read. {wrong.says}", wrong.mend)) from error
+    if isinstance(given, dict):
+        given = [f"{column}:{role}" for column, role in given.items()]
+    if not isinstance(given, list) or not all(isinstance(each, str) and ":" in each for each in given):
+        raise InvalidConfig(wrong)
+    return given
 
 
 def source_faults(data: Data) -> Iterator[Fault]:

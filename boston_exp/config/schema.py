@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,6 +139,11 @@ class Objective:
     @property
     def metrics(self) -> list[str]:
         return list(self.metric) if isinstance(self.metric, list) else [str(self.metric)]
+
+    def of(self, found: Mapping[str, float]) -> float | tuple[float, ...]:
+        """The objective among a run's metrics, or all of several."""
+        values = tuple(found[metric] for metric in self.metrics)
+        return values if len(values) > 1 else values[0]
 
 
 @dataclass

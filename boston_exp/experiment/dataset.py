@@ -103,7 +103,7 @@ def _checked(config: Config, frame: pd.DataFrame, digest: str, source: str, chan
     if faults:
         raise InvalidData(*faults)
     names = [name for name in frame.columns if name not in (data.target, data.group, data.weight, *data.drop)]
-    typed, faults = known_roles.typed(data.roles, names)
+    typed, faults = known_roles.typed(data.roles or [], names)
     found = known_roles.roles(frame, names, typed)
     used = known_roles.of_preprocess(config.preprocess)
     features = [name for name in names if known_roles.is_feature(found[name], used)]

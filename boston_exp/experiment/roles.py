@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from boston_exp.config.invocation import again
-from boston_exp.errors import Fault, InvalidConfig, did_you_mean
+from boston_exp.errors import Fault, did_you_mean
 
 NUMBER, CATEGORY, DATE = "number", "category", "date"
 TEXT, IDENTIFIER, CONSTANT = "text", "identifier", "constant"
@@ -97,14 +96,12 @@ def _typed(values: pd.Series, name: str) -> Role:
     return Role(name, "by data.roles", typed=True, many=role.many)
 
 
-def typed(given: Any, columns: Sequence[str]) -> tuple[dict[str, str], list[Fault]]:
-    """Roles by column from `data.roles`, a list of `<column>:<role>` or a YAML file that maps the one to the other, and
-    what is wrong with them."""
-    if given is None:
-        return {}, []
+def typed(given: Sequence[str], columns: Sequence[str]) -> tuple[dict[str, str], list[Fault]]:
+    """Roles by column from `data.roles`, each `<column>:<role>`, and what is wrong with them."""
     found: dict[str, str] = {}
     faults = []
-    for column, role in _pairs(given):
+    for each in given:
+        column, _, role = each.rpartition(":")
         if role not in WORDS:
             says = f"data.roles: {column!r} is given the role {role!r}.{did_you_mean(role, WORDS)}"
             faults.append(Fault(f"{says} Roles are {', '.join(WORDS)}.", again(without=["data.roles"])))
@@ -114,26 +111,6 @@ def typed(given: Any, columns: Sequence[str]) -> tuple[dict[str, str], list[Faul
         else:
             found[column] = WORDS[role]
     return found, faults
-
-
-def _pairs(given: Any) -> Iterator[tuple[str, str]]:
-    """Raises InvalidConfig for what is neither a list nor a file of roles."""
-    if isinstance(given, str):
-        import yaml
-
-        try:
-            given = yaml.safe_load(Path(given).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            says = f"data.roles={given} cannot be read: {error}".partition("\n")[0]
-            raise InvalidConfig(Fault(says, again('data.roles=["<column>:<role>"]'))) from error
-    if isinstance(given, Mapping):
-        given = [f"{column}:{role}" for column, role in given.items()]
-    if not isinstance(given, list) or not all(isinstance(each, str) and ":" in each for each in given):
-        says = 'data.roles has to be a list such as ["Objekt-ID:id"], or a YAML file with lines `Objekt-ID: id`.'
-        raise InvalidConfig(Fault(says, again('data.roles=["<column>:<role>"]')))
-    for each in given:
-        column, _, role = each.rpartition(":")
-        yield column, role.strip()
 
 
 def is_feature(role: Role, used: set[str]) -> bool:

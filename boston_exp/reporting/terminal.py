@@ -15,17 +15,36 @@ from boston_exp.reporting import numbers
 from boston_exp.reporting.tables import WARNING, fits, narrow_console, plain_table
 
 
-def show_run(name: str, dataset: Dataset, rows: Split, metrics: Mapping[str, float]) -> None:
-    """Print what was trained and its scores; intervals and folds only where the evaluation made them."""
+def show_run(
+    name: str, dataset: Dataset, rows: Split, metrics: Mapping[str, float], columns: int | None = None
+) -> None:
+    """Print what was trained and its scores; intervals and folds only where the evaluation made them. `columns` are
+    those that the preprocess makes of the features, where that is known."""
     console = narrow_console()
     changed = " (changed: not the file that its .dvc records)" if dataset.changed else ""
     said = (
-        f": {len(rows.X_train):,} rows to train on, {len(rows.X_test):,} held out, {dataset.X.shape[1]:,} features, "
+        f": {len(rows.X_train):,} rows to train on, {len(rows.X_test):,} held out, {_features(dataset, columns)}, "
         f"fit in {metrics['fit_seconds']:.2f} s"
     )
     sentence = Text.assemble((name, "bold"), f" on {dataset.name}", (changed, WARNING), said)
     console.print(sentence, soft_wrap=not console.is_terminal)
+    if dataset.left_out:
+        console.print(f"left out    {_left_out(dataset)}", soft_wrap=not console.is_terminal)
     console.print(_widest(_tables(metrics, dataset.unit), console))
+
+
+def _features(dataset: Dataset, columns: int | None) -> str:
+    number = dataset.X.shape[1]
+    return f"features {number:,} -> {columns:,} columns" if columns not in (None, number) else f"{number:,} features"
+
+
+def _left_out(dataset: Dataset) -> str:
+    """Columns by what they are taken for."""
+    by_role: dict[str, list[str]] = {}
+    for name, role in dataset.left_out.items():
+        by_role.setdefault(role.name, []).append(name)
+    told = [f"{role} {', '.join(names[:8])}{', …' if len(names) > 8 else ''}" for role, names in by_role.items()]
+    return f"{'; '.join(told)}   (explain=true says why, data.roles decides otherwise)"
 
 
 def _tables(metrics: Mapping[str, float], unit: str) -> Iterator[Table]:

@@ -20,6 +20,7 @@ NUMERIC_LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 # Modules of experiment/ whose code decides a result. What checks, describes, draws or prints one is not among them.
 DECIDING = (
     "table",
+    "roles",
     "dataset",
     "split",
     "metrics",
@@ -27,6 +28,8 @@ DECIDING = (
     "targets",
     "evaluation",
     "intervals",
+    "units",
+    "tilting",
     "importance",
     "spread",
 )

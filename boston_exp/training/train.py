@@ -15,7 +15,7 @@ from boston_exp.errors import InvalidData, Together
 from boston_exp.experiment import dataset as datasets
 from boston_exp.experiment import metrics, models
 from boston_exp.experiment.dataset import Dataset
-from boston_exp.experiment.evaluation import Doing, evaluate
+from boston_exp.experiment.evaluation import Doing, Evaluated, evaluate
 from boston_exp.experiment.split import Split, split_rows
 from boston_exp.storage import dvc_remote
 from boston_exp.tracking import backends, model_types
@@ -92,19 +92,18 @@ def _train(experiment: Experiment, job: Job, doing: Doing) -> Trained:
     return Trained(
         evaluated.metrics,
         recording.run_id,
-        partial(_show, experiment.name, dataset, rows, evaluated.metrics, recording, config.quiet),
+        partial(_show, experiment.name, dataset, rows, evaluated, recording, config.quiet),
     )
 
 
-def _show(
-    name: str, dataset: Dataset, rows: Split, metrics: dict[str, float], recording: Recording, quiet: bool
-) -> None:
+def _show(name: str, dataset: Dataset, rows: Split, evaluated: Evaluated, recording: Recording, quiet: bool) -> None:
     from boston_exp.reporting import terminal
 
     if quiet:
         terminal.show_id(recording.run_id)
         return
-    terminal.show_run(name, dataset, rows, metrics)
+    columns = int(getattr(models.final_step(evaluated.estimator), "n_features_in_", dataset.X.shape[1]))
+    terminal.show_run(name, dataset, rows, evaluated.metrics, columns)
     terminal.show_record(recording.where, recording.run_id, recording.next_command)
 
 

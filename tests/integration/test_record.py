@@ -38,7 +38,7 @@ def test_folds_and_out_of_fold_predictions_say_what_the_cv_metrics_say(command: 
     assert command(*QUICK, "evaluation=cv", "evaluation.n_splits=4").code == 0
     (run,) = runs(store)
     folds, rows = pd.read_csv(artifact(run, "folds.csv")), pd.read_csv(artifact(run, "out_of_fold.csv"))
-    assert list(folds.columns) == ["fold", "r2_score", "rmse", "mae", "mape", "rows"]
+    assert list(folds.columns) == ["fold", "r2_score", "rmse", "mae", "mape", "rows", "train_rows"]
     assert list(folds.fold) == [1, 2, 3, 4]
     assert folds.rows.sum() == len(rows) == 404
     for name in ("r2_score", "rmse", "mae", "mape"):

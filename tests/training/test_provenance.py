@@ -108,7 +108,13 @@ DECIDES: list[Callable[[Config], Any]] = [
     lambda c: setattr(c.data, "encoding", "latin-1"),
     lambda c: setattr(c.data, "columns", ["y", "p"]),
     lambda c: setattr(c.data, "loader", "sklearn.datasets.load_diabetes"),
+    lambda c: setattr(c.data, "roles", ["p:category"]),
+    lambda c: setattr(c.data, "group", "p"),
+    lambda c: setattr(c.data, "time", "p"),
+    lambda c: setattr(c.data, "weight", "p"),
     lambda c: setattr(c.evaluation, "n_splits", 5),
+    lambda c: setattr(c.evaluation, "n_repeats", 2),
+    lambda c: setattr(c.evaluation, "stratify", True),
     lambda c: setattr(c.evaluation, "n_resamples", 0),
 ]
 DOES_NOT: list[Callable[[Config], Any]] = [
