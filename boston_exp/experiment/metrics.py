@@ -6,6 +6,7 @@ because `objective.metric` is checked before anything heavy is imported.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,86 +18,125 @@ from boston_exp.config.invocation import again
 from boston_exp.config.schema import Config, Evaluation
 from boston_exp.errors import Fault, Kind, did_you_mean
 
-Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Score = Callable[..., np.ndarray]  # of y, predicted and, where it takes them, weights
+Weights = np.ndarray | None
 
 
 @dataclass(frozen=True)
 class Metric:
     """One score of predictions against actual values.
 
-    `score` takes two arrays of shape (..., n) and gives (...): the last axis is that of the rows, so that a thousand
-    resamples are scored in one call. `by_row` takes two arrays of shape (n,) and gives (n,): the score, linearised in
-    the rows (score + influence function), so that its mean over rows is the score and its spread that of the score.
-    Without one it is found by leaving out each row in turn, which takes n² steps.
+    `formula` takes two arrays of shape (..., n) and gives (...): the last axis is that of the rows, so that a thousand
+    resamples are scored in one call. With `weights=None` as its third parameter it takes weights (..., n) as
+    scikit-learn's `sample_weight`; without one, each row is repeated as often as it weighs. `by_row` takes arrays of
+    shape (n,), weights likewise, and gives (n,): the score, linearised in the rows (score + influence function), so
+    that its (weighted) mean over rows is the score and its spread that of the score. Without one it is found by leaving
+    out each row in turn, which takes n² steps.
     """
 
     name: str
-    score: Score
+    formula: Score
     label: str
     unit: Literal["", "%", "target"]  # "target": that of the target
     direction: Literal["minimize", "maximize"] = "minimize"
     by_row: Score | None = None
 
-    def loss_by_row(self, y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        """What each row contributes, shape (n,), turned so that less is better."""
-        contributed = self.by_row(y, predicted) if self.by_row else _jackknife(self.score, y, predicted)
+    def score(self, y: np.ndarray, predicted: np.ndarray, weights: Weights = None) -> np.ndarray:
+        """Of arrays (..., n), weights broadcastable to them: shape (...)."""
+        if weights is None:
+            return self.formula(y, predicted)
+        if "weights" in inspect.signature(self.formula).parameters:
+            return self.formula(y, predicted, weights)
+        return _repeated(self.formula, y, predicted, weights)
+
+    def loss_by_row(self, y: np.ndarray, predicted: np.ndarray, weights: Weights = None) -> np.ndarray:
+        """What each row contributes, shape (n,), turned so that less is better; weighted, their mean is the score."""
+        if self.by_row is None:
+            contributed = _jackknife(self.score, y, predicted, weights)
+        else:
+            contributed = self.by_row(y, predicted) if weights is None else self.by_row(y, predicted, weights)
         return contributed * (-1 if self.direction == "maximize" else 1)
 
     def unit_of(self, target_unit: str) -> str:
         return target_unit if self.unit == "target" else self.unit
 
 
-def _r2_score(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    spread = ((y - y.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+def _mean(values: np.ndarray, weights: Weights, keepdims: bool = False) -> np.ndarray:
+    """Over the rows, (..., n) to (...) or (..., 1)."""
+    if weights is None:
+        return np.asarray(values.mean(axis=-1, keepdims=keepdims))
+    with np.errstate(divide="ignore", invalid="ignore"):  # rows that weigh nothing together have no mean
+        return np.asarray((values * weights).sum(axis=-1, keepdims=keepdims) / weights.sum(axis=-1, keepdims=keepdims))
+
+
+def _r2_score(y: np.ndarray, predicted: np.ndarray, weights: Weights = None) -> np.ndarray:
+    from_mean, squares = (y - _mean(y, weights, keepdims=True)) ** 2, (y - predicted) ** 2
+    if weights is not None:
+        from_mean, squares = from_mean * weights, squares * weights
     with np.errstate(divide="ignore", invalid="ignore"):  # a resample of one repeated row has no spread
-        return 1 - ((y - predicted) ** 2).sum(axis=-1) / spread
+        return 1 - squares.sum(axis=-1) / from_mean.sum(axis=-1)
 
 
-def _r2_by_row(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    from_mean = (y - y.mean(axis=-1, keepdims=True)) ** 2
-    variance = from_mean.mean(axis=-1, keepdims=True)
+def _r2_by_row(y: np.ndarray, predicted: np.ndarray, weights: Weights = None) -> np.ndarray:
+    from_mean = (y - _mean(y, weights, keepdims=True)) ** 2
+    variance = _mean(from_mean, weights, keepdims=True)
     squares = (y - predicted) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        unexplained = squares.mean(axis=-1, keepdims=True) / variance
+        unexplained = _mean(squares, weights, keepdims=True) / variance
         return 1 - unexplained - squares / variance + unexplained * from_mean / variance
 
 
-def _rmse(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return np.sqrt(((y - predicted) ** 2).mean(axis=-1))
+def _rmse(y: np.ndarray, predicted: np.ndarray, weights: Weights = None) -> np.ndarray:
+    return np.sqrt(_mean((y - predicted) ** 2, weights))
 
 
-def _rmse_by_row(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    rmse = _rmse(y, predicted)[..., np.newaxis]
+def _rmse_by_row(y: np.ndarray, predicted: np.ndarray, weights: Weights = None) -> np.ndarray:
+    rmse = _rmse(y, predicted, weights)[..., np.newaxis]
     squares = (y - predicted) ** 2
     return rmse / 2 + np.divide(squares, 2 * rmse, out=np.zeros_like(squares), where=rmse > 0)
 
 
-def _mae(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return _mae_by_row(y, predicted).mean(axis=-1)
+def _mae(y: np.ndarray, predicted: np.ndarray, weights: Weights = None) -> np.ndarray:
+    return _mean(_mae_by_row(y, predicted), weights)
 
 
-def _mae_by_row(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def _mae_by_row(y: np.ndarray, predicted: np.ndarray, weights: Weights = None) -> np.ndarray:
     return np.abs(y - predicted)
 
 
-def _mape(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return _mape_by_row(y, predicted).mean(axis=-1)
+def _mape(y: np.ndarray, predicted: np.ndarray, weights: Weights = None) -> np.ndarray:
+    return _mean(_mape_by_row(y, predicted), weights)
 
 
-def _mape_by_row(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def _mape_by_row(y: np.ndarray, predicted: np.ndarray, weights: Weights = None) -> np.ndarray:
     return 100 * np.abs(y - predicted) / np.maximum(np.abs(y), np.finfo(np.float64).eps)
 
 
-def _jackknife(score: Score, y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Pseudo-values n * score - (n - 1) * score without the row, moved so that their mean is the score."""
+def _jackknife(score: Score, y: np.ndarray, predicted: np.ndarray, weights: Weights) -> np.ndarray:
+    """Pseudo-values: the score plus what a row adds to it, (score - score without the row) x (weight of the others) /
+    (its own), moved so that their mean is the score. A row that weighs nothing adds nothing."""
     n, others = len(y), np.arange(len(y) - 1)
+    own = np.ones(n) if weights is None else weights
     without = np.empty(n)
     for rows in np.array_split(np.arange(n), -(-n * n // 10_000_000)):  # bounds the memory on large tables
         kept = others + (others >= rows[:, np.newaxis])
-        without[rows] = score(y[kept], predicted[kept])
-    whole = float(score(y, predicted))
-    pseudo = n * whole - (n - 1) * without
-    return pseudo - pseudo.mean() + whole
+        without[rows] = score(y[kept], predicted[kept], None if weights is None else weights[kept])
+    whole = float(score(y, predicted, weights))
+    added = np.divide((own.sum() - own) * (whole - without), own, out=np.zeros(n), where=own > 0)
+    return whole + added - (added * own).sum() / own.sum()
+
+
+def _repeated(formula: Score, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The score of rows that are there as often as they weigh, of about ten times as many in all."""
+    y, predicted, weights = np.broadcast_arrays(y, predicted, weights)
+    n = y.shape[-1]
+    places = (np.arange(10 * n) + 0.5) / (10 * n)
+    found = []
+    for one, other, weight in zip(*(each.reshape(-1, n) for each in (y, predicted, weights)), strict=True):
+        total = np.cumsum(weight)
+        kept = np.minimum(np.searchsorted(total, places * total[-1], side="right"), n - 1)
+        found.append(formula(one[kept], other[kept]))
+    return np.array(found).reshape(y.shape[:-1])
 
 
 # scikit-learn's definitions; tests/experiment/test_metrics.py holds each to its counterpart there
@@ -109,9 +149,9 @@ METRICS = (
 SECONDS = ("fit_seconds", "predict_seconds")
 
 
-def scores(y: np.ndarray, predicted: np.ndarray, prefix: str = "") -> dict[str, float]:
+def scores(y: np.ndarray, predicted: np.ndarray, prefix: str = "", weights: Weights = None) -> dict[str, float]:
     """Every metric of one set of predictions, each under its name with `prefix` before it."""
-    return {f"{prefix}{metric.name}": float(metric.score(y, predicted)) for metric in METRICS}
+    return {f"{prefix}{metric.name}": float(metric.score(y, predicted, weights)) for metric in METRICS}
 
 
 def over_folds(folds: list[dict[str, float]]) -> dict[str, float]:

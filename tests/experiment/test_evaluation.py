@@ -18,14 +18,14 @@ from boston_exp.config.schema import Evaluation
 from boston_exp.experiment.evaluation import Evaluated
 from boston_exp.experiment.evaluation import evaluate as evaluated
 from boston_exp.experiment.intervals import intervals
-from boston_exp.experiment.metrics import METRICS, names
+from boston_exp.experiment.metrics import METRICS, Metric, names
 from boston_exp.experiment.split import Split
 
 JUDGES = {
     "r2_score": judge.r2_score,
     "rmse": judge.root_mean_squared_error,
     "mae": judge.mean_absolute_error,
-    "mape": lambda y, predicted: 100 * judge.mean_absolute_percentage_error(y, predicted),
+    "mape": lambda *pair, **weights: 100 * judge.mean_absolute_percentage_error(*pair, **weights),
 }
 numbers = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
 
@@ -55,6 +55,35 @@ def test_scores_are_scikit_learns(pair: tuple[np.ndarray, np.ndarray]) -> None:
             continue  # not defined; scikit-learn answers 0 or 1 by convention
         judged = JUDGES[metric.name](y, predicted)
         assert float(metric.score(y, predicted)) == pytest.approx(judged, rel=1e-9, abs=1e-9)
+
+
+@given(
+    st.integers(2, 30).flatmap(
+        lambda n: st.tuples(
+            arrays(float, n, elements=numbers),
+            arrays(float, n, elements=numbers),
+            arrays(float, n, elements=st.floats(0.01, 100)),
+        )
+    )
+)
+def test_weighted_scores_are_scikit_learns(sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    y, predicted, weights = sample
+    for metric in METRICS:
+        if metric.name == "r2_score" and y.min() == y.max():
+            continue
+        judged = JUDGES[metric.name](y, predicted, sample_weight=weights)
+        assert float(metric.score(y, predicted, weights)) == pytest.approx(judged, rel=1e-6, abs=1e-6)
+        twice = metric.score(np.stack([y, y]), np.stack([predicted, predicted]), np.stack([weights, np.ones(len(y))]))
+        assert twice == pytest.approx([float(metric.score(y, predicted, each)) for each in (weights, None)])
+
+
+def test_a_metric_that_takes_no_weights_has_each_row_as_often_as_it_weighs() -> None:
+    """One line of METRICS is enough, also for what has no weighted formula."""
+    median = Metric("median_ae", lambda y, predicted: np.median(np.abs(y - predicted), axis=-1), "median AE", "target")
+    y, predicted = np.arange(5.0), np.zeros(5)
+    assert float(median.score(y, predicted)) == 2
+    assert float(median.score(y, predicted, np.array([9.0, 1, 1, 1, 1]))) == 0
+    assert median.score(y, predicted, np.eye(5)).tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,20 @@ def test_what_rows_contribute_has_the_score_as_its_mean_and_the_jackknifes_sprea
     assert left_out.loss_by_row(y, predicted).mean() == pytest.approx(losses.mean())
 
 
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_weighted_losses_have_the_weighted_score_as_their_mean_and_are_those_of_repeated_rows(metric: Metric) -> None:
+    y, predicted = predictions()
+    weights = np.random.default_rng(1).integers(0, 4, len(y)).astype(float)
+    losses, sign = metric.loss_by_row(y, predicted, weights), -1 if metric.direction == "maximize" else 1
+    assert np.average(losses, weights=weights) == pytest.approx(sign * float(metric.score(y, predicted, weights)))
+    often = np.repeat(np.arange(len(y)), weights.astype(int))
+    assert losses[often] == pytest.approx(metric.loss_by_row(y[often], predicted[often]))
+    left_out = Metric(metric.name, metric.score, metric.label, metric.unit, metric.direction)
+    assert left_out.loss_by_row(y, predicted, weights)[weights > 0] == pytest.approx(
+        losses[weights > 0], rel=0.1, abs=0.1 * losses.std()
+    )
+
+
 def test_a_perfect_model_contributes_nothing() -> None:
     y, _ = predictions()
     for metric in METRICS:
