@@ -26,6 +26,7 @@ from boston_exp.experiment.roles import Role, resolved
 from boston_exp.experiment.targets import instantiated, named
 
 PROBE = 1000  # rows that the preprocess is tried on
+EXTRAS = {"lightgbm": "lightgbm", "xgboost": "boosting", "catboost": "boosting", "quantile_forest": "quantile"}
 
 
 def build(config: Config, roles: Mapping[str, Role] | None = None) -> BaseEstimator:
@@ -58,21 +59,43 @@ def _seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:
 
 
 def check_suits(estimator: BaseEstimator, dataset: Dataset) -> None:
-    """Raise InvalidData if text, dates, gaps or weights would reach a model that cannot take them.
+    """Raise InvalidData if text, dates, gaps, weights or a target would reach a model that cannot take them.
 
     Only a table that has text or gaps is tried on the preprocess, a part of its rows; any other costs nothing here.
     """
-    faults: list[Fault] = []
+    faults = list(_target_faults(final_step(estimator), dataset.y))
     if dataset.text_columns or dataset.columns_with_gaps:
         preprocess = estimator[:-1] if isinstance(estimator, Pipeline) else None
         faults += _table_faults(final_step(estimator), preprocess, dataset)
-    if dataset.weights is not None and not has_fit_parameter(final_step(estimator), "sample_weight"):
+    if dataset.weights is not None and not _takes_weights(final_step(estimator)):
         says = (
             f"{type(final_step(estimator)).__name__} takes no weights, and data.weight={dataset.weights.name} has some."
         )
         faults.append(Fault(says, again("model=random_forest", without=["model"]) + "   (or leave data.weight out)"))
     if faults:
         raise InvalidData(*faults)
+
+
+def _takes_weights(model: BaseEstimator) -> bool:
+    """Of a model with a transformed target it is the regressor inside that is weighed."""
+    inside = getattr(model, "regressor", None)
+    return has_fit_parameter(model if inside is None else inside, "sample_weight")
+
+
+def _target_faults(model: BaseEstimator, y: pd.Series) -> Iterator[Fault]:
+    """A transformed target has to be numbers again: there is no logarithm of a loss."""
+    function = getattr(model, "func", None)
+    if not isinstance(function, np.ufunc):
+        return
+    with np.errstate(all="ignore"):
+        refused = y[~np.isfinite(function(y.to_numpy()))]
+    if len(refused):
+        yield Fault(
+            f"The target {y.name} has {len(refused):,} values whose {function.__name__} is no number, "
+            f"such as {refused.iloc[0]:g}.",
+            again("model.func._target_=numpy.arcsinh", "model.inverse_func._target_=numpy.sinh")
+            + "   (like a logarithm on both sides of zero; or model=random_forest)",
+        )
 
 
 def final_step(estimator: BaseEstimator) -> BaseEstimator:
@@ -131,9 +154,13 @@ def _pip(target: str) -> str | None:
     """How to install the package of a target, if it is not installed."""
     package = target.partition(".")[0]
     try:
-        return None if find_spec(package) else f"{sys.executable} -m pip install {package}"
+        if find_spec(package):
+            return None
     except (ImportError, ValueError):
         return None
+    if package in EXTRAS:
+        return f"{sys.executable} -m pip install -e '.[{EXTRAS[package]}]'   (in the project's folder)"
+    return f"{sys.executable} -m pip install {package}"
 
 
 def _parts(made: Any) -> Iterator[Any]:

@@ -33,7 +33,7 @@ def importance_label(fitted: BaseEstimator, unit: str) -> str:
         return XGBOOST.get(str(kind or "gain"), f"importance ({kind})")
     if package == "catboost":
         return "share of the change of the prediction when the feature changes (%)"
-    if package == "sklearn":
+    if package in ("sklearn", "quantile_forest"):  # whose trees are those of scikit-learn
         return f"share of the {_criterion(model)} reduced by splits on the feature"
     return f"feature_importances_ of {type(model).__name__}"
 
