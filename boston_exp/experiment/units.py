@@ -1,7 +1,8 @@
 """Which rows are drawn as one, since what moves one of them moves the others: clusters, or blocks of time.
 
 Blocks do not overlap (Carlstein 1986), so that both are the same thing: a number for each row. Their length is that of
-Politis and White (2004, corrected by Patton, Politis and White 2009), from the autocorrelation of the losses.
+Politis and White (2004, corrected by Patton, Politis and White 2009), from the autocorrelation of the losses, and half
+as much again, since what is alike on both sides of an edge is lost: simulated tests at 5 % reject 7.5 % instead of 9.5.
 """
 
 from __future__ import annotations
@@ -61,10 +62,12 @@ def units(losses: np.ndarray, clusters: np.ndarray | None = None, order: np.ndar
 
 
 def block_length(series: np.ndarray) -> float:
-    """Of a series (T,), or the longest that one of several (T, m) needs; from 1 to 3 sqrt(T), and at most T / 3."""
+    """Of a series (T,), or the longest that one of several (T, m) needs; from the cube root of T to 3 sqrt(T), and at
+    most T / 3."""
     columns = series.reshape(len(series), -1)[:, :COLUMNS]
     longest = min(3 * np.sqrt(len(series)), len(series) / 3)
-    return float(max(1.0, min(longest, max(_politis_white(column) for column in columns.T))))
+    wanted = 1.5 * max(_politis_white(column) for column in columns.T)
+    return float(max(1.0, min(longest, max(wanted, len(series) ** (1 / 3)))))
 
 
 def _politis_white(series: np.ndarray) -> float:

@@ -3,7 +3,10 @@
 A table of new rows breaks the promise when its squared errors are larger than those of the held-out rows beyond chance
 (a permutation test of their means, exact whatever their distribution), or when fewer of its rows lie in their intervals
 than a calibration of that size allows (beta-binomial for each group of rows: Vovk 2012, "Conditional validity of
-inductive conformal predictors").
+inductive conformal predictors"). Both take rows that are drawn one by one: where rows of a group err alike, or those of
+new times are not like those of old ones, a few bad groups or a new season would look like a broken promise. A table of
+new rows does not say which are of one group, so such a promise is told, and not judged. Errors are those of rows,
+whatever they weigh, in the promise and in the new table.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from boston_exp.experiment.conformal import PREDICTION, calibrated
+from boston_exp.experiment.conformal import CLUSTER, PREDICTION, TIME, calibrated, refusal
 
 CONFIDENCE = 0.9
 ALARM = 0.01  # how often chance alone breaks a promise, each
@@ -27,13 +30,15 @@ MOST = 2_000  # errors that a promise keeps; of more held-out rows as many quant
 @dataclass(frozen=True)
 class Promise:
     """`errors` are absolute errors of the held-out rows, sorted; `covered` of `rows` lie in their interval of
-    `confidence`, calibrated on so many rows of each third of the predictions (none: there are no intervals)."""
+    `confidence`, calibrated on so many rows of each third of the predictions (none: there are no intervals).
+    `dependent` says why new rows are not judged by it, as part of a sentence; empty where they are."""
 
     errors: tuple[float, ...]
     rows: int
     confidence: float = CONFIDENCE
     covered: int = 0
     calibration: tuple[int, ...] = ()
+    dependent: str = ""
 
     @staticmethod
     def recorded(node: Mapping[str, Any]) -> Promise:
@@ -42,7 +47,8 @@ class Promise:
         if not errors or not np.isfinite(errors).all():
             raise ValueError("no errors")
         calibration = tuple(int(each) for each in node["calibration"])
-        return Promise(errors, int(node["rows"]), float(node["confidence"]), int(node["covered"]), calibration)
+        confidence, dependent = float(node["confidence"]), str(node.get("dependent", ""))
+        return Promise(errors, int(node["rows"]), confidence, int(node["covered"]), calibration, dependent)
 
     @property
     def rmse(self) -> float:
@@ -89,6 +95,7 @@ class Promise:
             "confidence": self.confidence,
             "covered": self.covered,
             "calibration": list(self.calibration),
+            **({"dependent": self.dependent} if self.dependent else {}),
         }
 
 
@@ -98,13 +105,19 @@ def promise(held_out: pd.DataFrame, out_of_fold: pd.DataFrame | None) -> Promise
     errors = np.sort(np.abs(actual - predicted))
     if len(errors) > MOST:
         errors = np.quantile(errors, (np.arange(MOST) + 0.5) / MOST)
-    kept = tuple(errors.tolist())
-    if out_of_fold is None:
-        return Promise(kept, len(actual))
+    kept, dependent = tuple(errors.tolist()), _dependent(held_out)
+    if out_of_fold is None or refusal(out_of_fold, CONFIDENCE):
+        return Promise(kept, len(actual), dependent=dependent)
     calibration = calibrated(out_of_fold, PREDICTION)
     ends = calibration.interval(predicted, CONFIDENCE)
     covered = int(((ends[:, 0] <= actual) & (actual <= ends[:, 1])).sum())
-    return Promise(kept, len(actual), CONFIDENCE, covered, tuple(calibration.sizes.values()))
+    return Promise(kept, len(actual), CONFIDENCE, covered, tuple(calibration.sizes.values()), dependent)
+
+
+def _dependent(held_out: pd.DataFrame) -> str:
+    if CLUSTER in held_out.columns:
+        return "rows of a group err alike, and a table does not say which rows are of one"
+    return "rows of another time need not be like those that were held out" if TIME in held_out.columns else ""
 
 
 def _sum_of(values: np.ndarray, few: int, rng: np.random.Generator) -> float:

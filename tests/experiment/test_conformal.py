@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from crepes import ConformalRegressor
 
-from boston_exp.experiment.conformal import calibrated, choices
+from boston_exp.experiment.conformal import calibrated, caveat, choices, refusal
 from tests.experiment import interval_coverage
 
 
@@ -70,6 +70,66 @@ def test_predictions_that_are_all_alike() -> None:
 def test_what_widths_can_depend_on() -> None:
     assert choices(_table(3)) == ["prediction", "none", "spread", "size"]
     assert choices(_table(3)[["actual", "predicted"]]) == ["prediction", "none"]
+
+
+def _clustered(groups: int, seed: int, of_each: int = 15) -> pd.DataFrame:
+    """Errors whose variance is, four fifths of it, between groups; of unequal size."""
+    rng = np.random.default_rng(seed)
+    label = np.repeat(np.arange(groups), rng.integers(1, 2 * of_each, groups))
+    predicted = rng.uniform(0, 10, len(label))
+    errors = 2 * rng.normal(size=groups)[label] + rng.normal(size=len(label))
+    columns = {"row": np.arange(len(label)), "actual": predicted + errors, "predicted": predicted}
+    return pd.DataFrame(columns | {"cluster": label.astype(str)})
+
+
+@pytest.mark.parametrize("by", ["prediction", "none"])
+def test_rows_of_new_groups_are_covered_where_whole_groups_are_alike(by: str) -> None:
+    """Taken row by row, 12 groups are taken for 180 independent rows, and cover less than they say."""
+    known, plain = [], []
+    for seed in range(150):
+        table, new = _clustered(12, seed), _clustered(150, 1000 + seed, 3)
+        for found, of in ((known, table), (plain, table.drop(columns="cluster"))):
+            ends = calibrated(of, by).interval(new["predicted"].to_numpy(), 0.9)
+            inside = (ends[:, 0] <= new["actual"]) & (new["actual"] <= ends[:, 1])
+            found.append(inside.groupby(new["cluster"]).mean().mean())
+    assert 0.89 < np.mean(known) < 0.97
+    assert np.mean(plain) < np.mean(known) - 0.02
+
+
+def test_groups_of_one_row_are_rows() -> None:
+    table = _table(200).assign(row=np.arange(200))
+    ones = table.assign(cluster=[f"c{number}" for number in range(200)])
+    predicted = np.linspace(0, 10, 9)
+    for by, groups, scale in (("prediction", None, None), ("none", None, None), ("spread", None, predicted + 1)):
+        ends = calibrated(ones, by).interval(predicted, 0.8, groups, scale)
+        assert ends == pytest.approx(calibrated(table, by).interval(predicted, 0.8, groups, scale))
+
+
+def test_too_few_groups_are_refused_with_a_reason() -> None:
+    assert refusal(_clustered(9, 0), 0.9) == ""
+    assert refusal(_clustered(8, 0), 0.9) == (
+        "for rows of new groups, 90% takes the residuals of 9 groups, and there are 8"
+    )
+    assert np.isinf(calibrated(_clustered(8, 0), "none").interval(np.array([1.0]), 0.9)).all()
+
+
+def test_what_coverage_is_of_is_said() -> None:
+    table = _table(20)
+    assert caveat(table) == ""
+    assert "later times" in caveat(table.assign(time=range(20)))
+    assert "whatever they weigh" in caveat(table.assign(weight=1.0))
+    assert "new groups" in caveat(_clustered(3, 0))
+
+
+def test_repeated_folds_count_each_row_once() -> None:
+    once_over = _table(100).assign(row=np.arange(100), fold=1, repeat=1)
+    other = once_over.assign(fold=2, repeat=2, actual=once_over["actual"] + 100)
+    both = pd.concat([once_over, other]).sort_values(["row", "fold"], ignore_index=True)
+    found = calibrated(both, "none")
+    assert sum(found.sizes.values()) == 100
+    assert found.interval(np.array([1.0]), 0.9) == pytest.approx(
+        calibrated(once_over, "none").interval(np.array([1.0]), 0.9)
+    )
 
 
 @pytest.mark.slow

@@ -60,31 +60,31 @@ def test_many_rows_take_no_random_numbers() -> None:
 
 
 def test_weights_count_in_a_large_table_as_in_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    y, predicted = sample(20_000)
-    weights = np.random.default_rng(1).gamma(1, size=20_000)
+    y, predicted = sample(12_000)
+    weights = np.random.default_rng(1).gamma(1, size=12_000)
     without = intervals(y, predicted, 1000, 0, weights=weights)
     monkeypatch.setattr(module, "LARGE", 10**6)
-    resampled = intervals(y, predicted, 2_000, 0, weights=weights)
+    resampled = intervals(y, predicted, 1_000, 0, weights=weights)
     for metric in METRICS:
         low, high = (resampled[f"{metric.name}_ci_{side}"] for side in ("low", "high"))
         found = [without[f"{metric.name}_ci_{side}"] for side in ("low", "high")]
-        assert found == pytest.approx([low, high], abs=0.07 * (high - low))
+        assert found == pytest.approx([low, high], abs=0.12 * (high - low))
 
 
 @pytest.mark.parametrize("known", ["few clusters", "many clusters", "order"])
 def test_units_are_drawn_in_a_large_table_as_in_a_small_one(known: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = 15_000
+    rows = 12_000
     rng, (y, predicted) = np.random.default_rng(2), sample(rows)
-    labels = rng.permutation(rows) % (50 if known == "few clusters" else 12_000)
-    y = y + rng.normal(size=12_000)[labels]
+    labels = rng.permutation(rows) % (50 if known == "few clusters" else 11_000)
+    y = y + rng.normal(size=11_000)[labels]
     told = {"order": rng.permutation(rows)} if known == "order" else {"clusters": labels.astype(str)}
     without = intervals(y, predicted, 1000, 0, **told)
     monkeypatch.setattr(module, "LARGE", 10**6)
-    resampled = intervals(y, predicted, 1000, 0, **told)
+    resampled = intervals(y, predicted, 500, 0, **told)
     for metric in METRICS:
         low, high = (resampled[f"{metric.name}_ci_{side}"] for side in ("low", "high"))
         found = [without[f"{metric.name}_ci_{side}"] for side in ("low", "high")]
-        assert found == pytest.approx([low, high], abs=0.1 * (high - low))
+        assert found == pytest.approx([low, high], abs=0.12 * (high - low))
 
 
 def test_one_cluster_alone_has_no_interval() -> None:
@@ -125,12 +125,14 @@ def test_intervals_of_blocks_cover_and_plain_ones_do_not() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
 @pytest.mark.parametrize("rows", [100, 1000])
-def test_blocks_are_as_long_as_politis_and_white_say(rows: int, share: float) -> None:
+def test_blocks_are_half_as_long_again_as_politis_and_white_say(rows: int, share: float) -> None:
     errors = np.random.default_rng(3).normal(size=rows)
     for row in range(1, rows):
         errors[row] += share * errors[row - 1]
     theirs = float(optimal_block_length(errors)["circular"].iloc[0])
-    assert block_length(errors) == pytest.approx(max(1.0, theirs), rel=0.25)
+    assert block_length(errors) == pytest.approx(
+        min(max(1.5 * theirs, rows ** (1 / 3)), rows / 3, 3 * rows**0.5), rel=0.25
+    )
 
 
 def test_rows_of_one_time_and_rows_of_one_cluster_stay_together() -> None:

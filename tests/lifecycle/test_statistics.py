@@ -111,6 +111,71 @@ def test_the_test_over_folds_is_nadeau_and_bengios() -> None:
     assert contention.overlap_factor(5) == pytest.approx(np.sqrt((1 / 5 + 1 / 4) / (1 / 5)))
 
 
+def test_a_difference_over_clusters_is_that_of_their_sums() -> None:
+    """Of clusters of one size it is the t-test of their means; of one row each, that of rows."""
+    rng = np.random.default_rng(4)
+    labels = np.repeat(np.arange(12), 7)
+    a, b = rng.normal(size=(2, 84)) + rng.normal(size=(2, 12))[:, labels]
+    found = paired.over_rows(a, b, clusters=rng.permutation(12)[labels])
+    theirs = stats.ttest_1samp((a - b).reshape(12, 7).mean(axis=1), 0)
+    interval = theirs.confidence_interval()
+    assert (found.p, found.low, found.high) == pytest.approx((theirs.pvalue, interval.low, interval.high))
+    assert found.rows == "84 held-out rows in 12 groups"
+    alone, plain = paired.over_rows(a, b, clusters=np.arange(84)), paired.over_rows(a, b)
+    assert (alone.p, alone.low, alone.error) == pytest.approx((plain.p, plain.low, plain.error))
+    weighted = paired.over_rows(a, b, weights=np.full(84, 3.0))
+    assert (weighted.p, weighted.low, weighted.error) == pytest.approx((plain.p, plain.low, plain.error))
+
+
+def test_weights_move_the_difference_to_the_rows_that_weigh() -> None:
+    a, b = np.array([1.0, 2, 3, 4]), np.array([0.0, 0, 5, 5])
+    assert paired.over_rows(a, b, weights=np.array([1.0, 1, 0, 0])).mean == pytest.approx(1.5)
+    losses = np.column_stack([np.r_[np.zeros(50), np.full(50, 9.0)], np.r_[np.ones(50), np.zeros(50)]])
+    losses += np.random.default_rng(0).normal(size=losses.shape)
+    assert contention.contenders(losses, 1.5).tolist() == [False, True]
+    assert contention.contenders(losses, 1.5, weights=np.r_[np.full(50, 1.0), np.full(50, 0.01)]).tolist() == [
+        True,
+        False,
+    ]
+
+
+def test_one_cluster_alone_shows_nothing() -> None:
+    found = paired.over_rows(np.zeros(9), np.ones(9), clusters=np.full(9, "a"))
+    assert (found.p, found.low, found.high) == (1, -np.inf, np.inf)
+    losses = np.column_stack([np.zeros(9), np.ones(9)])
+    assert contention.contenders(losses, 1.0, clusters=np.full(9, "a")).all()
+
+
+@pytest.mark.parametrize("kind", ["clusters", "time"])
+def test_equal_models_on_rows_that_depend_on_each_other_are_rarely_told_apart(kind: str) -> None:
+    """docs/proofs/statistics.md has 1,000 tables of each; a test at 5 %, of 150 tables."""
+    shares = simulations.share_told_apart(kind, 150)
+    assert shares["compare"] < 0.11
+    assert shares["leaderboard"] < 0.11
+    assert shares["compare, rows"] > 0.3
+    assert shares["leaderboard, rows"] > 0.15
+
+
+def test_sums_of_many_rows_are_normal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing a thousand resamples of a million rows would take seconds and gigabytes."""
+    losses = np.random.default_rng(5).gamma(2, size=(3000, 4)) + np.linspace(0, 0.1, 4)
+    resampled = contention.p_values(losses, 1.0, 4000)
+    monkeypatch.setattr(contention, "LARGE", 100)
+    assert contention.p_values(losses, 1.0, 4000) == pytest.approx(resampled, abs=0.03)
+
+
+def test_the_overlap_of_folds_is_the_recorded_one_where_there_is_one() -> None:
+    """Folds forward in time are fitted on fewer rows than k - 1 of k folds; repeated ones on as many."""
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(3.0, 0.3, 10), rng.normal(3.2, 0.3, 10)
+    repeated = paired.over_folds(a, b, 1 / 4)
+    assert repeated.error == pytest.approx(np.sqrt((1 / 10 + 1 / 4) * (a - b).var(ddof=1)))
+    assert paired.over_folds(a[:5], b[:5], 1 / 4) == paired.over_folds(a[:5], b[:5])
+    assert paired.probabilities(a, b, 10.0, 1.0)[1] < paired.probabilities(a, b, 10.0, 0.1)[1]
+    assert contention.overlap_factor(5, 1 / 4) == contention.overlap_factor(5)
+    assert contention.overlap_factor(5, 0.5) == pytest.approx(np.sqrt(3.5))
+
+
 def test_equal_losses_differ_by_nothing() -> None:
     found = paired.over_rows(np.ones(5), np.ones(5))
     assert (found.mean, found.low, found.high, found.p) == (0, 0, 0, 1)

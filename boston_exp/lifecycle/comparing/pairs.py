@@ -14,9 +14,10 @@ from boston_exp.experiment.metrics import Metric
 from boston_exp.lifecycle import evidence
 from boston_exp.lifecycle.comparing import paired
 from boston_exp.lifecycle.comparing.paired import LEVEL, Difference
-from boston_exp.lifecycle.evidence import HELD_OUT, OUT_OF_FOLD, fold_scores, held_out_losses
+from boston_exp.lifecycle.evidence import HELD_OUT, OUT_OF_FOLD, fold_scores, held_out_losses, rows_of
 from boston_exp.tracking.recorded import History, RecordedRun
 
+SPLIT = ("data.split_seed", "data.test_size", "data.group", "data.time", "data.weight")  # decide rows and weights
 ROPE = 0.01  # of the score: a difference that does not matter
 
 
@@ -79,27 +80,40 @@ def compare(history: History, runs: list[RecordedRun], metric: Metric, rope: flo
     tables = dict(zip((run.run_id for run in runs), held_out, strict=True))
     pairs = list(combinations(runs, 2))
     by_rows = [
-        paired.over_rows(held_out_losses(tables[a.run_id], metric), held_out_losses(tables[b.run_id], metric))
+        paired.over_rows(
+            held_out_losses(tables[a.run_id], metric),
+            held_out_losses(tables[b.run_id], metric),
+            **evidence.design(tables[a.run_id]),
+        )
         for a, b in pairs
     ]
     adjusted = paired.holm([each.p for each in by_rows])
-    width = rope if rope is not None else ROPE * abs(_score(held_out[0], metric))
+    width = rope if rope is not None else ROPE * abs(evidence.score(held_out[0], metric))
+    overlaps = evidence.overlaps(history, (run_id for run_id, table in found.items() if table is not None))
     compared = []
     for (a, b), rows, p in zip(pairs, by_rows, adjusted, strict=True):
-        compared.append(Pair(a, b, rows, p, _over_folds(a, b, found, metric, width), width))
+        compared.append(Pair(a, b, rows, p, _over_folds(a, b, found, overlaps, metric, width), width))
     unit = metric.unit_of(runs[0].param("data.target_unit"))
     return Comparison(metric, unit, tuple(runs), held_out, out_of_fold, tuple(compared))
 
 
 def _over_folds(
-    a: RecordedRun, b: RecordedRun, found: dict[str, pd.DataFrame | None], metric: Metric, rope: float
+    a: RecordedRun,
+    b: RecordedRun,
+    found: dict[str, pd.DataFrame | None],
+    overlaps: dict[str, float | None],
+    metric: Metric,
+    rope: float,
 ) -> OverFolds | None:
     one, other = found[a.run_id], found[b.run_id]
     if one is None or other is None or a.tags["split.digest"] != b.tags["split.digest"]:
         return None
+    if not rows_of(one).equals(rows_of(other)):  # the same split, other weights
+        return None
+    overlap = overlaps[a.run_id]
     sign = -1 if metric.direction == "maximize" else 1
     scores: tuple[np.ndarray, np.ndarray] = sign * fold_scores(one, metric), sign * fold_scores(other, metric)
-    return OverFolds(paired.over_folds(*scores), *paired.probabilities(*scores, rope))
+    return OverFolds(paired.over_folds(*scores, overlap), *paired.probabilities(*scores, rope, overlap))
 
 
 def _refuse_unreadable(runs: list[RecordedRun], metric: Metric) -> None:
@@ -143,16 +157,14 @@ def _held_out(history: History, runs: list[RecordedRun]) -> tuple[pd.DataFrame, 
             raise InvalidConfig(Fault(says, for_services("run", f"base={run.run_id}") + "   (trains it again)"))
         tables.append(table)
     for run, table in zip(runs, tables, strict=True):
-        if not tables[0][["row", "actual"]].equals(table[["row", "actual"]]):
+        if not rows_of(tables[0]).equals(rows_of(table)):
             first = runs[0].params
-            split = [f"{name}={first[name]}" for name in ("data.split_seed", "data.test_size") if name in first]
-            says = f"These runs cannot be compared: {runs[0].run_id} and {run.run_id} were scored on different rows."
+            split = [f"{name}={first[name]}" for name in SPLIT if name in first]
+            same = tables[0][["row", "actual"]].equals(table[["row", "actual"]])
+            what = "with different weights, groups or times" if same else "on different rows"
+            says = f"These runs cannot be compared: {runs[0].run_id} and {run.run_id} were scored {what}."
             raise InvalidConfig(Fault(says, for_services("run", f"base={run.run_id}", *split)))
     return tuple(tables)
-
-
-def _score(table: pd.DataFrame, metric: Metric) -> float:
-    return float(metric.score(table["actual"].to_numpy(float), table["predicted"].to_numpy(float)))
 
 
 def _of(run_id: str) -> str:

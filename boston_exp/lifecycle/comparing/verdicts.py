@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from boston_exp.lifecycle.comparing.pairs import Comparison, Pair
 from boston_exp.reporting import numbers
 from boston_exp.tracking.recorded import RecordedRun
@@ -19,14 +21,16 @@ def verdict(found: Comparison, pair: Pair) -> str:
         low, high = sorted((abs(rows.low), abs(rows.high)))
         return (
             f"{name} is better than {other} by {_amount(found, abs(rows.mean))} of {label}, "
-            f"95 % interval {number(low)} to {number(high)}, on {rows.n} held-out rows{holm}.{models}"
+            f"95 % interval {number(low)} to {number(high)}, on {rows.rows}{holm}.{models}"
         )
+    if not math.isfinite(rows.error):
+        return f"Nothing can be said of {a} and {b}: {rows.rows} are one, as far as chance goes.{models}"
     share = 100 * rows.missed / score_of(found, pair.a) if score_of(found, pair.a) else 0
     against = ""
     if pair.folds and rows.p < 0.05 and pair.folds.difference.mean * rows.mean <= 0:
         against = " The held-out rows and the folds contradict each other."
     return (
-        f"No difference between {a} and {b} can be shown on {rows.n} held-out rows{holm}; one below "
+        f"No difference between {a} and {b} can be shown on {rows.rows}{holm}; one below "
         f"{_amount(found, rows.missed)} of {label} ({share:.0f} %) would probably be missed.{against}{models}"
     )
 

@@ -13,7 +13,17 @@ import pandas as pd
 from boston_exp.config.commands import Predict
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig, InvalidData
-from boston_exp.experiment.conformal import PLAIN, PREDICTION, SPREAD, Calibration, calibrated, choices, floored
+from boston_exp.experiment.conformal import (
+    PLAIN,
+    PREDICTION,
+    SPREAD,
+    Calibration,
+    calibrated,
+    caveat,
+    choices,
+    floored,
+    refusal,
+)
 from boston_exp.experiment.grouping import Grouping
 from boston_exp.experiment.spread import spread
 from boston_exp.lifecycle.model_folder import CHECKED, PROMISE
@@ -164,6 +174,9 @@ def intervals_of(source: Source, config: Predict) -> tuple[Intervals | None, str
     if config.interval_by not in known:
         says = f"interval_by={config.interval_by} is not recorded with this model: choose one of {', '.join(known)}."
         raise InvalidConfig(Fault(says, again("interval_by=prediction")))
+    refused = refusal(table, config.interval)
+    if refused:
+        return None, f"no intervals: {refused} (interval=null asks for none)"
     calibration = calibrated(table, config.interval_by)
     grouping = None
     if config.interval_by not in (PREDICTION, SPREAD, PLAIN):
@@ -172,7 +185,7 @@ def intervals_of(source: Source, config: Predict) -> tuple[Intervals | None, str
             says = f"interval_by={config.interval_by}: its groups are not in the profile of this model."
             raise InvalidConfig(Fault(says, again("interval_by=prediction")))
     spreads = table[SPREAD].to_numpy(float) if config.interval_by == SPREAD else None
-    note = ""
+    note = caveat(table)
     needed = int(np.ceil(1 / (1 - config.interval))) - 1
     if len(table) < needed:
         note = f"intervals of {config.interval:.0%} take {needed} out-of-fold rows, there are {len(table)}: infinite"

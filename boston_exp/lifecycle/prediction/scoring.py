@@ -102,8 +102,12 @@ def _judged(
     unit: str,
 ) -> Iterator[tuple[bool, str]]:
     squares = errors**2
-    rmse, p = float(np.sqrt(squares.mean())), promise.error_p(squares)
+    rmse = float(np.sqrt(squares.mean()))
     told = numbers.with_unit(f"{numbers.score(rmse)} (the card: {numbers.score(promise.rmse)})", unit)
+    if promise.dependent:
+        yield True, f"RMSE {told}: not judged, since {promise.dependent}"
+        return
+    p = promise.error_p(squares)
     holds = p >= ALARM
     yield holds, f"RMSE {told}: {'as the card allows' if holds else f'larger than the card allows (p {p:.2g})'}"
     if covered is not None and sizes and confidence == promise.confidence:

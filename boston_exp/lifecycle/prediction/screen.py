@@ -12,6 +12,7 @@ from rich.table import Table
 
 from boston_exp.config.commands import Predict
 from boston_exp.config.invocation import for_services
+from boston_exp.experiment.conformal import refusal
 from boston_exp.lifecycle.prediction.predicting import Predicted
 from boston_exp.lifecycle.prediction.scoring import Scored, as_rows
 from boston_exp.lifecycle.prediction.source import Source
@@ -29,7 +30,7 @@ def show(found: Predicted, source: Source, config: Predict, recorded: str | None
     seen = found.seen
     of = f"run {source.run.run_id} ({source.run.name})" if source.run else source.shown
     of = f"{source.version.name}, version {source.version.number}: {of}" if source.version else of
-    what = f", with {config.interval:.0%} intervals" if config.interval and source.out_of_fold is not None else ""
+    what = f", with {config.interval:.0%} intervals" if _has_intervals(source, config) else ""
     where = "to standard output" if config.output == "-" else f"into {config.output}"
     _line("predicted", f"{_rows(seen.rows)} by {of}{what}, {where}")
     for note in found.notes:
@@ -100,6 +101,11 @@ def _as_json(found: Predicted, source: Source, recorded: str | None) -> dict[str
         "broken": list(scored.broken) if scored else None,
         "recorded": recorded,
     }
+
+
+def _has_intervals(source: Source, config: Predict) -> bool:
+    table = source.out_of_fold
+    return config.interval is not None and table is not None and not refusal(table, config.interval)
 
 
 def _finite(node: Any) -> Any:

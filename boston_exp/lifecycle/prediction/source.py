@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 
 from boston_exp.config.invocation import again, for_services
 from boston_exp.errors import Fault, InvalidConfig, nearest
+from boston_exp.experiment.conformal import CLUSTER, once
 from boston_exp.experiment.grouping import COLUMN, Grouping
 from boston_exp.lifecycle import evidence, selection
 from boston_exp.lifecycle.evidence import OUT_OF_FOLD
@@ -201,16 +202,16 @@ def _residuals(file: Path | None, text: str) -> pd.DataFrame | None:
     if file is None or not file.is_file():
         return None
     try:
-        headings = pd.read_csv(file, nrows=0).columns
-        labels = {name: str for name in headings if name.startswith(COLUMN)}
-        found = pd.read_csv(file, converters=labels)
+        found = pd.read_csv(file)
+        labels = [name for name in found.columns if name.startswith(COLUMN) or name == CLUSTER]
+        found = evidence.with_text(found, file, labels)
         numbers = found[["actual", "predicted", *(["spread"] if "spread" in found else [])]].astype("float64")
         whole = len(found) > 0 and bool(np.isfinite(numbers).all(axis=None))
     except (OSError, ValueError, KeyError):
         whole = False
     if not whole:
         raise InvalidConfig(_damaged(OUT_OF_FOLD, text))
-    return found
+    return once(found)
 
 
 def _damaged(name: str, text: str) -> Fault:

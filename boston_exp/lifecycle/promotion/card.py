@@ -158,8 +158,14 @@ def _columns(profile: Mapping[str, Any]) -> Iterator[str]:
 
 def _coverage(promise: Promise) -> str:
     if not promise.calibration:
-        return "None: there are no out-of-fold predictions to make them from."
+        return "None: there are no out-of-fold predictions, or too few groups of them, to make them from."
     share, low, high = promise.coverage
+    if promise.dependent:
+        return (
+            f"{promise.confidence:.0%} intervals are made from out-of-fold residuals, by thirds of the prediction "
+            f"(conformal, Mondrian). Of the {promise.rows} held-out rows {promise.covered} lie in theirs: {share:.1%}. "
+            f"How far that may be off is not said, since {promise.dependent}."
+        )
     return (
         f"{promise.confidence:.0%} intervals are made from {sum(promise.calibration)} out-of-fold residuals, by "
         f"thirds of the prediction (conformal, Mondrian). Of the {promise.rows} held-out rows {promise.covered} lie in "
@@ -169,6 +175,8 @@ def _coverage(promise: Promise) -> str:
 
 
 def _allowed(promise: Promise, unit: str) -> str:
+    if promise.dependent:
+        return f"Not said, and `predict` does not judge a table by it: {promise.dependent}."
     rmse = numbers.with_unit(numbers.score(promise.largest_rmse(EXAMPLE)), unit)
     said = f"{EXAMPLE} new rows of the same kind rarely have an RMSE above {rmse} (in about 1 of 100 tables)"
     if promise.calibration:

@@ -59,8 +59,8 @@ def judged(pair: Pair, kind: str, label: str, unit: str, rope: float) -> Verdict
     side, sign = ("better", -1) if rows.mean < 0 else ("worse", 1)
     low, high = sorted((sign * rows.low, sign * rows.high))
     seen = (
-        f"{pair.a.name} against {pair.b.name}: {side} by {_amount(abs(rows.mean), unit)} of {label} on {rows.n} "
-        f"held-out rows, 95 % interval {number(low)} to {number(high)}"
+        f"{pair.a.name} against {pair.b.name}: {side} by {_amount(abs(rows.mean), unit)} of {label} on "
+        f"{rows.rows}, 95 % interval {number(low)} to {number(high)}"
     )
     if rows.high < 0:
         return Verdict(True, f"Shown to be better. {seen}.")
@@ -74,7 +74,7 @@ def judged(pair: Pair, kind: str, label: str, unit: str, rope: float) -> Verdict
         )
     return Verdict(
         False,
-        f"Not shown to be better. {seen}. On {rows.n} rows a true difference below {_amount(rows.missed, unit)} would "
+        f"Not shown to be better. {seen}. On them a true difference below {_amount(rows.missed, unit)} would "
         "probably be missed.",
         f"{again('gate=not_worse')}   (promotes it, unless it is shown to be worse)",
     )

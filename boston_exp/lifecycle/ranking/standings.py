@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ from boston_exp.config.invocation import again, for_services
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.experiment.metrics import Metric
 from boston_exp.lifecycle import evidence
-from boston_exp.lifecycle.evidence import AT_ONCE, OUT_OF_FOLD, fold_scores, out_of_fold_losses
+from boston_exp.lifecycle.evidence import AT_ONCE, OUT_OF_FOLD, fold_scores, out_of_fold_losses, rows_of
 from boston_exp.lifecycle.ranking.contention import contenders, overlap_factor
 from boston_exp.lifecycle.ranking.entries import Entry, column_of, differing_params, ranked, without_score
 from boston_exp.lifecycle.ranking.groups import Group, consulted, groups, unranked
@@ -111,11 +112,15 @@ def _standings(history: History, group: Group, metric: Metric, entries: list[Ent
         return tuple(Standing(rank, entry, math.nan, None) for rank, entry in enumerate(entries, 1))
     ids = [run.run_id for entry in entries for run in entry.runs]
     tables = evidence.tables(history, ids, OUT_OF_FOLD)
-    rows = next((table[["row", "fold", "actual"]] for table in tables.values() if table is not None), None)
-
+    first = next((run_id for run_id, table in tables.items() if table is not None), None)
+    rows = tables[first] if first is not None else None
     known = [_evidence([tables[run.run_id] for run in entry.runs], rows, metric) for entry in entries]
     losses = [each[1] for each in known if each]
-    kept = iter(contenders(np.column_stack(losses), overlap_factor(group.n_folds)) if losses else ())
+    kept: Iterator[np.bool] = iter(())
+    if first is not None and rows is not None and losses:
+        n_folds = rows["fold"].nunique() * rows["row"].nunique() / len(rows)  # of one repetition
+        factor = overlap_factor(n_folds, evidence.overlaps(history, [first])[first])
+        kept = iter(contenders(np.column_stack(losses), factor, **evidence.design(rows)))
     return tuple(
         Standing(rank, entry, each[0], bool(next(kept)))
         if each
@@ -127,9 +132,11 @@ def _standings(history: History, group: Group, metric: Metric, entries: list[Ent
 def _evidence(
     tables: list[pd.DataFrame | None], rows: pd.DataFrame | None, metric: Metric
 ) -> tuple[float, np.ndarray] | None:
-    """Spread over folds and losses by row of an entry, means over its seeds; None unless all of its tables have these
-    rows, in these folds."""
-    found = [table for table in tables if table is not None and rows is not None and rows.equals(table[list(rows)])]
+    """Spread over folds and losses by row of an entry, means over its seeds; None unless all of its tables have the
+    rows of this one, in the same folds, with the same weights."""
+    found = [
+        table for table in tables if table is not None and rows is not None and rows_of(rows).equals(rows_of(table))
+    ]
     if len(found) < len(tables):
         return None
     spread = float(np.mean([np.std(fold_scores(table, metric), ddof=1) for table in found]))

@@ -1,0 +1,72 @@
+"""What is read of recorded predictions: weights, groups and times of rows, and rows that have several predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from boston_exp.experiment.metrics import METRICS, Metric
+from boston_exp.lifecycle import evidence
+from boston_exp.lifecycle.evidence import OUT_OF_FOLD, design, fold_scores, out_of_fold_losses, rows_of, table_in
+
+
+def table(rows: int = 60, repeats: int = 1, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    actual, parts = rng.normal(20, 5, rows), []
+    for repeat in range(repeats):
+        fold = rng.permutation(rows) % 5 + 1 + 5 * repeat
+        columns = {"row": 3 * np.arange(rows), "repeat": repeat + 1, "fold": fold, "actual": actual}
+        parts.append(pd.DataFrame(columns | {"predicted": actual + rng.normal(size=rows)}))
+    return pd.concat(parts).sort_values(["row", "fold"], ignore_index=True)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("repeats", [1, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_mean_of_the_losses_of_rows_is_the_mean_over_folds(metric: Metric, repeats: int, weighted: bool) -> None:
+    found = table(repeats=repeats)
+    if weighted:
+        found["weight"] = np.random.default_rng(1).gamma(1, size=60)[found["row"] // 3]
+    losses, sign = out_of_fold_losses(found, metric), -1 if metric.direction == "maximize" else 1
+    assert losses.shape == (60,)
+    assert len(fold_scores(found, metric)) == 5 * repeats
+    mean = float(np.average(losses, weights=design(found).get("weights")))
+    # folds of repetitions weigh a little differently, by how the weights of rows fall into them
+    assert mean == pytest.approx(sign * float(fold_scores(found, metric).mean()))
+
+
+def test_the_design_is_that_of_different_rows_and_labels_are_text(tmp_path: Path) -> None:
+    found = table(repeats=2)
+    found["cluster"] = np.where(found["row"] < 60, "01", "NA")
+    found["time"] = found["row"] // 6
+    found.to_csv(tmp_path / OUT_OF_FOLD, index=False)
+    read = table_in(tmp_path, OUT_OF_FOLD)
+    assert read is not None
+    told = design(read)
+    assert set(told) == {"clusters", "order"}
+    assert set(told["clusters"]) == {"01", "NA"}
+    assert len(told["order"]) == 60
+    assert design(table()) == {}
+    assert not rows_of(read).equals(rows_of(read.drop(columns="cluster")))
+
+
+def test_a_table_whose_weights_are_no_numbers_cannot_be_read(tmp_path: Path) -> None:
+    table().assign(weight="much").to_csv(tmp_path / OUT_OF_FOLD, index=False)
+    assert table_in(tmp_path, OUT_OF_FOLD) is None
+
+
+def test_the_overlap_is_read_from_the_folds_and_of_older_records_not_known() -> None:
+    class Recorded:
+        def artifact(self, run_id: str, name: str, folder: Path) -> Path | None:
+            folder.mkdir(parents=True, exist_ok=True)
+            folds = {"forward": "fold,rows,train_rows\n1,10,10\n2,10,40\n", "old": "fold,rows\n1,10\n"}
+            if run_id not in folds:
+                return None
+            (folder / name).write_text(folds[run_id])
+            return folder / name
+
+    found = evidence.overlaps(Recorded(), ["forward", "old", "none"])  # type: ignore[arg-type]
+    assert found == {"forward": pytest.approx(0.625), "old": None, "none": None}
