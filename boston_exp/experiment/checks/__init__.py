@@ -1,0 +1,36 @@
+"""What may be wrong with a run, told in numbers after its scores: docs/checks.md lists the codes and their thresholds.
+
+A check is a function of a Context that gives a Finding where it fires, else None. Each holds its own null: on tables
+where nothing is wrong it fires in at most 10 of 200 draws, all of them together in at most 20 (docs/proofs/checks.md).
+"""
+
+from __future__ import annotations
+
+import logging
+
+from boston_exp.experiment.checks.context import Context
+from boston_exp.experiment.checks.finding import Finding
+
+log = logging.getLogger(__name__)
+
+
+def run(context: Context) -> list[Finding]:
+    """Every check of one run, those that fire, in the order of their codes.
+
+    A check is advice: one that cannot be made is logged, and the fit is not lost by it.
+    """
+    import numpy as np
+
+    from boston_exp.experiment.checks import baselines, dependence, errors, leaks
+
+    found: list[Finding] = []
+    for check in (*baselines.CHECKS, *leaks.CHECKS, *dependence.CHECKS, *errors.CHECKS):
+        try:
+            with np.errstate(all="ignore"):
+                fired = check(context)
+        except Exception as error:
+            log.warning("the check %s could not be made: %s", check.__name__, error)
+            continue
+        if fired:
+            found.append(fired)
+    return found

@@ -1,0 +1,53 @@
+"""Columns of any kind as numbers, for quick looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+
+def is_date(name: str, column: pd.Series, roles: Mapping[str, str]) -> bool:
+    return roles.get(name) == "date" or column.dtype.kind == "M"
+
+
+def as_numbers(X: pd.DataFrame, roles: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    """A matrix (n_rows, n_columns) of float64, gaps as NaN, and which of its columns are codes of categories, as
+    booleans (n_columns,)."""
+    kinds = np.array([dtype.kind for dtype in X.dtypes])
+    dates = np.array([is_date(str(name), column, roles) for name, column in X.items()], dtype=bool)
+    numeric = np.isin(kinds, list("fiub")) & ~dates
+    matrix = np.empty(X.shape)
+    matrix[:, numeric] = X.loc[:, numeric].to_numpy(np.float64, na_value=np.nan)
+    for place in np.flatnonzero(~numeric).tolist():
+        column = X.iloc[:, place]
+        matrix[:, place] = since_epoch(column) if dates[place] else _codes(column)
+    return matrix, ~numeric & ~dates
+
+
+def since_epoch(column: pd.Series) -> np.ndarray:
+    """A date in days, NaN where there is none."""
+    dates = column if column.dtype.kind == "M" else pd.to_datetime(column, errors="coerce", format="mixed", utc=True)
+    dates = dates.dt.tz_localize(None) if dates.dt.tz is not None else dates
+    return ((dates - pd.Timestamp(0)) / pd.Timedelta(days=1)).to_numpy(np.float64)
+
+
+def _codes(column: pd.Series) -> np.ndarray:
+    codes = pd.factorize(as_text(column))[0].astype(np.float64)
+    return np.where(codes < 0, np.nan, codes)
+
+
+def as_text(column: pd.Series) -> pd.Series:
+    """What can be compared and counted, whatever it was; gaps stay gaps."""
+    return column.astype(object).map(str, na_action="ignore")
+
+
+def most_correlated(matrix: np.ndarray, y: np.ndarray, limit: int) -> np.ndarray:
+    """Places of at most `limit` columns, those with the largest correlation with y, in the table's order."""
+    if matrix.shape[1] <= limit:
+        return np.arange(matrix.shape[1])
+    centred = np.nan_to_num(matrix - np.nanmean(matrix, axis=0))
+    size = np.sqrt((centred**2).sum(axis=0))
+    correlation = np.abs((y - y.mean()) @ centred) / np.where(size > 0, size, np.inf)
+    return np.sort(np.argsort(-correlation, kind="stable")[:limit])
