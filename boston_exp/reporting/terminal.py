@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from boston_exp.experiment.checks.finding import Finding
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.metrics import METRICS
 from boston_exp.experiment.split import Split
@@ -45,6 +46,14 @@ def _left_out(dataset: Dataset) -> str:
         by_role.setdefault(role.name, []).append(name)
     told = [f"{role} {', '.join(names[:8])}{', …' if len(names) > 8 else ''}" for role, names in by_role.items()]
     return f"{'; '.join(told)}   (explain=true says why, data.roles decides otherwise)"
+
+
+def show_findings(found: Iterable[Finding]) -> None:
+    """Print what the checks have found, each with what to do about it; nothing where they have found nothing."""
+    for finding in found:
+        sentence = Text.assemble((f"{finding.code:<11} ", WARNING), finding.says)
+        narrow_console().print(sentence, soft_wrap=True)
+        narrow_console().print(f"{'':<11} {finding.mend}", soft_wrap=True, markup=False)
 
 
 def _tables(metrics: Mapping[str, float], unit: str) -> Iterator[Table]:

@@ -19,7 +19,7 @@ from boston_exp.config.schema import Config
 from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.experiment.metrics import direction, objective_faults
-from boston_exp.sweep import outcome
+from boston_exp.sweep import edges, outcome
 from boston_exp.sweep.composing import Composer
 from boston_exp.sweep.launched import ray_nodes_elsewhere
 from boston_exp.sweep.loop import Loop, MaxFailuresError
@@ -102,7 +102,9 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
                 )
                 screen.close()
                 local = replace(checked.destination, server=None)  # the points are here before they are anywhere else
-                page = outcome.record(report, parent, config, plan.params, lambda: backends.open_history(local))
+                history = partial(backends.open_history, local)
+                report = replace(report, found=tuple(edges.found(report, config.evaluation.n_splits, history)))
+                page = outcome.record(report, parent, config, plan.params, history)
                 if report.best and report.best.run_id and config.tracking.log_model != "none":
                     best = Finished(report.best.run_id, report.best.metrics)
                     parent.store_model(best, partial(_refit, composer, report.best.point))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from boston_exp.config.invocation import for_services
 from boston_exp.config.schema import Config
+from boston_exp.experiment.checks import finding
 from boston_exp.process import temporary_folder
 from boston_exp.redaction import redact
 from boston_exp.reporting import terminal
@@ -43,7 +44,10 @@ def record(
     page = telling.page(report, table, parent.run_id, ranges, history()) if config.report else None
     counts = {f"n_{name}": float(report.count(status)) for name, status in telling.COUNTED.items()}
     metrics = {"n_points": float(len(report.results)), **counts, **(best.metrics if best else {})}
-    tags = {"mlflow.note.content": telling.story(report, table, parent.run_id, parent.link)}
+    tags = {
+        "mlflow.note.content": telling.story(report, table, parent.run_id, parent.link),
+        **finding.tags(report.found),
+    }
     if best:
         tags |= {
             "best.run_id": best.run_id or "",
@@ -108,6 +112,7 @@ def show(report: Report, parent: SweepRecording, quiet: bool) -> None:
         _show_top(report, parent.run_id, console)
     if best and best.metrics:
         console.print(f"best        {best.point.name}: {telling.best_score(report, best)}", soft_wrap=True)
+    terminal.show_findings(report.found)
     steps = [*([best.point.command] if best else []), *(parent.next_command or "").splitlines()]
     terminal.show_record(parent.where, parent.run_id, "\n".join(steps))
 

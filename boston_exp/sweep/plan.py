@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 
 from boston_exp.config.invocation import again, again_alone
 from boston_exp.errors import Fault, InvalidConfig
+from boston_exp.experiment.checks.finding import Finding
 from boston_exp.reporting import numbers
 from boston_exp.training.naming import assigned
 
@@ -104,6 +105,7 @@ class Report:
     logarithmic: tuple[str, ...] = ()  # names of the parameters that were searched so
     about: str = ""  # what was trained on what
     place: tuple[str, ...] = ()  # overrides that lead another command to its experiment
+    found: tuple[Finding, ...] = ()  # what may be wrong with its ranges
 
     @property
     def best(self) -> Result | None:

@@ -16,6 +16,8 @@ from sklearn.base import BaseEstimator
 
 from boston_exp.config.schema import TRUSTED, Config
 from boston_exp.config.settings import Typed
+from boston_exp.experiment.checks import finding
+from boston_exp.experiment.checks.finding import Finding
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.evaluation import Evaluated
 from boston_exp.experiment.models import final_step
@@ -97,6 +99,7 @@ def outcome(
     evaluated: Evaluated,
     told: Told,
     store_model: bool,
+    found: Sequence[Finding] = (),
 ) -> Iterator[Outcome]:
     """Metrics, model and a temporary folder with every artifact."""
     with temporary_folder() as folder:
@@ -129,7 +132,7 @@ def outcome(
             figures.draw(files / "figures", told.title, dataset, rows, evaluated, config.figures.dpi)
         yield Outcome(
             metrics=evaluated.metrics,
-            tags={"mlflow.note.content": told.story},
+            tags={"mlflow.note.content": told.story, **finding.tags(found)},
             files=files,
             estimator=evaluated.estimator,
             example=dataset.example(rows.X_train.index),

@@ -12,8 +12,10 @@ from omegaconf import DictConfig
 from boston_exp.config.schema import Config
 from boston_exp.config.settings import Typed
 from boston_exp.errors import InvalidData, Together
+from boston_exp.experiment import checks, metrics, models
 from boston_exp.experiment import dataset as datasets
-from boston_exp.experiment import metrics, models
+from boston_exp.experiment.checks.context import Context
+from boston_exp.experiment.checks.finding import Finding
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.evaluation import Doing, Evaluated, evaluate
 from boston_exp.experiment.split import Split, split_rows
@@ -70,6 +72,9 @@ def _train(experiment: Experiment, job: Job, doing: Doing) -> Trained:
         collector.start()
         resamples = config.evaluation.n_resamples
         evaluated = evaluate(estimator, rows, config.seed, resamples, job.reached, doing)
+        doing("checks")
+        roles = {name: role.name for name, role in dataset.roles.items()}
+        found = checks.run(Context(dataset, rows, evaluated, estimator, config, roles, swept=bool(job.swept)))
         doing("recording")
         said = told(
             experiment.name,
@@ -84,7 +89,7 @@ def _train(experiment: Experiment, job: Job, doing: Doing) -> Trained:
             with_page=job.reports(config.report),
         )
         with record.outcome(
-            experiment.cfg, experiment.typed, config, dataset, rows, evaluated, said, store_model
+            experiment.cfg, experiment.typed, config, dataset, rows, evaluated, said, store_model, found
         ) as outcome:
             recording.log(outcome)
     if said.page is not None:
@@ -92,11 +97,19 @@ def _train(experiment: Experiment, job: Job, doing: Doing) -> Trained:
     return Trained(
         evaluated.metrics,
         recording.run_id,
-        partial(_show, experiment.name, dataset, rows, evaluated, recording, config.quiet),
+        partial(_show, experiment.name, dataset, rows, evaluated, found, recording, config.quiet),
     )
 
 
-def _show(name: str, dataset: Dataset, rows: Split, evaluated: Evaluated, recording: Recording, quiet: bool) -> None:
+def _show(
+    name: str,
+    dataset: Dataset,
+    rows: Split,
+    evaluated: Evaluated,
+    found: list[Finding],
+    recording: Recording,
+    quiet: bool,
+) -> None:
     from boston_exp.reporting import terminal
 
     if quiet:
@@ -104,6 +117,7 @@ def _show(name: str, dataset: Dataset, rows: Split, evaluated: Evaluated, record
         return
     columns = int(getattr(models.final_step(evaluated.estimator), "n_features_in_", dataset.X.shape[1]))
     terminal.show_run(name, dataset, rows, evaluated.metrics, columns)
+    terminal.show_findings(found)
     terminal.show_record(recording.where, recording.run_id, recording.next_command)
 
 

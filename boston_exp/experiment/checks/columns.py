@@ -8,15 +8,17 @@ import numpy as np
 import pandas as pd
 
 
-def is_date(name: str, column: pd.Series, roles: Mapping[str, str]) -> bool:
-    return roles.get(name) == "date" or column.dtype.kind == "M"
+def dates_of(table: pd.DataFrame, roles: Mapping[str, str]) -> np.ndarray:
+    """Which columns are dates, as booleans (n_columns,)."""
+    pairs = zip(table.columns, table.dtypes, strict=True)
+    return np.array([roles.get(name) == "date" or dtype.kind == "M" for name, dtype in pairs], dtype=bool)
 
 
 def as_numbers(X: pd.DataFrame, roles: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray]:
     """A matrix (n_rows, n_columns) of float64, gaps as NaN, and which of its columns are codes of categories, as
     booleans (n_columns,)."""
     kinds = np.array([dtype.kind for dtype in X.dtypes])
-    dates = np.array([is_date(str(name), column, roles) for name, column in X.items()], dtype=bool)
+    dates = dates_of(X, roles)
     numeric = np.isin(kinds, list("fiub")) & ~dates
     matrix = np.empty(X.shape)
     matrix[:, numeric] = X.loc[:, numeric].to_numpy(np.float64, na_value=np.nan)

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from boston_exp.config.invocation import again, quoted
-from boston_exp.experiment.checks.columns import as_text, is_date, most_correlated, since_epoch
+from boston_exp.experiment.checks.columns import as_text, dates_of, most_correlated, since_epoch
 from boston_exp.experiment.checks.context import ROWS, SEED, Context, sample
 from boston_exp.experiment.checks.finding import Finding
 
 LEVEL = 0.005  # of all columns that are tried, together
 ALIKE = 0.1  # intraclass or other correlation, below which it does not matter
-SIMILAR = 0.5  # intraclass correlation of a number within a group
+SIMILAR, THIRD = 0.5, 1 / 3  # intraclass correlation of a number within groups; share of the numbers
 FEWEST = 40  # rows
 FEWEST_GROUPS = 5
 MANY = 30  # categories: with more, a column is like an identifier
@@ -31,8 +31,8 @@ TRIED = 20  # columns
 def groups_cross(context: Context) -> Finding | None:
     """BX203: rows of one group are alike and on both sides of the split, though a column names the group.
 
-    An identifier that repeats, a category of more than 30 values, or one whose groups are alike in most numbers as
-    well. A category of fewer than 10 values is a feature.
+    An identifier that repeats, a category of more than 30 values, or one whose groups are alike in a third of the
+    numbers as well. A category of fewer than 10 values is a feature.
     """
     if context.is_grouped or context.is_in_time:
         return None
@@ -55,7 +55,7 @@ def time_crosses(context: Context) -> Finding | None:
     if context.is_grouped or context.is_in_time:
         return None
     table, y = context.dataset.table, context.dataset.y
-    dates = [name for name in table.columns if name != y.name and is_date(name, table[name], context.roles)][:TRIED]
+    dates = [name for name in table.columns[dates_of(table, context.roles)] if name != y.name][:TRIED]
     found = [(_drift(context, name, LEVEL / len(dates)), name) for name in dates]
     drift, column = max(found, default=(0.0, ""), key=lambda pair: abs(pair[0]))
     if abs(drift) < ALIKE:
@@ -67,15 +67,12 @@ def time_crosses(context: Context) -> Finding | None:
 def _candidates(context: Context) -> Iterator[str]:
     """Columns that may name groups, those left out of the features included."""
     table, roles = context.dataset.table, context.roles
-    for name in table.columns:
-        role = roles.get(name) or ("number" if pd.api.types.is_numeric_dtype(table[name]) else "category")
-        if (
-            name == context.dataset.y.name
-            or is_date(name, table[name], roles)
-            or role not in ("identifier", "category")
-        ):
+    dates = dates_of(table, roles)
+    for name, dtype, is_date in zip(table.columns, table.dtypes, dates, strict=True):
+        role = roles.get(name) or ("number" if pd.api.types.is_numeric_dtype(dtype) else "category")
+        if name == context.dataset.y.name or is_date or role not in ("identifier", "category"):
             continue
-        sizes = table[name].map(str, na_action="ignore").value_counts()
+        sizes = as_text(table[name]).value_counts()
         repeats = sizes[sizes > 1].sum() > len(table) / 2
         enough = FEWEST_GROUPS if role == "identifier" else SOME
         if repeats and enough <= len(sizes) <= len(table) / 2:
@@ -105,9 +102,9 @@ def _alike(context: Context, column: str, level: float) -> float:
 
 
 def _similar(numbers: np.ndarray, groups: np.ndarray) -> bool:
-    """Whether most numbers are much alike within groups."""
+    """Whether a third of the numbers or more are much alike within groups."""
     varied = numbers[:, np.ptp(numbers, axis=0) > 0]
-    return varied.shape[1] > 0 and float(np.median(_one_way(varied, groups).correlation)) > SIMILAR
+    return varied.shape[1] > 0 and float((_one_way(varied, groups).correlation > SIMILAR).mean()) >= THIRD
 
 
 @dataclass(frozen=True)

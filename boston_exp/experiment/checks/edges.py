@@ -128,7 +128,7 @@ def _finding(values: _Values, best: int, inner: int, edge: str, t: float) -> Fin
     assert values.numbers is not None
     beyond = _beyond(values.numbers[best], values.numbers[inner], short)
     mend = again(f"{values.name}={values.texts[inner]},{own},{beyond}", multirun=True)
-    return Finding("BX401", says, mend, values.numbers[best])
+    return Finding("BX401", says, mend, t)
 
 
 def _beyond(own: float, inner: float, name: str) -> str:

@@ -15,5 +15,9 @@ class Finding:
 
 
 def tags(findings: Iterable[Finding]) -> dict[str, str]:
-    """As a run records them: `check.BX201` = what it says."""
-    return {f"check.{finding.code}": finding.says for finding in findings}
+    """As a run records them: `check.BX201` = what it says; of two parameters at an edge both."""
+    found: dict[str, str] = {}
+    for finding in findings:
+        key = f"check.{finding.code}"
+        found[key] = f"{found[key]} {finding.says}" if key in found else finding.says
+    return found

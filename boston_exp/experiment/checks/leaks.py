@@ -124,7 +124,8 @@ def _combined(keys: np.ndarray, more: np.ndarray) -> np.ndarray:
 
 def _most_telling_first(X: pd.DataFrame) -> list[int]:
     """Places of the columns, numbers first: they are hashed quickly, and after one of them hardly a row is left."""
-    return sorted(range(X.shape[1]), key=lambda place: X.dtypes.iloc[place].kind != "f")
+    kinds = [dtype.kind for dtype in X.dtypes]
+    return sorted(range(X.shape[1]), key=lambda place: kinds[place] != "f")
 
 
 def _by_chance(context: Context, chosen: np.ndarray, keys: np.ndarray) -> float:
