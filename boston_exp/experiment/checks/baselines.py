@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from boston_exp import process
 from boston_exp.config.invocation import again
 from boston_exp.experiment.checks.columns import as_numbers, most_correlated
-from boston_exp.experiment.checks.context import ROWS, Context, sample
+from boston_exp.experiment.checks.context import ROWS, Context, few, sample
 from boston_exp.experiment.checks.finding import Finding
 from boston_exp.experiment.models import final_step
 
@@ -80,33 +82,36 @@ def _reference(context: Context, chosen: np.ndarray) -> np.ndarray:
     from threadpoolctl import threadpool_limits
 
     rows, roles = context.rows, context.roles
-    columns = [name for name in rows.X_train.columns if roles.get(str(name)) not in WITHOUT_MEANING]
+    columns = rows.X_train.columns[[roles.get(name) not in WITHOUT_MEANING for name in rows.X_train.columns]]
     key = (context.dataset.md5, rows.digest, str(rows.y_train.name), tuple(map(str, columns)))
     if key not in _predicted:
         train = sample(len(rows.X_train), ROWS)
-        X, y = rows.X_train[columns].iloc[train], rows.y_train.to_numpy(np.float64)[train]
-        X, X_test = _as_boosting_takes(X, rows.X_test[columns].iloc[chosen], y, context)
+        y = rows.y_train.to_numpy(np.float64)
+        if len(columns) > COLUMNS:
+            ranked = few(train, len(columns))
+            matrix, _ = as_numbers(rows.X_train[columns].iloc[ranked], roles)
+            columns = columns[most_correlated(matrix, y[ranked], COLUMNS)]
+        together = pd.concat([rows.X_train[columns].iloc[train], rows.X_test[columns].iloc[chosen]])
+        X = _as_boosting_takes(together, len(train), roles)
         with threadpool_limits(1):
-            predicted = HistGradientBoostingRegressor(random_state=0).fit(X, y).predict(X_test)
+            fitted = HistGradientBoostingRegressor(random_state=0).fit(X[: len(train)], y[train])
+            predicted = fitted.predict(X[len(train) :])
         _predicted.clear()
         _predicted[key] = predicted
     return _predicted[key]
 
 
-def _as_boosting_takes(
-    X: pd.DataFrame, X_test: pd.DataFrame, y: np.ndarray, context: Context
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Numbers as they are, dates in days, categories of pandas where they are few, else codes."""
-    together = pd.concat([X, X_test])
-    matrix, categorical = as_numbers(together, context.roles)
-    kept = most_correlated(matrix[: len(X)], y, COLUMNS)
-    frame = pd.DataFrame(matrix[:, kept], columns=[f"x{place}" for place in kept])
-    for place in kept[categorical[kept]]:
-        known = np.unique(matrix[: len(X), place])
+def _as_boosting_takes(X: pd.DataFrame, n_train: int, roles: Mapping[str, str]) -> pd.DataFrame:
+    """Numbers as they are, dates in days, categories of pandas where they are few, else codes; the first `n_train` rows
+    are those to fit on."""
+    matrix, categorical = as_numbers(X, roles)
+    frame = pd.DataFrame(matrix, columns=[f"x{place}" for place in range(matrix.shape[1])])
+    for place in np.flatnonzero(categorical):
+        known = np.unique(matrix[:n_train, place])
         known = known[~np.isnan(known)]
         if 0 < len(known) <= MOST_CATEGORIES:
             frame[f"x{place}"] = pd.Categorical(frame[f"x{place}"], categories=known)
-    return frame.iloc[: len(X)], frame.iloc[len(X) :]
+    return frame
 
 
 CHECKS = (no_better_than_the_mean, worse_than_boosting)

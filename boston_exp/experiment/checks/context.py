@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # the sweep's main process reads edges.py without scikit-lear
     from boston_exp.experiment.split import Split
 
 ROWS = 10_000  # that a check looks at, at most
+CELLS = 2_000_000  # of the table that are looked at to rank its columns
 SEED = 0  # of the samples: the same run gives the same findings
 
 
@@ -68,3 +69,8 @@ def sample(n: int, limit: int = ROWS) -> np.ndarray:
     if n <= limit:
         return np.arange(n)
     return np.sort(np.random.default_rng(SEED).choice(n, limit, replace=False))
+
+
+def few(positions: np.ndarray, n_columns: int) -> np.ndarray:
+    """So many of the positions that wide tables stay quick, at least 100."""
+    return positions[sample(len(positions), max(100, CELLS // max(1, n_columns)))]

@@ -14,7 +14,7 @@ import pandas as pd
 
 from boston_exp.config.invocation import again, quoted
 from boston_exp.experiment.checks.columns import as_text, dates_of, most_correlated, since_epoch
-from boston_exp.experiment.checks.context import ROWS, SEED, Context, sample
+from boston_exp.experiment.checks.context import ROWS, SEED, Context, few, sample
 from boston_exp.experiment.checks.finding import Finding
 
 LEVEL = 0.005  # of all columns that are tried, together
@@ -174,9 +174,11 @@ def _numbers(context: Context, chosen: np.ndarray, without: str) -> np.ndarray:
         for place, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True))
         if dtype.kind in "fiub" and name != without and context.roles.get(str(name), "number") == "number"
     ]
-    matrix = X.iloc[chosen, taken].to_numpy(np.float64)
-    y = context.dataset.y.to_numpy(np.float64)[chosen]
-    matrix = matrix[:, most_correlated(matrix, y, max(1, min(NUMBERS, len(chosen) // 10)))]
+    y, ranked = context.dataset.y.to_numpy(np.float64), few(chosen, len(taken))
+    best = most_correlated(
+        X.iloc[ranked, taken].to_numpy(np.float64), y[ranked], max(1, min(NUMBERS, len(chosen) // 10))
+    )
+    matrix = X.iloc[chosen, [taken[place] for place in best]].to_numpy(np.float64)
     centred = np.nan_to_num(matrix - np.nanmean(matrix, axis=0)) if matrix.size else matrix
     spread = centred.std(axis=0)
     return centred[:, spread > 0] / spread[spread > 0]

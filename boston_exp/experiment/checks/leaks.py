@@ -7,11 +7,10 @@ import pandas as pd
 
 from boston_exp.config.invocation import again, quoted_list
 from boston_exp.experiment.checks.columns import as_numbers, as_text
-from boston_exp.experiment.checks.context import SEED, Context, sample
+from boston_exp.experiment.checks.context import SEED, Context, few, sample
 from boston_exp.experiment.checks.finding import Finding
 
 SAYS_ALL = 0.99  # R² of one column alone
-CELLS = 2_000_000  # of the table that are looked at to rank its columns
 FEWEST = 30  # training rows
 LIKELY, CANDIDATES = 0.1, 5  # share of the variance that neighbours leave, below which a column is tried; so many are
 FOLDS = 5  # where the run has none
@@ -30,10 +29,10 @@ def one_column_says_all(context: Context) -> Finding | None:
     if n_columns < 2 or n_rows < FEWEST:
         return None
     chosen = sample(n_rows)
-    few = sample(n_rows, min(len(chosen), max(200, CELLS // n_columns)))
+    ranked = few(chosen, n_columns)
     y = rows.y_train.to_numpy(np.float64)
-    matrix, _ = as_numbers(rows.X_train.iloc[few], context.roles)
-    left = left_by_neighbours(matrix, y[few])
+    matrix, _ = as_numbers(rows.X_train.iloc[ranked], context.roles)
+    left = left_by_neighbours(matrix, y[ranked])
     likely = [place for place in np.argsort(left, kind="stable")[:CANDIDATES] if left[place] < LIKELY]
     found = [(_alone(rows.X_train.iloc[chosen, [place]], y[chosen], context), place) for place in likely]
     best, place = max(found, default=(0.0, 0))

@@ -16,5 +16,10 @@ def test_the_shares_are_what_laplace_errors_give_in_995_of_1000_draws(n: int, sh
 
 
 def test_a_large_table_is_asked_for_a_tenth() -> None:
-    assert largest_share(LARGE) == largest_share(10 * LARGE) == 0.1
-    assert largest_share(LARGE - 1) > 0.1
+    assert largest_share(LARGE[1]) == largest_share(10 * LARGE[1]) == 0.1
+    assert largest_share(LARGE[0] - 1) > largest_share(LARGE[0]) > 0.1
+
+
+def test_normal_errors_of_a_thousand_rows_hardly_ever_make_more() -> None:
+    squares = np.sort(np.random.default_rng(1).normal(size=(4_000, LARGE[0])) ** 2, axis=1)
+    assert np.mean(squares[:, -10:].sum(axis=1) / squares.sum(axis=1) > largest_share(LARGE[0])) < 0.01
