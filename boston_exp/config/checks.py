@@ -11,6 +11,7 @@ from typing import Any
 
 from boston_exp.config import targets
 from boston_exp.config.invocation import again, current, sweeps
+from boston_exp.config.marks import mark_faults
 from boston_exp.config.parsing import source_faults
 from boston_exp.config.schema import Config, Data, Evaluation, Range
 from boston_exp.errors import Fault, Kind, did_you_mean, nearest
@@ -84,6 +85,8 @@ def out_of_range(prefix: str, node: Any) -> Iterator[Fault]:
         elif choices and value not in choices:
             known = [each for each in choices if each]
             yield _fault(key, value, f"choose one of {', '.join(known)}", nearest(str(value), known) or known[0])
+    if isinstance(node, Data):
+        yield from mark_faults(node)
     if isinstance(node, Evaluation) and node.n_splits == 1:
         yield _fault("evaluation.n_splits", 1, "it has to be 0 (no folds) or at least 2", 5)
     if isinstance(node, Evaluation) and 0 < node.n_resamples < 100:

@@ -14,12 +14,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from boston_exp.config.commands import Doctor
 from boston_exp.config.invocation import again
+from boston_exp.config.marks import spell_out
 from boston_exp.config.schema import Config, Data
 from boston_exp.config.secrecy import refuse_composed
 from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig, did_you_mean
 
-ENDINGS = (".csv", ".tsv", ".txt", ".dat", ".data", ".gz", ".bz2", ".xz", ".zip", ".parquet")  # of tables
+ENDINGS = (
+    *(".csv", ".tsv", ".txt", ".dat", ".data", ".gz", ".bz2", ".xz", ".zip"),
+    *(".parquet", ".feather", ".arrow", ".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"),
+)  # of tables
 OF_A_TABLE = (Config, Doctor)  # schemas whose `data` is a table; that of others says how one is read
 Composed = TypeVar("Composed")
 
@@ -51,6 +55,8 @@ def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Com
         config.name = raw if raw and re.fullmatch(r"[\d.eE+_-]+", raw) else config.name  # 2e3 is a name, too
     if isinstance(config, Config) and config.report is not None:
         config.report = str((typed.folder("report") / Path(config.report).expanduser()).resolve())
+    if isinstance(getattr(config, "data", None), Data):
+        spell_out(config.data)
     if isinstance(config, OF_A_TABLE):
         _complete(config.data, typed)
     found: Composed = config

@@ -61,14 +61,19 @@ class Data:
     experiment_name: str | None = None  # where its runs are recorded unless `tracking` says it; null: the table's name
     path: str | None = None
     loader: str | None = None  # dotted name of a function that takes as_frame=True
-    decimal: str = "."
-    encoding: str = "utf-8"
-    sep: str = ","  # one character, or a regular expression as pandas takes it
-    header: bool = True
+    # How a file is read; what is null is found in the file itself. Words for marks: config/marks.py
+    sep: str | None = None  # one character, its word, or a regular expression as pandas takes it
+    decimal: str | None = None
+    thousands: str | None = None  # none: numbers are not grouped
+    encoding: str | None = None
+    header: bool | None = None
     columns: list[str] | None = None  # names of the columns of a file without header
+    date_format: str | None = None  # as in %d.%m.%Y, of all columns with dates
+    sheet: str | None = None  # name of an Excel sheet, or its number from 1; null: the first
     target: str = MISSING
     target_label: str | None = None  # for figures and the summary
     target_unit: str | None = None
+    missing_target: str = field(default="refuse", metadata={"choices": ("refuse", "drop")})  # rows without one
     drop: list[str] = field(default_factory=list)
     roles: Any = None  # ["<column>:<role>", …], or a YAML file of them, where what is found in the table is not right
     group: str | None = None  # a column whose groups of rows stay together, in the hold-out and in the folds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,10 +14,13 @@ from boston_exp import process
 from boston_exp.config.schema import Config, Data
 from boston_exp.errors import Fault, InvalidData
 from boston_exp.experiment import roles as known_roles
+from boston_exp.experiment.files import steady
+from boston_exp.experiment.found import Found
+from boston_exp.experiment.role_checks import bond_faults, role_faults
 from boston_exp.experiment.roles import DATE, NUMBER, Role
-from boston_exp.experiment.table import read_bundled, read_csv
-from boston_exp.experiment.table_checks import bond_faults, role_faults, table_faults
-from boston_exp.storage.dvc_file import md5, recorded_md5
+from boston_exp.experiment.table import read, read_bundled
+from boston_exp.experiment.table_checks import table_faults
+from boston_exp.storage.dvc_file import md5, md5_of, recorded_md5
 
 EXAMPLE = 100  # rows
 
@@ -39,6 +42,8 @@ class Dataset:
     changed: bool  # differs from its .dvc file, and was allowed to
     label: str  # of the target with its unit, for axes
     unit: str
+    found: Found = field(default_factory=Found)  # how the file was read, where the configuration left it open
+    without_target: int = 0  # rows that were left out, by data.missing_target=drop
     roles: dict[str, Role] = field(default_factory=dict)  # of every column that could be a feature
     clusters: pd.Series | None = None  # text, the group of each row by `data.group`; rows with gaps are one group
     times: pd.Series | None = None  # ranks of `data.time`, from 0
@@ -81,15 +86,18 @@ def load(config: Config) -> Dataset:
     if data.path is None:
         frame = read_bundled(data, config.trusted_packages)
         return _checked(config, frame, md5(frame.to_csv(index=False).encode()), f"{data.loader}()", changed=False)
-    content = Path(data.path).read_bytes()
-    digest = md5(content)
-    changed = _differs_from_recorded(data, digest)
+    path = Path(data.path)
+    with steady(path):
+        pending = process.in_thread(lambda: md5_of(path))  # which releases the GIL, while pandas parses
+        changed = recorded_md5(path) is not None and _differs_from_recorded(data, pending.result())
+        table = read(data)
+        digest = pending.result()
     used = sorted(known_roles.of_preprocess(config.preprocess))
     key = (digest, changed, repr((data, used)), config.evaluation.n_splits)
     if key not in _latest:
-        dataset = _checked(config, read_csv(data, content), digest, data.path, changed)
+        dataset = _checked(config, table.frame, digest, data.path, changed)
         _latest.clear()
-        _latest[key] = dataset
+        _latest[key] = replace(dataset, found=table.found, without_target=table.without_target)
     return _latest[key]
 
 

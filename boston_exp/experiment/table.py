@@ -1,65 +1,117 @@
-"""Reads a table: a CSV file as pandas reads it, or one of scikit-learn's data sets."""
+"""Reads a table: a file of text, Parquet, Feather or Excel, or one of scikit-learn's data sets.
+
+What the configuration leaves open is found in the file itself, by a look at its head, and told.
+"""
 
 from __future__ import annotations
 
-import io
-import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 
+from boston_exp import process
 from boston_exp.config.invocation import again
 from boston_exp.config.schema import Data
 from boston_exp.errors import Fault, InvalidData
-from boston_exp.process import remembered
+from boston_exp.experiment import files, packaged
+from boston_exp.experiment.columns import marks_of, plain
+from boston_exp.experiment.found import Found
+from boston_exp.experiment.text_table import read_text
+from boston_exp.experiment.unreadable import refusal, two_of_one_name
+
+DECIDING = ("sep", "decimal", "thousands", "encoding", "header", "columns", "date_format", "sheet", "drop", "target")
 
 
-def read_csv(data: Data, content: bytes) -> pd.DataFrame:
-    """The table in a file's content, its columns' types as pandas finds them, column names as text.
+@dataclass(frozen=True, eq=False)
+class Read:
+    """A table as it was read, and how. `without_target` counts rows that were left out, as data.missing_target asks."""
 
-    Raises InvalidData for a file without rows, and for one that pandas cannot read or would have to guess at.
+    frame: pd.DataFrame
+    found: Found
+    without_target: int = 0
+
+
+def read(data: Data) -> Read:
+    """The table at data.path: columns are int, float, bool, datetime64 or text, their names text, rows counted from 0.
+
+    Raises InvalidData for a file without rows, and for one that cannot be read or would have to be guessed at.
     """
-    look = f"head -3 {data.path}"
-    columns = tuple(data.columns) if data.columns else None
+    path = Path(str(data.path))
+    with files.steady(path):
+        state = path.stat()
+        key = (path, state.st_size, state.st_mtime_ns, *(repr(getattr(data, name)) for name in DECIDING))
+        if key not in _latest:
+            made = _read(path, data)
+            _latest.clear()
+            _latest[key] = made
+    return _with_target(_latest[key], data)
+
+
+_latest: dict[tuple[Any, ...], Read] = {}  # one entry: the points of a sweep share their table
+process.on_reset(_latest.clear)
+
+
+def _with_target(whole: Read, data: Data) -> Read:
+    """Without the rows that have no target, where data.missing_target says so; rows are numbered anew."""
+    if data.missing_target != "drop" or data.target not in whole.frame:
+        return whole
+    known = whole.frame[data.target].notna()
+    if known.all():
+        return whole
+    return replace(whole, frame=whole.frame[known].reset_index(drop=True), without_target=int((~known).sum()))
+
+
+def _read(path: Path, data: Data) -> Read:
+    from pyarrow import ArrowException
+
+    ending = path.suffix.lower()
+    decimal = None
     try:
-        frame = _parsed(content, data.sep, data.decimal, data.encoding, data.header, columns)
-    except pd.errors.EmptyDataError:
-        frame = pd.DataFrame()
-    except (pd.errors.ParserError, UnicodeDecodeError, LookupError, ValueError) as error:
-        says = f"data.path={data.path} cannot be read as a table: {error}".rstrip(". \n") + "."
-        settings = "data.sep, data.header, data.columns, data.encoding"
-        mend = f"{look}   (then set {settings} to fit, quoted like 'data.sep=\";\"')"
-        raise InvalidData(Fault(says, mend)) from error
+        if ending in (*packaged.PARQUET, *packaged.ARROW):
+            frame, found = packaged.read_columns(path, data), Found()
+        elif ending in packaged.EXCEL:
+            frame, sheet, others = packaged.read_sheet(path, data)
+            found = Found(sheet=sheet, other_sheets=others if data.sheet is None else ())
+        else:
+            frame, found, how = read_text(path, data)
+            decimal = how.decimal
+        frame.columns = pd.Index([str(name) for name in frame.columns], dtype=object)
+        if not frame.columns.is_unique:
+            raise two_of_one_name(sorted(set(frame.columns[frame.columns.duplicated()])))
+    except (ValueError, LookupError, ArrowException, *files.DAMAGED) as error:
+        raise refusal(path, data, error) from error
     if frame.empty:
-        mend = f"{look}   (then give data.path=<a table with rows>)"
-        raise InvalidData(Fault(f"data.path={data.path} has no rows.", mend))
-    return frame.rename(columns=str)
+        raise InvalidData(Fault(f"data.path={data.path} has no rows.", again("data.path=<a table with rows>")))
+    return _plain(frame, found, data, decimal)
 
 
-@remembered(maxsize=1)  # the points of a sweep share their table
-def _parsed(
-    content: bytes, sep: str, decimal: str, encoding: str, header: bool, columns: tuple[str, ...] | None
-) -> pd.DataFrame:
-    """Raises ValueError where pandas would guess: rows longer than the header, two columns of one name."""
-    how: dict[str, Any] = {
-        "sep": sep,
-        "decimal": decimal,
-        "encoding": encoding,
-        "engine": "c" if len(sep) == 1 or sep == r"\s+" else "python",
-    }
-    if columns is None and header:
-        first = pd.read_csv(io.BytesIO(content), header=None, nrows=1, dtype=str, **how).iloc[0]
-        twice = sorted(set(first[first.duplicated()].dropna()))
-        if twice:
-            raise ValueError(f"two columns are named {', '.join(twice)}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            return pd.read_csv(io.BytesIO(content), header=0 if header else None, names=columns, index_col=False, **how)
-        except pd.errors.ParserWarning as warning:
-            raise ValueError("rows have more fields than there are names for") from warning
+def _plain(frame: pd.DataFrame, found: Found, data: Data, decimal: str | None) -> Read:
+    """Every column as one plain type."""
+    marks = marks_of(data, decimal)
+    dates: dict[str, str] = {}
+    doubtful: dict[str, str] = {}
+    thousands: dict[str, bool] = {}
+    for place, name in enumerate(frame.columns):
+        values = frame.iloc[:, place]
+        if name in data.drop and values.dtype == object:
+            continue  # may be nested, and is left out
+        column = plain(values, marks, data.date_format)
+        if column.values is not values:
+            frame[name] = column.values
+        if column.dated:
+            dates[name] = column.dated.format
+            doubtful |= {name: column.dated.alternative} if column.dated.alternative else {}
+        if column.written and column.written.thousands:
+            thousands[column.written.thousands] = True
+    if data.thousands is None:
+        found = replace(found, thousands=tuple(thousands))
+    if data.date_format is None:
+        found = replace(found, dates=dates, doubtful=doubtful)
+    return Read(frame, found)
 
 
 def read_bundled(data: Data, trusted: list[str]) -> pd.DataFrame:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from boston_exp.config.invocation import again, quoted, quoted_list, was_typed
+from boston_exp.config.marks import word
 from boston_exp.config.schema import Config, Data
 from boston_exp.errors import Fault, did_you_mean, nearest
-from boston_exp.experiment.roles import DATE, NUMBER, Role
+from boston_exp.experiment import files, packaged
+from boston_exp.experiment.columns import marks_of
+from boston_exp.experiment.values import Marks, numbers
 
 LARGEST = 1e150  # whose square is still a number
 
@@ -27,8 +32,6 @@ def _column_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
     shown = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
     if data.target not in columns:
         hint = did_you_mean(data.target, columns)
-        if len(columns) == 1:
-            hint = " The whole line was read as one column: is data.sep right?"
         yield Fault(
             f"data.target={data.target} is not a column of {source}.{hint} Columns: {shown}.",
             again(f"data.target={quoted(nearest(data.target, columns) or columns[-1])}"),
@@ -48,7 +51,7 @@ def _column_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
         kept = [name for name in data.drop if name != data.target]
         yield Fault(f"data.drop: {data.target} is the target.", again(f"data.drop={quoted_list(kept)}"))
     if not set(columns) - {data.target, data.group, data.weight, *data.drop}:
-        yield Fault("No column is left to predict from.", again("data.drop=[]") + "   (or another data.sep)")
+        yield Fault("No column is left to predict from.", again("data.drop=[]") + "   (of a table with more columns)")
 
 
 def _value_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
@@ -58,16 +61,11 @@ def _value_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
     gaps = np.flatnonzero(y.isna())
     if gaps.size:
         yield Fault(
-            f"data.target={data.target} has no value in {gaps.size} of {len(y)} rows{_where(data, gaps)}.",
-            "fill or delete those rows, then run again (a target is never invented)",
+            f"data.target={data.target} has no value in {gaps.size} of {len(y)} rows{where(data, gaps)}.",
+            again("data.missing_target=drop") + "   (leaves those rows out; a target is never invented)",
         )
     if not pd.api.types.is_numeric_dtype(y):
-        bad = np.flatnonzero(pd.to_numeric(y, errors="coerce").isna() & y.notna())
-        example = f", for example {y.iloc[bad[0]]!r}" if bad.size else ""
-        yield Fault(
-            f"data.target={data.target} is not numeric{example}{_where(data, bad)}.",
-            f"{other}   (this runner does regression)",
-        )
+        yield _not_numeric(data, y, other)
     elif len(y) > 1 and not gaps.size and (y.max() == y.min() or y.abs().max() > LARGEST):
         problem = f"is {y.iloc[0]} in every row" if y.max() == y.min() else f"has values beyond {LARGEST:g}"
         yield Fault(f"data.target={data.target} {problem}: there is nothing to learn.", other)
@@ -80,56 +78,45 @@ def _value_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
         )
 
 
-def bond_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
-    """What keeps `data.time` from ordering the rows, and `data.weight` from weighing them."""
-    if data.time is not None:
-        times = frame[data.time]
-        gaps = np.flatnonzero(times.isna())
-        if gaps.size:
-            says = f"data.time={data.time} has no value in {gaps.size} of {len(times)} rows{_where(data, gaps)}."
-            yield Fault(says, "fill or delete those rows, then run again (or leave data.time out)")
-        elif times.dtype.kind not in "iufM":
-            says = f"data.time={data.time} has neither numbers nor dates of one format, for example {times.iloc[0]!r}."
-            yield Fault(says, again(without=["data.time"]) + "   (or correct the file; data.date_format says how)")
-    if data.weight is not None:
-        weights = frame[data.weight]
-        if weights.dtype.kind not in "iufb":
-            says = f"data.weight={data.weight} is not numeric, for example {weights.iloc[0]!r}."
-            yield Fault(says, again(without=["data.weight"]))
-            return
-        bad = np.flatnonzero(~(np.isfinite(weights.to_numpy(dtype=np.float64)) & (weights >= 0).to_numpy()))
-        if bad.size or not weights.sum():
-            what = f"{weights.iloc[bad[0]]}{_where(data, bad)}" if bad.size else "0 in every row"
-            says = f"data.weight={data.weight} is {what}: a weight has to be a number of at least 0, and not all are 0."
-            yield Fault(says, again(without=["data.weight"]))
+def _not_numeric(data: Data, y: pd.Series, other: str) -> Fault:
+    """Of a target: the lines whose text is no number, or none in the way that most are written."""
+    if y.dtype.kind == "M":
+        return Fault(f"data.target={data.target} has dates, not numbers.", f"{other}   (this runner does regression)")
+    typed = numbers(y, marks_of(data))
+    bad = np.flatnonzero(typed.unfit)
+    example = f", for example {y.iloc[bad[0]]!r}" if bad.size else ""
+    says = f"data.target={data.target} is not numeric{example}{where(data, bad)}"
+    settings = [f"data.{name}" for name in ("decimal", "thousands") if getattr(data, name) is not None]
+    free = numbers(y, Marks())
+    if settings and not free.unfit.any():
+        return Fault(f"{says}.", again(f"data.decimal={word('decimal', free.decimal)}", without=settings))
+    if 0 < bad.size < len(y) / 2:
+        sign = f" and {typed.sign}" if typed.sign else ""
+        says += f", while {len(y) - bad.size:,} rows are numbers with a decimal {word('decimal', typed.decimal)}{sign}"
+        line = f"sed -n {_line(data, bad[0])}p {shlex.quote(str(data.path))}   (correct it, then: {again()})"
+        return Fault(f"{says}.", line if data.path and _is_text(data) else f"{again()}   (once they are all numbers)")
+    return Fault(f"{says}.", f"{other}   (this runner does regression)")
 
 
-def role_faults(data: Data, frame: pd.DataFrame, found: Mapping[str, Role], features: list[str]) -> Iterator[Fault]:
-    """Roles that do not fit what is in the columns, and a table of which nothing is left to learn from."""
-    for name, role in found.items():
-        if role.typed and role.name == NUMBER and frame[name].dtype.kind not in "iufb":
-            wrong = np.flatnonzero(pd.to_numeric(frame[name], errors="coerce").isna() & frame[name].notna())
-            if wrong.size:
-                says = (
-                    f"data.roles: {name} is no number, for example {frame[name].iloc[wrong[0]]!r}{_where(data, wrong)}."
-                )
-                yield Fault(says, again(without=["data.roles"]))
-        elif role.typed and role.name == DATE and frame[name].dtype.kind != "M":
-            says = f"data.roles: {name} has no dates of one format, for example {frame[name].iloc[0]!r}."
-            yield Fault(says, again(without=["data.roles"]) + "   (or data.date_format=…)")
-    if not features:
-        told = ", ".join(f"{name} ({role.name})" for name, role in list(found.items())[:10])
-        says = f"No column is left to predict from: {told or 'there is none'}."
-        mend = again(f"data.roles={quoted_list([f'{next(iter(found))}:category'])}") if found else again()
-        yield Fault(says, mend + "   (roles that were not typed are found in the table)")
+def _is_text(data: Data) -> bool:
+    return Path(str(data.path)).suffix.lower() not in (
+        *files.PACKED,
+        *packaged.PARQUET,
+        *packaged.ARROW,
+        *packaged.EXCEL,
+    )
 
 
-def _where(data: Data, rows: np.ndarray) -> str:
+def _line(data: Data, row: int) -> int:
+    """Of the file; lines above the header and fields of several lines are not known here."""
+    return int(row) + (1 if data.header is False or data.columns else 2)
+
+
+def where(data: Data, rows: np.ndarray) -> str:
     """Rows as lines of the file, which is where the user will look."""
     if data.path is None or not rows.size:
         return ""
-    first = 2 if data.header else 1
-    lines = ", ".join(str(row + first) for row in rows[:5])
+    lines = ", ".join(str(_line(data, row)) for row in rows[:5])
     return f" (line {lines}{', …' if rows.size > 5 else ''})"
 
 

@@ -35,8 +35,9 @@ def md5(content: bytes) -> str:
 
 
 def md5_of(path: Path) -> str:
-    """The md5 of a file."""
-    return md5(path.read_bytes())
+    """The md5 of a file, which is not held in memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def recorded_md5(path: Path) -> str | None:

@@ -1,26 +1,29 @@
-"""New rows, in chunks: a CSV file as `data=csv` reads it, also compressed or from standard input, or a Parquet file."""
+"""New rows, in chunks: a file as `data=csv` reads it, or text from standard input."""
 
 from __future__ import annotations
 
-import lzma
 import sys
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
 
 from boston_exp.config.invocation import again
+from boston_exp.config.marks import word
 from boston_exp.config.schema import Data
 from boston_exp.errors import Fault, InvalidConfig, InvalidData
+from boston_exp.experiment import files, packaged
+from boston_exp.experiment.columns import marks_of, plain
+from boston_exp.experiment.text_table import Head, looked_at, options
+from boston_exp.experiment.unreadable import MORE_FIELDS
+from boston_exp.experiment.values import Marks, numbers
 
 ROWS = 50_000  # of a chunk
 STDIN = "-"
-COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip"}
 
 
 @contextmanager
@@ -28,22 +31,27 @@ def chunks(
     given: str, cwd: Path, data: Data, text_columns: set[str], as_it_stands: set[str]
 ) -> Iterator[Iterator[pd.DataFrame]]:
     """The table that `input=` names, some rows at a time; columns that are text are read as such, and some others as
-    they stand in a CSV file, so that nothing of them is lost.
+    they stand in a file of text, so that nothing of them is lost.
 
     A progress bar stands on stderr where that is a terminal. Raises InvalidConfig for a file that is not there,
-    InvalidData for one that cannot be read as a table.
+    InvalidData for one that cannot be read as a table or changes meanwhile.
     """
     if given == STDIN:
-        yield _guarded(lambda: _csv(sys.stdin.buffer, None, data, text_columns, as_it_stands), given)
+        yield _guarded(lambda: _text(sys.stdin.buffer, data, text_columns, as_it_stands), given)
         return
     path = cwd / Path(given).expanduser()
     if not path.is_file():
         raise InvalidConfig(Fault(f"input={given} is not a file.", f"ls {path.parent}"))
-    if path.suffix == ".parquet":
-        yield _guarded(lambda: _parquet(path), given)
-        return
-    with _opened(path) as stream:
-        yield _guarded(lambda: _csv(stream, COMPRESSED.get(path.suffix), data, text_columns, as_it_stands), given)
+    data, ending = replace(data, path=str(path), drop=[]), path.suffix.lower()
+    with ExitStack() as stack:
+        stack.enter_context(files.steady(path, "input"))
+        if ending in packaged.PARQUET:
+            yield _guarded(lambda: _parquet(path, data), given)
+        elif ending in (*packaged.ARROW, *packaged.EXCEL):
+            yield _guarded(lambda: _whole(path, data, {*text_columns, *as_it_stands}), given)
+        else:
+            raw = stack.enter_context(_opened(path))
+            yield _guarded(lambda: _unpacked(raw, path, data, text_columns, as_it_stands), given)
 
 
 def _opened(path: Path) -> Any:
@@ -56,44 +64,82 @@ def _opened(path: Path) -> Any:
     return open_with_bar(path, "rb", description="predicting", console=console, transient=True)
 
 
-def _csv(
-    stream: BinaryIO, compression: Any, data: Data, text_columns: set[str], as_it_stands: set[str]
+def _unpacked(
+    raw: BinaryIO, path: Path, data: Data, text_columns: set[str], as_it_stands: set[str]
 ) -> Iterator[pd.DataFrame]:
-    names = list(data.columns) if data.columns else None
-    how: dict[str, Any] = {"sep": data.sep, "decimal": data.decimal, "encoding": data.encoding}
-    how["engine"] = "c" if len(data.sep) == 1 or data.sep == r"\s+" else "python"
-    known = dict.fromkeys(text_columns, str)
+    with files.unpacked(raw, path, "input") as stream:
+        yield from _text(stream, data, text_columns, as_it_stands)
+
+
+def _text(stream: BinaryIO, data: Data, text_columns: set[str], as_it_stands: set[str]) -> Iterator[pd.DataFrame]:
+    head = looked_at(*files.head(stream), data, sorted(text_columns))
+    marks = marks_of(data, head.how.decimal)
+    formats = _formats(head, data, marks)
     with pd.read_csv(
-        stream,
-        header=0 if data.header else None,
-        names=names,
-        index_col=False,
-        dtype=known,
+        files.Rejoined(head.content, stream),
+        dtype=dict.fromkeys(text_columns, str),
         converters=dict.fromkeys(as_it_stands, "={}".format),  # else pandas takes NA and null for gaps
         chunksize=ROWS,
-        compression=compression,
-        **how,
+        **options(head.how, data),
     ) as found:
         while True:
             with warnings.catch_warnings():
+                warnings.simplefilter("ignore", pd.errors.DtypeWarning)
                 warnings.simplefilter("error", pd.errors.ParserWarning)  # that it leaves fields out
                 try:
                     chunk = next(found)
                 except StopIteration:
                     return
                 except pd.errors.ParserWarning as warning:
-                    raise ValueError("rows have more fields than there are names for") from warning
+                    raise ValueError(MORE_FIELDS) from warning
+            chunk = chunk.rename(columns=str)
             for name in as_it_stands & set(chunk.columns):
                 chunk[name] = chunk[name].str[1:]
-            yield chunk.rename(columns=str)
+            yield _plain(chunk, {*text_columns, *as_it_stands}, marks, formats)
 
 
-def _parquet(path: Path) -> Iterator[pd.DataFrame]:
+def _formats(head: Head, data: Data, marks: Marks) -> dict[str, str]:
+    """Of dates, by column: one for the whole file, which its first rows decide."""
+    names, *rows = head.rows(500) if head.how.header else [data.columns or [], *head.rows(500)]
+    found = {}
+    for place, name in enumerate(names):
+        cells = pd.Series([row[place] for row in rows if place < len(row)], dtype=object)
+        dated = plain(cells, marks, data.date_format).dated if len(cells) else None
+        if dated:
+            found[str(name)] = dated.format
+    return found
+
+
+def _plain(chunk: pd.DataFrame, as_read: set[str], marks: Marks, formats: dict[str, str]) -> pd.DataFrame:
+    """Text as the numbers, dates, booleans or seconds that it stands for; where a few values of a column stand for
+    none, they alone stay text, so that a message can name them."""
+    for place, name in enumerate(chunk.columns):
+        values = chunk.iloc[:, place]
+        if name in as_read or values.dtype.kind != "O" or not chunk.columns.is_unique:
+            continue
+        column = plain(values, marks, formats.get(name)).values
+        if column.dtype.kind == "O" and pd.api.types.infer_dtype(column, skipna=True) == "string":
+            written = numbers(values, marks)
+            if not written.unfit.all():
+                column = pd.Series(written.numbers, index=values.index).astype(object).where(~written.unfit, values)
+        chunk[name] = column
+    return chunk
+
+
+def _parquet(path: Path, data: Data) -> Iterator[pd.DataFrame]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(ROWS):
-            yield batch.to_pandas().rename(columns=str)
+            frame = packaged.as_columns(batch.to_pandas()).rename(columns=str)
+            yield _plain(frame, set(), marks_of(data), {})
+
+
+def _whole(path: Path, data: Data, as_read: set[str]) -> Iterator[pd.DataFrame]:
+    excel = path.suffix.lower() in packaged.EXCEL
+    frame = packaged.read_sheet(path, data)[0] if excel else packaged.read_columns(path, data)
+    for start in range(0, len(frame), ROWS):
+        yield _plain(frame.iloc[start : start + ROWS].rename(columns=str), as_read, marks_of(data), {})
 
 
 def _guarded(made: Callable[[], Iterator[pd.DataFrame]], given: str) -> Iterator[pd.DataFrame]:
@@ -101,10 +147,15 @@ def _guarded(made: Callable[[], Iterator[pd.DataFrame]], given: str) -> Iterator
 
     try:
         yield from made()
-    except (ValueError, OSError, EOFError, ArrowException, zlib.error, zipfile.BadZipFile, lzma.LZMAError) as error:
+    except pd.errors.EmptyDataError:
+        return
+    except (ValueError, LookupError, ArrowException, *files.DAMAGED) as error:
         says = f"input={given} cannot be read as a table: {error}".partition("\n")[0].rstrip(". ") + "."
-        fit = "(do data.sep, data.decimal, data.encoding and data.header fit it?)"
-        packed = Path(given).suffix in (*COMPRESSED, ".parquet")
+        packed = Path(given).suffix in (*files.PACKED, *packaged.PARQUET, *packaged.ARROW, *packaged.EXCEL)
         mend = again("input=<another file>") if packed else again() if given == STDIN else f"head -3 {given}"
-        mend = mend if packed else f"{mend}   {fit}"
-        raise InvalidData(Fault(says, mend)) from error
+        raise InvalidData(Fault(says, mend if packed else f"{mend}   ({_how()})")) from error
+
+
+def _how() -> str:
+    settings = ", ".join(f"data.{name}={word(name, mark)}" for name, mark in (("sep", ";"), ("decimal", ",")))
+    return f"what is found in the file can be said: {settings}, data.encoding=…, data.header=false"

@@ -1,0 +1,91 @@
+"""Dates, date-times and durations that a file has as text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+PARTS = {
+    "%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{1,2}", "%d": r"\d{1,2}", "%b": "[A-Za-z]{3}", "%B": "[A-Za-z]{3,9}",
+    "%H": r"\d{1,2}", "%I": r"\d{1,2}", "%M": r"\d{2}", "%S": r"\d{2}", "%f": r"\d{1,9}", "%p": "[AaPp][Mm]",
+    "%z": r"(?:Z|[+-]\d{2}:?\d{2})",
+}  # fmt: skip
+DAYS = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d"),
+    *(f"{first}{mark}{second}{mark}%{year}" for mark in "./-" for year in "Yy"
+      for first, second in (("%d", "%m"), ("%m", "%d"))),
+    *("%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y", "%d. %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%Y-%b-%d"),
+)  # fmt: skip
+TIMES = ("", *(f"{mark}{time}{zone}" for mark in " T" for time in (
+    "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p") for zone in ("", "%z", " %z")))  # fmt: skip
+DURATION = r"-?(?:\d+ days?,? )?\d{1,3}:\d{2}:\d{2}(?:\.\d+)?"
+
+
+@dataclass(frozen=True)
+class Dated:
+    """Dates (n,) datetime64 without a zone (UTC where the text has one), their format, and another that all of them
+    fit as well."""
+
+    values: pd.Series
+    format: str
+    alternative: str | None = None
+
+
+def dated(values: pd.Series, present: np.ndarray, given: str | None, day_first: bool) -> Dated | None:
+    """Text as dates where all that are present fit one format; `day_first` decides where two orders fit them all.
+
+    Days come first, too, where points stand between the parts: nobody writes 12.31.2003.
+    """
+    first = str(values[present].iloc[0])
+    candidates = [given] if given else _formats(first)
+    fitting = []
+    for form in candidates:
+        if not given and not values[present].str.fullmatch(_expression(form)).all():
+            continue
+        found = pd.to_datetime(values.where(present), format=form, errors="coerce", utc="%z" in form)
+        found = found.dt.tz_localize(None)
+        if found[present].notna().all():
+            fitting.append((form, found))
+    if not fitting:
+        return None
+    fitting.sort(key=lambda each: _order(each[0]) != (day_first or "." in each[0][:5]))
+    (form, chosen), *others = fitting
+    doubtful = next((each for each, found in others if not found.equals(chosen)), None)
+    return Dated(chosen, form, doubtful)
+
+
+def seconds(values: pd.Series, present: np.ndarray) -> pd.Series | None:
+    """Text as durations, (n,) float64 in seconds, where all that are present are such as 07:30:00."""
+    if not values[present].str.fullmatch(DURATION).all():
+        return None
+    found = pd.to_timedelta(values.where(present).str.replace(",", ""), errors="coerce")
+    return found.dt.total_seconds() if found[present].notna().all() else None
+
+
+def is_dated(text: str) -> bool:
+    """Whether a text is a date or a duration."""
+    return bool(re.fullmatch(DURATION, text) or _formats(text))
+
+
+def _formats(text: str) -> list[str]:
+    """Those that a text fits."""
+    if not re.match(r"[A-Za-z]{3}|\d", text):
+        return []
+    days = [day for day in DAYS if re.match(_expression(day), text)]
+    return [form for day in days for time in TIMES if re.fullmatch(_expression(form := day + time), text)]
+
+
+def _order(form: str) -> bool:
+    """Whether the day stands before the month."""
+    return form.startswith("%d")
+
+
+@cache
+def _expression(form: str) -> str:
+    escaped = re.escape(form).replace(r"\%", "%")
+    strict = {"%m": r"\d{2}", "%d": r"\d{2}"} if "%y" in form else {}  # 1.2.10 is a version
+    return re.sub(r"%[A-Za-z]", lambda found: strict.get(found[0]) or PARTS[found[0]], escaped)

@@ -1,0 +1,79 @@
+"""Why a file cannot be read as a table, and the corrected command: what its own head says against what was typed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from boston_exp.config.invocation import again, quoted
+from boston_exp.config.marks import word
+from boston_exp.config.schema import Data
+from boston_exp.errors import Fault, InvalidData
+from boston_exp.experiment import files
+from boston_exp.experiment.sniffing import Dialect, NoText, decoded, dialect, encoding_of, fields
+
+MORE_FIELDS = "rows have more fields than there are names for"
+
+
+def two_of_one_name(names: Iterable[str]) -> ValueError:
+    """The error of a table whose columns cannot be told apart."""
+    return ValueError(f"two columns are named {', '.join(names)}")
+
+
+def refusal(path: Path, data: Data, error: BaseException) -> InvalidData:
+    """The refusal of a file that cannot be read, with the command that reads it where there is one."""
+    cause = str(error).partition("\n")[0].rstrip(". ")
+    return InvalidData(Fault(f"data.path={path} cannot be read as a table: {cause}.", _mend(path, data, error)))
+
+
+def _mend(path: Path, data: Data, error: BaseException) -> str:
+    if isinstance(error, NoText):
+        what = files.foreign(_head(path)[0])
+        if what and what[1]:
+            renamed = path.with_suffix(what[1])
+            then = again(f"data.path={quoted(str(renamed))}")
+            return f"cp {shlex.quote(str(path))} {shlex.quote(str(renamed))} && {then}"
+        return again("data.path=<another file>")
+    if path.suffix.lower() not in files.PACKED and "named" in str(error):
+        return f"{again()}   (once each column has a name of its own)"
+    if isinstance(error, files.DAMAGED):
+        return again("data.path=<another file>")
+    start, whole = _head(path)
+    if isinstance(error, UnicodeDecodeError | LookupError):
+        return again(f"data.encoding={quoted(encoding_of(start))}", without=["data.encoding"])
+    if data.sep is not None:
+        better = _sniffed(start, whole, data)
+        if better is not None and better.sep != data.sep:
+            return again(f"data.sep={word('sep', better.sep)}")
+    line = re.search(r"in line (\d+)", str(error))
+    look = f"sed -n {line[1]}p" if line else "head -3"
+    return f"{look} {shlex.quote(str(path))}   (correct it, then: {again()})"
+
+
+def refuse_unsplit(data: Data, start: bytes, whole: bool, how: Dialect) -> None:
+    """Raise InvalidData for a typed separator that splits no line, where another one does."""
+    if data.sep is None:
+        return
+    rows = fields(decoded(start, how.encoding, whole), how.sep)
+    better = _sniffed(start, whole, data) if rows and max(map(len, rows)) == 1 else None
+    if better is not None and len(fields(decoded(start, better.encoding, whole), better.sep, limit=1)[0]) > 1:
+        says = f"data.sep={word('sep', how.sep)} splits nothing: every line of {data.path} is one column."
+        raise InvalidData(Fault(says, again(f"data.sep={word('sep', better.sep)}")))
+
+
+def _sniffed(start: bytes, whole: bool, data: Data) -> Dialect | None:
+    try:
+        return dialect(start, whole, replace(data, sep=None))
+    except (ValueError, LookupError):
+        return None
+
+
+def _head(path: Path) -> tuple[bytes, bool]:
+    try:
+        with path.open("rb") as raw, files.unpacked(raw, path) as stream:
+            return files.head(stream)
+    except files.DAMAGED:
+        return b"", True
