@@ -26,7 +26,7 @@ class Found:
 
     @property
     def says(self) -> str:
-        """`read as: separator ";", decimal comma, …`; empty where nothing is but what pandas does by itself."""
+        """`separator ";", decimal comma, …`; empty where nothing is but what pandas does by itself."""
         parts = []
         for name, value in self.sniffed.items():
             if value != PLAIN[name]:
@@ -41,7 +41,7 @@ class Found:
             parts.append(f"dates {form} ({', '.join(names[:SHOWN])}{more}{or_else})")
         if self.other_sheets:
             parts.append(f"sheet {self.sheet} (data.sheet=… for {', '.join(self.other_sheets[:SHOWN])})")
-        return f"read as: {', '.join(parts)}" if parts else ""
+        return ", ".join(parts)
 
     def recorded(self) -> dict[str, Any]:
         """For a record: what was found, and nothing that was not."""

@@ -29,14 +29,24 @@ def show_run(
     )
     sentence = Text.assemble((name, "bold"), f" on {dataset.name}", (changed, WARNING), said)
     console.print(sentence, soft_wrap=not console.is_terminal)
-    if dataset.left_out:
-        console.print(f"left out    {_left_out(dataset)}", soft_wrap=not console.is_terminal)
+    for label, text in said_of_table(dataset):
+        console.print(f"{label:<11} {text}", soft_wrap=not console.is_terminal)
     console.print(_widest(_tables(metrics, dataset.unit), console))
 
 
 def _features(dataset: Dataset, columns: int | None) -> str:
     number = dataset.X.shape[1]
     return f"features {number:,} -> {columns:,} columns" if columns not in (None, number) else f"{number:,} features"
+
+
+def said_of_table(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    """What was found in the file, and what of it is not learnt from; nothing of a table that is as it was described."""
+    if dataset.found.says:
+        yield "read as", dataset.found.says
+    if dataset.without_target:
+        yield "left out", f"{dataset.without_target:,} rows without a target"
+    if dataset.left_out:
+        yield "left out", _left_out(dataset)
 
 
 def _left_out(dataset: Dataset) -> str:

@@ -15,6 +15,7 @@ from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.roles import resolved
 from boston_exp.experiment.split import Split, split_rows
 from boston_exp.reporting.tables import labelled, narrow_console, plain_table
+from boston_exp.reporting.terminal import said_of_table
 from boston_exp.storage import dvc_remote
 
 SHOWN = 200  # columns
@@ -40,7 +41,7 @@ def explain(config: Config, typed: Typed) -> None:
     console.print(table)
     if len(dataset.roles) > SHOWN:
         print(f"… and {len(dataset.roles) - SHOWN:,} columns more")
-    for label, text in _lines(config, dataset, rows):
+    for label, text in (*said_of_table(dataset), *_lines(config, dataset, rows)):
         print(labelled(label, text))
     print(labelled("next", again(without=["explain"]), is_command=True))
 
