@@ -67,7 +67,7 @@ def check_suits(estimator: BaseEstimator, dataset: Dataset) -> None:
     if dataset.text_columns or dataset.columns_with_gaps:
         preprocess = estimator[:-1] if isinstance(estimator, Pipeline) else None
         faults += _table_faults(final_step(estimator), preprocess, dataset)
-    if dataset.weights is not None and not _takes_weights(final_step(estimator)):
+    if dataset.weights is not None and not has_fit_parameter(_learner(final_step(estimator)), "sample_weight"):
         says = (
             f"{type(final_step(estimator)).__name__} takes no weights, and data.weight={dataset.weights.name} has some."
         )
@@ -76,10 +76,16 @@ def check_suits(estimator: BaseEstimator, dataset: Dataset) -> None:
         raise InvalidData(*faults)
 
 
-def _takes_weights(model: BaseEstimator) -> bool:
-    """Of a model with a transformed target it is the regressor inside that is weighed."""
+def _learner(model: BaseEstimator) -> BaseEstimator:
+    """What is given the table and its weights: of a model with a transformed target the regressor inside."""
     inside = getattr(model, "regressor", None)
-    return has_fit_parameter(model if inside is None else inside, "sample_weight")
+    return model if inside is None else inside
+
+
+def _takes_gaps(learner: BaseEstimator) -> bool:
+    """What its tags say; quantile-forest's are those of scikit-learn's forests, and its `predict` refuses gaps."""
+    package = type(learner).__module__.partition(".")[0]
+    return bool(get_tags(learner).input_tags.allow_nan) and package != "quantile_forest"
 
 
 def _target_faults(model: BaseEstimator, y: pd.Series) -> Iterator[Fault]:
@@ -199,7 +205,7 @@ def _table_faults(model: BaseEstimator, preprocess: Any, dataset: Dataset) -> It
             f"Text columns, which {type(model).__name__} cannot take: {', '.join(text)}.",
             f"{tabular}   (or leave them out: {shlex.quote(f'data.drop={quoted_list(text)}')})",
         )
-    if gaps and not get_tags(model).input_tags.allow_nan:
+    if gaps and not _takes_gaps(_learner(model)):
         yield Fault(
             f"Gaps, which {type(model).__name__} cannot take, in: {', '.join(gaps)}.",
             f"{tabular}   (fills them with the median of the training rows)",
