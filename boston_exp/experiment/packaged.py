@@ -66,8 +66,8 @@ def read_sheet(path: Path, data: Data) -> tuple[pd.DataFrame, str, tuple[str, ..
                 says = f"data.sheet={data.sheet} is not a sheet of {path}.{did_you_mean(str(data.sheet), names)}"
                 says += f" Sheets: {', '.join(names)}."
                 raise InvalidData(Fault(says, again(f"data.sheet={quoted(names[0])}")))
-            first = book.parse(sheet, header=None, nrows=1, dtype=object)
-            frame = book.parse(sheet, header=0 if header else None, dtype=object)
+            first = pd.read_excel(book, sheet_name=sheet, header=None, nrows=1, dtype=object)
+            frame = pd.read_excel(book, sheet_name=sheet, header=0 if header else None, dtype=object)
     except ImportError as error:
         says = f"data.path={path}: reading {path.suffix} needs python-calamine, which is not installed."
         raise InvalidData(Fault(says, f"{sys.executable} -m pip install 'python-calamine>=0.3'")) from error

@@ -29,6 +29,7 @@ BOMS = (
 )
 PIECE = 1 << 14  # characters that CleverCSV looks at: its time grows faster than they do
 ROWS = 200  # that decide about decimal mark and header
+EVEN = 0.95  # of the rows have as many fields as the header, where words alone may stand between blanks
 ABOVE = 20  # lines at most that may stand above the header
 GROUPED = {",": r"[1-9]\d{0,2}(,\d{3})", ".": r"[1-9]\d{0,2}(\.\d{3})"}
 BY_PANDAS = re.compile(r"-?(?:\d+\.(?:\d\d?|\d{4,})|0\.\d+)")  # a point that cannot stand between thousands
@@ -155,7 +156,8 @@ def _separated(text: str, titles: bool) -> tuple[int, str]:
         if not rows or widths.most_common(1)[0][0] < 2 or (sep == WHITESPACE and found != " "):
             continue
         if len(rows[0]) > 1:
-            if sep in (found, WHITESPACE) or len(widths) == 1:
+            even = widths[len(rows[0])] >= EVEN * len(rows)
+            if (sep == found or even) and (even or sep != WHITESPACE):
                 return 0, sep
             continue
         above = _titles(lines, sep, widths.most_common(1)[0][0]) if titles else 0
