@@ -45,6 +45,7 @@ class ExpectedFailure(Exception):
     │   └── DataUnavailable  the file is missing and its DVC remote does not give it
     ├── StoreUnusable        the tracking store cannot be opened or written
     ├── ServerRefuses        an MLflow server answers, and the cause is on this side: password, scheme, address
+    ├── FitFailed            the estimator raises in fit or predict; the run is FAILED
     └── RecordingFailed      the fit is done but its record could not be written; the run is not FINISHED
     """
 
@@ -72,6 +73,9 @@ class StoreUnusable(ExpectedFailure): ...
 
 
 class ServerRefuses(ExpectedFailure): ...
+
+
+class FitFailed(ExpectedFailure): ...
 
 
 class RecordingFailed(ExpectedFailure): ...

@@ -14,6 +14,8 @@ from joblib import cpu_count, parallel_config
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
+from boston_exp.config.invocation import again
+from boston_exp.errors import Fault, FitFailed
 from boston_exp.experiment.importance import importance
 from boston_exp.experiment.intervals import intervals
 from boston_exp.experiment.metrics import METRICS, over_folds, scores
@@ -103,6 +105,8 @@ def fit(estimator: BaseEstimator, X: pd.DataFrame, y: pd.Series, weights: pd.Ser
 
     Where a forest leaves n_jobs open, its trees grow in threads. That gives the same bits with any number of threads.
     Summing the trees' predictions in threads would not: `predict` runs in one.
+
+    Raises FitFailed for whatever the estimator raises.
     """
     kinds = {kind.__name__ for kind in type(final_step(estimator)).__mro__}  # sklearn.ensemble takes 0.1 s to import
     threads = parallel_config("threading", n_jobs=min(cpu_count(), THREADS)) if "BaseForest" in kinds else nullcontext()
@@ -110,12 +114,24 @@ def fit(estimator: BaseEstimator, X: pd.DataFrame, y: pd.Series, weights: pd.Ser
     if weights is not None:
         name = "model__sample_weight" if isinstance(estimator, Pipeline) else "sample_weight"
         weighed[name] = weights.loc[X.index].to_numpy()
-    with threads:
-        return clone(estimator).fit(X, y, **weighed)
+    try:
+        with threads:
+            return clone(estimator).fit(X, y, **weighed)
+    except Exception as error:
+        raise FitFailed(_fault("fitted", estimator, error)) from error
 
 
 def _predict(fitted: BaseEstimator, X: pd.DataFrame) -> np.ndarray:
-    return np.asarray(fitted.predict(X), dtype=np.float64).reshape(len(X))
+    try:
+        return np.asarray(fitted.predict(X), dtype=np.float64).reshape(len(X))
+    except Exception as error:
+        raise FitFailed(_fault("predicted with", fitted, error)) from error
+
+
+def _fault(what: str, estimator: BaseEstimator, error: Exception) -> Fault:
+    model = type(final_step(estimator)).__name__
+    cause = (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".")
+    return Fault(f"{model} cannot be {what}: {cause}.", f"{again(multirun=False)} --cfg job --package model")
 
 
 def _cross_validate(

@@ -85,7 +85,8 @@ def _learner(model: BaseEstimator) -> BaseEstimator:
 def _takes_gaps(learner: BaseEstimator) -> bool:
     """What its tags say; quantile-forest's are those of scikit-learn's forests, and its `predict` refuses gaps."""
     package = type(learner).__module__.partition(".")[0]
-    return bool(get_tags(learner).input_tags.allow_nan) and package != "quantile_forest"
+    tags = get_tags(learner)
+    return bool(tags.input_tags.allow_nan or tags.no_validation) and package != "quantile_forest"
 
 
 def _target_faults(model: BaseEstimator, y: pd.Series) -> Iterator[Fault]:

@@ -33,6 +33,7 @@ def _profile(dataset: Dataset, rows: Split) -> dict[str, Any]:
         "rows": len(table),
         "target": str(dataset.y.name),
         "columns": {str(name): _column(table[name]) | _role(dataset, str(name)) for name in table.columns},
+        "read_as": dataset.found.recorded(),
         "left_out": {name: {"role": role.name, "reason": role.reason} for name, role in dataset.left_out.items()},
     }
 

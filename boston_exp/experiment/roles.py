@@ -25,6 +25,7 @@ MARK = "role:"  # before the role, where a preprocess says which columns a trans
 NAMES_ROWS = re.compile(
     r"(?:^|[\W_])(?:id|ids|nr|no|key|uuid|guid|index|rownum|row|nummer|number)(?:$|[\W_])|^unnamed: \d+$"
 )
+NAMES_GROUPS = re.compile(r"(?:^|[\W_])(?:id|ids|uuid|guid)(?:$|[\W_])")
 CAMEL = re.compile(r"(?<=[a-zäöü])(?=[A-ZÄÖÜ])")
 
 
@@ -72,6 +73,12 @@ def _of_numbers(values: pd.Series, present: pd.Series) -> Role:
             return Role(IDENTIFIER, "counts the rows")
         if NAMES_ROWS.search(CAMEL.sub(" ", str(values.name)).lower()):
             return Role(IDENTIFIER, "a whole number of its own in every row, and named as one")
+    if values.dtype.kind in "iu" and NAMES_GROUPS.search(CAMEL.sub(" ", str(values.name)).lower()):
+        distinct = int(present.nunique())
+        if distinct > FEW:
+            return Role(
+                IDENTIFIER, f"{distinct:,} different numbers, named as those of groups: data.group keeps them whole"
+            )
     return Role(NUMBER, "whole numbers" if values.dtype.kind in "iu" else "numbers")
 
 

@@ -55,6 +55,8 @@ def plan(
         "data.n_features": dataset.X.shape[1],
         "data.n_train": len(rows.X_train),
         "data.n_test": len(rows.X_test),
+        **({"data.n_without_target": dataset.without_target} if dataset.without_target else {}),
+        **({"data.read_as": dataset.found.says} if dataset.found.says else {}),
     }
     model = final_step(estimator)
     code = provenance.code()
@@ -109,7 +111,7 @@ def outcome(
         _write(files / "environment" / "requirements.txt", provenance.environment())
         _write(files / "environment" / "platform.json", json.dumps(provenance.machine(), indent=1))
         known = groupings(dataset, rows, config.data.slices)
-        _write(files / "profile.json", json.dumps(profile(dataset, rows, known), indent=1))
+        _write(files / "profile.json", json.dumps(profile(dataset, rows, known), indent=1, default=str))
         evaluated.predictions.to_csv(files / "predictions.csv", index=False)
         evaluated.importance.to_csv(files / "feature_importance.csv", index=False)
         if evaluated.folds:

@@ -70,7 +70,7 @@ def grow_with_the_prediction(context: Context) -> Finding | None:
 def _logarithm(context: Context) -> str:
     if float(context.dataset.y.min()) <= 0:
         return "Give predictions with their intervals (`predict` makes them by thirds of the prediction)."
-    return "Learn the logarithm of the target (sklearn.compose.TransformedTargetRegressor, func: numpy.log)."
+    return again("model=log_target", without=["model"]) + "   (learns the logarithm of the target)"
 
 
 def few_rows_decide(context: Context) -> Finding | None:
