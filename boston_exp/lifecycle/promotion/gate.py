@@ -74,7 +74,7 @@ def judged(pair: Pair, kind: str, label: str, unit: str, rope: float) -> Verdict
         )
     return Verdict(
         False,
-        f"Not shown to be better. {seen}. On them a true difference below {_amount(rows.missed, unit)} would "
+        f"Not shown to be better. {seen}. On {rows.n} rows a true difference below {_amount(rows.missed, unit)} would "
         "probably be missed.",
         f"{again('gate=not_worse')}   (promotes it, unless it is shown to be worse)",
     )
