@@ -77,8 +77,8 @@ def dialect(head: bytes, whole: bool, data: Data, known: Collection[str] = ()) -
 def decoded(head: bytes, encoding: str, whole: bool) -> str:
     """Text without a last line that is cut. Raises NoText, LookupError, UnicodeDecodeError."""
     text = codecs.getincrementaldecoder(encoding)().decode(head, final=whole).removeprefix("\ufeff")
-    if "\0" in text:
-        raise NoText("it has zero bytes, which text has not")
+    if "\0" in text or (encoding.startswith("utf-16") and "\ufeff" in text):
+        raise NoText("it has bytes that no text has")
     return text if whole else text[: text.rfind("\n") + 1] or text
 
 

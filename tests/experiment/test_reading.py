@@ -264,7 +264,7 @@ COMMAND = f"{NEXT} data.path=t.csv"
         ("a,y\n", {}, "has no rows", NEXT),
         ("Köln,y\n1,2\n".encode("cp1252"), {"encoding": "utf-8"}, "can't decode", f"{COMMAND} data.encoding=cp1252"),
         ("a,y\n1,2\n", {"encoding": "utf-9"}, "utf-9", f"{COMMAND} data.encoding=utf-8"),
-        (b"\x00\x01\x02\x03\xff" * 90, {}, "zero bytes, which text has not", NEXT),
+        (b"\x00\x01\x02\x03\xff" * 90, {}, "bytes that no text has", NEXT),
         (b"PAR1" + b"\x00" * 90, {}, "it is a Parquet file", "cp "),
     ],
 )

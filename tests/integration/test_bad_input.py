@@ -89,6 +89,10 @@ def test_what_hydra_refuses_keeps_its_message_and_code(command: Command, store: 
         (["model._target_=Ridge"], "'Ridge' is not the full, dotted name of a class"),
         (["data.header=true"], "data.columns names the columns of a file without a header"),
         (["data.path=/tmp"], "data.path=/tmp is a folder"),
+        (["data.sep="], "data.sep is empty: a shell ends the command at a bare ;"),
+        (["data.decimal=dot"], "data.decimal=dot is not possible: choose one of comma, point"),
+        (["data.decimal=comma", "data.thousands=comma"], "data.decimal and data.thousands are both comma"),
+        (["data.missing_target=keep"], "data.missing_target=keep is not possible: choose one of refuse, drop"),
         (["+model.x=${oc.env:NOT_SET_ANYWHERE}"], "cannot be resolved"),
         (["tracking.uri=http://me:hush@127.0.0.1:5000"], "tracking.uri was given with a password"),
         (["tracking.uri=./mlruns"], "is not a store this version of MLflow has"),
@@ -164,7 +168,6 @@ def test_faults_of_table_and_model_are_said_together(command: Command, store: Pa
         ("", "has no rows"),
         ("size,price\n", "has no rows"),
         ("size,cost\n1,2\n3,4\n", "data.target=price is not a column of"),
-        ("size;price\n1;2\n3;4\n", "is data.sep right?"),
         ("size,price\n" + "1,2\n" * 20 + "3,\n", "data.target=price has no value in 1 of 21 rows (line 22)"),
         ("size,price\n" + "1,2\n" * 20 + "3,dear\n", "data.target=price is not numeric, for example 'dear' (line 22)"),
         ("size,price\n" + "1,2\n" * 20 + "inf,2\n", "Columns with infinite values: size"),
@@ -190,6 +193,18 @@ def test_a_table_that_cannot_be_learnt_from_is_refused(
 def test_a_file_that_is_no_text_is_refused(command: Command, store: Path, tmp_path: Path) -> None:
     (tmp_path / "my.csv").write_bytes(b"\xff\xfe\x00\x01" * 50)
     assert_refused(command(*CSV), store, "cannot be read as a table")
+
+
+def test_a_separator_that_splits_nothing_is_refused_with_the_one_that_does(
+    command: Command, store: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "my.csv").write_text("size;price\n" + "1;2\n3;4\n" * 20)
+    assert_refused(command(*CSV, "data.sep=comma"), store, "data.sep=comma splits nothing", "data.sep=semicolon")
+    assert command(*CSV).code == 0
+
+
+def test_an_empty_separator_is_answered_with_the_word(command: Command, store: Path) -> None:
+    assert_refused(command("data.sep="), store, "data.sep=semicolon")
 
 
 def test_gaps_are_refused_where_the_model_cannot_take_them(command: Command, store: Path, tmp_path: Path) -> None:
