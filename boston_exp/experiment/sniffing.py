@@ -100,19 +100,24 @@ def encoding_of(content: bytes) -> str:
 
     # Words in ASCII say nothing; with them and with DOS code pages among the answers, euro signs were read as Hebrew.
     telling = b" ".join(re.findall(rb"[A-Za-z]*[\x80-\xff][A-Za-z\x80-\xff]*", content))
-    found = chardet.detect(telling, encoding_era=chardet.EncodingEra.MODERN_WEB)["encoding"] or "cp1252"
+    found = "cp1252"
+    if len({each for each in telling if each > 127}) > 2:  # else there is nothing to tell languages by
+        found = chardet.detect(telling, encoding_era=chardet.EncodingEra.MODERN_WEB)["encoding"] or found
+        found = found.replace("Windows-", "cp")
     for western in ("cp1252", "latin-1"):
         try:
             if telling.decode(western) == telling.decode(found, errors="replace"):
                 return western
         except (UnicodeDecodeError, LookupError):
             continue
-    return codecs.lookup(found).name
+    return "latin-1" if found == "cp1252" else codecs.lookup(found).name  # which has every byte
 
 
 def fields(text: str, sep: str, limit: int = ROWS) -> list[list[str]]:
     """The first rows of a text, blank lines left out."""
     found: list[list[str]] = []
+    if sep == WHITESPACE:
+        text, sep = re.sub(r"(?m)^ +| +$", "", re.sub(r"[ \t]+", " ", text)), " "
     if len(sep) > 1:
         lines = (line.strip() for line in text.splitlines())
         found = [re.split(sep, line) for line in lines if line][:limit]
@@ -149,15 +154,15 @@ def _separated(text: str, titles: bool) -> tuple[int, str]:
         found = sniffed.delimiter if sniffed else ""
     except clevercsv.Error:
         found = ""
-    for sep in dict.fromkeys([found or ",", *CANDIDATES]):
-        sep = WHITESPACE if sep == " " else sep
+    blanks = [WHITESPACE, " "] if found == " " else []
+    for sep in dict.fromkeys([*(blanks or [found or ","]), *CANDIDATES[:-1]]):
         rows = fields(piece, sep, limit=100)
         widths = Counter(map(len, rows))
-        if not rows or widths.most_common(1)[0][0] < 2 or (sep == WHITESPACE and found != " "):
+        if not rows or widths.most_common(1)[0][0] < 2:
             continue
         if len(rows[0]) > 1:
             even = widths[len(rows[0])] >= EVEN * len(rows)
-            if (sep == found or even) and (even or sep != WHITESPACE):
+            if even or (sep == found and not blanks):
                 return 0, sep
             continue
         above = _titles(lines, sep, widths.most_common(1)[0][0]) if titles else 0

@@ -117,6 +117,20 @@ def test_separators_titles_and_decimal_marks_are_found(tmp_path: Path, kind: str
     assert made.frame["y"].tolist() == [2] * 9
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("größe;y\n5 €;1\n", "cp1252"), ("miasto;y\nŁódź;3\nWrocław;4\nGdańsk;5\n", "cp1250"),
+        ("город;y\nМосква;3\nКазань;4\n", "cp1251"), ("都市;y\n東京;3\n大阪;4\n", "shift_jis"), ("a;y\nü;3\n", "latin-1"),
+    ],
+)  # fmt: skip
+def test_encodings_are_found_in_a_few_words(tmp_path: Path, text: str, encoding: str) -> None:
+    made = reading(tmp_path, text.encode(encoding))
+    names, first = (line.split(";")[0] for line in text.splitlines()[:2])
+    assert made.frame.columns[0] == names
+    assert str(made.frame.iloc[0, 0]) in (first, "5")
+
+
 def test_one_column_stays_one(tmp_path: Path) -> None:
     assert reading(tmp_path, "name of town\n" + "Bad Orb\nUlm\n" * 20).frame.shape == (40, 1)
 
