@@ -73,7 +73,7 @@ class Data:
     target: str = MISSING
     target_label: str | None = None  # for figures and the summary
     target_unit: str | None = None
-    missing_target: str = field(default="refuse", metadata={"choices": ("refuse", "drop")})  # rows without one
+    missing_target: str = field(default="refuse", metadata={"choices": ("refuse", "drop")})  # rows are numbered without
     drop: list[str] = field(default_factory=list)
     roles: Any = None  # ["<column>:<role>", …], or a YAML file of them, where what is found in the table is not right
     group: str | None = None  # a column whose groups of rows stay together, in the hold-out and in the folds

@@ -101,7 +101,7 @@ def encoding_of(content: bytes) -> str:
     # Words in ASCII say nothing; with them and with DOS code pages among the answers, euro signs were read as Hebrew.
     telling = b" ".join(re.findall(rb"[A-Za-z]*[\x80-\xff][A-Za-z\x80-\xff]*", content))
     found = "cp1252"
-    if len({each for each in telling if each > 127}) > 2:  # else there is nothing to tell languages by
+    if len({each for each in telling if each > 127}) > 3:  # else there is nothing to tell languages by
         found = chardet.detect(telling, encoding_era=chardet.EncodingEra.MODERN_WEB)["encoding"] or found
         found = found.replace("Windows-", "cp")
     for western in ("cp1252", "latin-1"):
