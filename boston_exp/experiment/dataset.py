@@ -14,11 +14,11 @@ from boston_exp import process
 from boston_exp.config.schema import Config, Data
 from boston_exp.errors import Fault, InvalidData
 from boston_exp.experiment import roles as known_roles
-from boston_exp.experiment.files import steady
-from boston_exp.experiment.found import Found
+from boston_exp.experiment.reading.files import steady
+from boston_exp.experiment.reading.found import Found
+from boston_exp.experiment.reading.table import read, read_bundled
 from boston_exp.experiment.role_checks import bond_faults, role_faults
 from boston_exp.experiment.roles import DATE, NUMBER, Role
-from boston_exp.experiment.table import read, read_bundled
 from boston_exp.experiment.table_checks import table_faults
 from boston_exp.storage.dvc_file import md5, md5_of, recorded_md5
 

@@ -13,9 +13,9 @@ from boston_exp.config.invocation import again, quoted, quoted_list, was_typed
 from boston_exp.config.marks import word
 from boston_exp.config.schema import Config, Data
 from boston_exp.errors import Fault, did_you_mean, nearest
-from boston_exp.experiment import files, packaged
-from boston_exp.experiment.columns import marks_of
-from boston_exp.experiment.values import Marks, numbers
+from boston_exp.experiment.reading import files, packaged
+from boston_exp.experiment.reading.columns import marks_of
+from boston_exp.experiment.reading.values import Marks, numbers
 
 LARGEST = 1e150  # whose square is still a number
 

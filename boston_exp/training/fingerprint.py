@@ -19,15 +19,15 @@ from boston_exp.process import remembered
 NUMERIC_LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 # Modules of experiment/ whose code decides a result. What checks, describes, draws or prints one is not among them.
 DECIDING = (
-    "columns",
-    "dates",
-    "files",
-    "packaged",
-    "sniffing",
-    "table",
+    "reading/columns",
+    "reading/dates",
+    "reading/files",
+    "reading/packaged",
+    "reading/sniffing",
+    "reading/table",
+    "reading/text_table",
+    "reading/values",
     "roles",
-    "text_table",
-    "values",
     "dataset",
     "split",
     "metrics",

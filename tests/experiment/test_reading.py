@@ -22,8 +22,8 @@ from boston_exp.config import invocation
 from boston_exp.config.invocation import Invocation
 from boston_exp.config.schema import Config, Data
 from boston_exp.errors import InvalidData
-from boston_exp.experiment import files
-from boston_exp.experiment.table import Read, read
+from boston_exp.experiment.reading import files
+from boston_exp.experiment.reading.table import Read, read
 from boston_exp.experiment.table_checks import table_faults
 
 

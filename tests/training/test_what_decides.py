@@ -81,7 +81,8 @@ def test_code_changes_the_fingerprint_exactly_where_it_decides_a_result(file: Pa
         changed = code_digest(project) != before
     finally:
         path.write_text(original)
-    assert changed == (file.parent.name == "experiment" and file.stem in fingerprints.DECIDING)
+    of_experiment = file.relative_to("boston_exp/experiment") if "experiment" in file.parts else Path("-")
+    assert changed == (of_experiment.with_suffix("").as_posix() in fingerprints.DECIDING)
     assert code_digest(project) == before
 
 

@@ -16,11 +16,11 @@ from boston_exp.config.invocation import again
 from boston_exp.config.marks import word
 from boston_exp.config.schema import Data
 from boston_exp.errors import Fault, InvalidConfig, InvalidData
-from boston_exp.experiment import files, packaged
-from boston_exp.experiment.columns import marks_of, plain
-from boston_exp.experiment.text_table import Head, looked_at, options
-from boston_exp.experiment.unreadable import MORE_FIELDS
-from boston_exp.experiment.values import Marks, numbers
+from boston_exp.experiment.reading import files, packaged
+from boston_exp.experiment.reading.columns import marks_of, plain
+from boston_exp.experiment.reading.text_table import Head, looked_at, options
+from boston_exp.experiment.reading.unreadable import MORE_FIELDS
+from boston_exp.experiment.reading.values import Marks, numbers
 
 ROWS = 50_000  # of a chunk
 STDIN = "-"

@@ -17,11 +17,11 @@ from boston_exp import process
 from boston_exp.config.invocation import again
 from boston_exp.config.schema import Data
 from boston_exp.errors import Fault, InvalidData
-from boston_exp.experiment import files, packaged
-from boston_exp.experiment.columns import marks_of, plain
-from boston_exp.experiment.found import Found
-from boston_exp.experiment.text_table import read_text
-from boston_exp.experiment.unreadable import refusal, two_of_one_name
+from boston_exp.experiment.reading import files, packaged
+from boston_exp.experiment.reading.columns import marks_of, plain
+from boston_exp.experiment.reading.found import Found
+from boston_exp.experiment.reading.text_table import read_text
+from boston_exp.experiment.reading.unreadable import refusal, two_of_one_name
 
 DECIDING = ("sep", "decimal", "thousands", "encoding", "header", "columns", "date_format", "sheet", "drop", "target")
 

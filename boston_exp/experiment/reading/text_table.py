@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from boston_exp.config.schema import Data
-from boston_exp.experiment import files
-from boston_exp.experiment.found import Found
-from boston_exp.experiment.sniffing import Dialect, NoText, decoded, dialect, encoding_of, fields
-from boston_exp.experiment.unreadable import MORE_FIELDS, refuse_unsplit, two_of_one_name
+from boston_exp.experiment.reading import files
+from boston_exp.experiment.reading.found import Found
+from boston_exp.experiment.reading.sniffing import Dialect, NoText, decoded, dialect, encoding_of, fields
+from boston_exp.experiment.reading.unreadable import MORE_FIELDS, refuse_unsplit, two_of_one_name
 
 LEADING_ZERO = re.compile(r"0\d+")
 OPEN = ("sep", "decimal", "encoding", "header")

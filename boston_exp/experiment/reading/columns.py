@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from boston_exp.config.schema import Data
-from boston_exp.experiment.values import Column, Marks, converted
+from boston_exp.experiment.reading.values import Column, Marks, converted
 
 PLAIN_KINDS = "iufb"
 

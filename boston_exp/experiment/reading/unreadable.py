@@ -12,8 +12,8 @@ from boston_exp.config.invocation import again, quoted
 from boston_exp.config.marks import word
 from boston_exp.config.schema import Data
 from boston_exp.errors import Fault, InvalidData
-from boston_exp.experiment import files
-from boston_exp.experiment.sniffing import Dialect, NoText, decoded, dialect, encoding_of, fields
+from boston_exp.experiment.reading import files
+from boston_exp.experiment.reading.sniffing import Dialect, NoText, decoded, dialect, encoding_of, fields
 
 MORE_FIELDS = "rows have more fields than there are names for"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from boston_exp.experiment.dates import Dated, dated, seconds
+from boston_exp.experiment.reading.dates import Dated, dated, seconds
 
 GAPS = {"", "-", "–", "—", "?", "na", "n/a", "n.a.", "nan", "none", "null", "nil", "k.a.", "k. a.", "missing"}
 TRUE, FALSE = {"true", "yes", "ja", "wahr"}, {"false", "no", "nein", "falsch"}

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from boston_exp.config.schema import Data
-from boston_exp.experiment.dates import is_dated
-from boston_exp.experiment.values import undressed
+from boston_exp.experiment.reading.dates import is_dated
+from boston_exp.experiment.reading.values import undressed
 
 CANDIDATES = [",", ";", "\t", "|", " "]
 WHITESPACE = r"\s+"
