@@ -80,7 +80,7 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
-        """Identifies the rows that are held out, and those that each fold fits on and scores."""
+        """Identifies the rows that are held out, those that each fold fits on and scores, and what each row counts."""
         index = self.X_train.index.to_numpy(dtype=np.int64)
         order = np.argsort(index)
         parts = [np.sort(self.X_test.index.to_numpy(dtype=np.int64)), index[order]]
@@ -91,6 +91,8 @@ class Split:
             parts.append(fold[order])
         if self.bonds.times is not None:  # a fold does not fit on all the rows that it does not score
             parts.append(np.array([len(inside) for inside, _ in self.folds]))
+        if self.bonds.weights is not None:  # scores that are weighed differently cannot be compared
+            parts.append(self.bonds.weights.to_numpy(dtype=np.float64).view(np.int64))
         return hashlib.sha256(b"\0".join(part.astype("<i8").tobytes() for part in parts)).hexdigest()[:32]
 
     def __hash__(self) -> int:

@@ -80,7 +80,7 @@ def test_a_german_list_of_sales_is_read_without_a_setting(tmp_path: Path, encodi
     assert table["Wohnfläche"].between(30, 3000).all()
     assert table["Anteil"].between(0, 99).all()
     assert table["PLZ"].str.fullmatch(r"\d{5}").all()
-    expected = f'read as: separator ";", decimal comma, encoding {encoding}, thousands ".", dates %d.%m.%Y (Verkauft)'
+    expected = f'separator ";", decimal comma, encoding {encoding}, thousands ".", dates %d.%m.%Y (Verkauft)'
     assert made.found.says == expected.replace("encoding utf-8, ", "")
     assert made.found.recorded()["dates"] == {"Verkauft": "%d.%m.%Y"}
 
@@ -111,7 +111,7 @@ BODY = {
 def test_separators_titles_and_decimal_marks_are_found(tmp_path: Path, kind: str) -> None:
     text, says = BODY[kind]
     made = reading(tmp_path, text)
-    assert made.found.says.removeprefix("read as: ") == says
+    assert made.found.says.removeprefix("") == says
     numbers = made.frame.select_dtypes("number")
     assert numbers.iloc[:, 0].tolist() == [1.5] * 9
     assert made.frame["y"].tolist() == [2] * 9
@@ -180,7 +180,7 @@ def test_what_fits_no_one_pattern_stays_text(tmp_path: Path, cells: list[str]) -
 
 def test_an_order_of_day_and_month_that_nothing_shows_is_said(tmp_path: Path) -> None:
     made = reading(tmp_path, "d,y\n01/02/2003,1\n03/04/2003,2\n")
-    assert made.found.says == "read as: dates %m/%d/%Y (d; %d/%m/%Y fits as well: data.date_format decides)"
+    assert made.found.says == "dates %m/%d/%Y (d; %d/%m/%Y fits as well: data.date_format decides)"
     assert made.frame["d"][0] == pd.Timestamp(2003, 1, 2)
     given = reading(tmp_path, "d,y\n01/02/2003,1\n03/04/2003,2\n", date_format="%d/%m/%Y")
     assert given.frame["d"][0] == pd.Timestamp(2003, 2, 1)
@@ -203,7 +203,7 @@ def test_types_do_not_depend_on_where_a_file_is_cut_for_guessing(tmp_path: Path)
 def test_a_byte_that_is_no_utf_8_may_come_late(tmp_path: Path) -> None:
     made = reading(tmp_path, b"town,y\n" + b"Ulm,1\n" * 100_000 + "Köln,2\n".encode("cp1252"))
     assert made.frame["town"].iloc[-1] == "Köln"
-    assert made.found.says == "read as: encoding cp1252"
+    assert made.found.says == "encoding cp1252"
 
 
 @pytest.mark.parametrize("ending", ["csv.gz", "csv.bz2", "csv.xz", "zip", "tsv", "parquet", "feather", "xlsx"])
@@ -246,7 +246,7 @@ def test_parquet_and_excel_have_types_that_are_made_plain(tmp_path: Path) -> Non
         pd.DataFrame({"b": [1, 2]}).to_excel(book, sheet_name="other", index=False)
     made = read(Data(path=str(tmp_path / "t.xlsx"), target="y"))
     assert made.frame["a"].tolist() == pytest.approx([1.5, np.nan, 2], nan_ok=True)
-    assert made.found.says == "read as: sheet first (data.sheet=… for other)"
+    assert made.found.says == "sheet first (data.sheet=… for other)"
     assert list(read(Data(path=str(tmp_path / "t.xlsx"), target="y", sheet="2")).frame) == ["b"]
 
 

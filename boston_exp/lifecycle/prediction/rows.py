@@ -57,12 +57,20 @@ def check_columns(source: Source, columns: list[str], keep: list[str]) -> list[s
 
 
 def as_taken(source: Source, chunk: pd.DataFrame, first: int) -> pd.DataFrame:
-    """The features, numbers and booleans as float64, everything else as it is, gaps as NaN; `first` is the number of
+    """The features, numbers and booleans as float64, dates as datetime64, everything else as it is, gaps as NaN; `first` is the number of
     the chunk's first row. Raises InvalidData for a column that has text where there were numbers."""
     made: dict[str, Any] = {}
     faults = []
     for name in source.features:
         values = chunk[name]
+        if source.is_date(name):
+            made[name] = _dates(values, source.date_format(name))
+            wrong = np.flatnonzero(made[name].isna() & values.notna())
+            if wrong.size:
+                says = f"{name} has {values.iloc[wrong[0]]!r} in row {first + wrong[0]}, and was a date"
+                mend = f"{again()}   (once the column has dates of one format, which data.date_format names)"
+                faults.append(Fault(f"{says} when {source.shown} was trained.", mend))
+            continue
         if not source.is_number(name):
             made[name] = values.astype(object).where(values.notna(), np.nan)
             continue
@@ -119,6 +127,15 @@ def _unusual(column: Mapping[str, Any], values: pd.Series) -> list[tuple[str, np
             unseen = values.map(distinct)
             found.append(("unseen", (unseen == True).to_numpy()))  # noqa: E712 (a gap is neither)
     return found
+
+
+def _dates(values: pd.Series, date_format: str) -> pd.Series:
+    """As datetime64; NaT where a value is no date."""
+    if values.dtype.kind == "M":
+        return values.dt.tz_convert(None) if getattr(values.dtype, "tz", None) else values
+    if values.dtype.kind in "iufb":  # a column without a value, or of numbers, which are no dates
+        return pd.Series(pd.NaT, index=values.index)
+    return pd.to_datetime(values, errors="coerce", format=date_format)
 
 
 def _booleans(values: pd.Series) -> pd.Series:

@@ -64,6 +64,14 @@ class Source:
         columns: Mapping[str, Mapping[str, Any]] = self.profile["columns"] if self.profile else {}
         return columns.get(name, {})
 
+    def is_date(self, name: str) -> bool:
+        return self.column(name).get("type") == "datetime"
+
+    def date_format(self, name: str) -> str:
+        """Of the file that the model was trained on; ISO 8601 where that had dates of its own."""
+        dates = (self.profile or {}).get("read_as", {}).get("dates", {})
+        return str(dates.get(name, "ISO8601"))
+
     def is_number(self, name: str) -> bool:
         return self.profile is None or self.column(name).get("type") in NUMBERS
 
