@@ -128,7 +128,7 @@ def _scores(run: RecordedRun, unit: str, consulted: int) -> Iterator[str]:
     runs = "run was" if consulted == 1 else "runs were"
     yield (
         f"\nThe held-out rows were scored once for this run; {consulted} {runs} scored on them so far, and the "
-        "more, the more optimistic the best of them. Intervals are bootstrapped."
+        "more, the more optimistic the best of them. Intervals are those of other rows of the same kind."
     )
 
 
