@@ -57,7 +57,7 @@ def check_columns(source: Source, columns: list[str], keep: list[str]) -> list[s
 
 
 def as_taken(source: Source, chunk: pd.DataFrame, first: int) -> pd.DataFrame:
-    """The features: numbers and booleans as float64, dates as datetime64, everything else as it is, gaps as NaN. `first`
+    """The features: numbers and booleans as float64, dates as datetime64, the rest as it is, gaps as NaN. `first`
     is the number of the chunk's first row. Raises InvalidData for a column that has text where there were numbers or
     dates."""
     made: dict[str, Any] = {}
