@@ -44,7 +44,7 @@ class Context:
         """The same of the training rows, each predicted by a model that was not fitted on it; None without folds."""
         if self.evaluated.folds is None:
             return None
-        table = self.evaluated.folds.out_of_fold
+        table = self.evaluated.folds.out_of_fold.drop_duplicates("row")  # of repeated folds the first
         return table["actual"].to_numpy(np.float64), table["predicted"].to_numpy(np.float64)
 
     @cached_property
