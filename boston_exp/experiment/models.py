@@ -40,12 +40,27 @@ def build(config: Config, roles: Mapping[str, Role] | None = None) -> BaseEstima
     model, faults = _instantiate("model", config.model, whitelist)
     preprocess = None
     if config.preprocess:
-        preprocess, more = _instantiate("preprocess", resolved(config.preprocess, roles or {}), whitelist)
+        preprocess, more = _preprocess(config, roles or {}, whitelist)
         faults += more
     if faults:
         raise InvalidConfig(*faults)
     estimator = model if preprocess is None else Pipeline([("preprocess", preprocess), ("model", model)])
     return _seeded(estimator, config.seed)
+
+
+def _preprocess(config: Config, roles: Mapping[str, Role], whitelist: list[str]) -> tuple[Any, list[Fault]]:
+    """Columns are named once it is made: instantiating would take a name such as ${oc.env:HOME} for an interpolation,
+    and put a secret in its place."""
+    names = {f"column:{place}": name for place, name in enumerate(roles)}
+    known = dict(zip(names, roles.values(), strict=True))
+    preprocess, faults = _instantiate("preprocess", resolved(config.preprocess, known), whitelist)
+    for part in () if faults else (preprocess, *_parts(preprocess)):
+        if isinstance(getattr(part, "transformers", None), list):
+            part.transformers = [
+                (*step, [names.get(each, each) for each in columns] if isinstance(columns, list) else columns)
+                for *step, columns in part.transformers
+            ]
+    return preprocess, faults
 
 
 def _seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:

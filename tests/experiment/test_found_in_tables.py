@@ -1,0 +1,32 @@
+"""What generated tables found (tests/experiment/any_table.py): each defect by its smallest table."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from boston_exp.config.schema import Data
+from boston_exp.experiment.checks.columns import since_epoch
+from boston_exp.experiment.reading.table import read
+from tests.conftest import Command
+
+TRAINED = ("data=csv", "preprocess=tabular", "model=ridge", "tracking=none", "figures=none", "evaluation.n_resamples=0")
+
+
+def table(rows: int = 60, **columns: object) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame({"x": rng.normal(size=rows), **columns, "y": rng.normal(size=rows)})
+
+
+def test_a_name_is_never_an_interpolation(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file from elsewhere could have put a secret of the environment into a message."""
+    monkeypatch.setenv("SOME_SECRET", "hush")
+    names = {"${oc.env:SOME_SECRET}": list("abcd") * 15, "???": list("ab") * 30}
+    table(**names).to_csv(tmp_path / "t.csv", index=False)
+    done = command(*TRAINED, "data.path=t.csv", "data.target=y")
+    assert done.code == 0, done.err
+    assert "hush" not in done.out + done.err
