@@ -30,3 +30,12 @@ def test_a_name_is_never_an_interpolation(command: Command, tmp_path: Path, monk
     done = command(*TRAINED, "data.path=t.csv", "data.target=y")
     assert done.code == 0, done.err
     assert "hush" not in done.out + done.err
+
+
+def test_dates_may_be_of_any_age(command: Command, tmp_path: Path) -> None:
+    """Nanoseconds reach from 1677 to 2262."""
+    days = [datetime.date(year, 1, 2) for year in (1, 1492, 2024, 9999)] * 15
+    assert since_epoch(pd.Series(pd.to_datetime(pd.Series(days, dtype=object))))[2] == 19_724
+    table(day=days).to_csv(tmp_path / "t.csv", index=False)
+    done = command(*TRAINED, "data.path=t.csv", "data.target=y")
+    assert (done.code, "could not be made" in done.err) == (0, False), done.err

@@ -32,7 +32,8 @@ def since_epoch(column: pd.Series) -> np.ndarray:
     """A date in days, NaN where there is none."""
     dates = column if column.dtype.kind == "M" else pd.to_datetime(column, errors="coerce", format="mixed", utc=True)
     dates = dates.dt.tz_localize(None) if dates.dt.tz is not None else dates
-    return ((dates - pd.Timestamp(0)) / pd.Timedelta(days=1)).to_numpy(np.float64)
+    elapsed = dates - pd.Timestamp(0).as_unit("s")  # in nanoseconds there is no year 9999
+    return (elapsed.dt.total_seconds() / 86_400).to_numpy(np.float64)
 
 
 def _codes(column: pd.Series) -> np.ndarray:
