@@ -155,7 +155,8 @@ def _held_out(dataset: Dataset, config: Config) -> Fold:
     if dataset.clusters is not None:
         if bins is None:
             return next(GroupShuffleSplit(1, test_size=share, random_state=seed).split(rows, groups=dataset.clusters))
-        splitter = StratifiedGroupKFold(max(2, round(1 / share)), shuffle=True, random_state=seed)
+        parts = min(max(2, round(1 / share)), dataset.clusters.nunique())
+        splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
         return next(splitter.split(rows, bins, dataset.clusters))
     train, test = train_test_split(rows, test_size=share, random_state=seed, stratify=bins)
     return train, test

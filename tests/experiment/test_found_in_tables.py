@@ -39,3 +39,10 @@ def test_dates_may_be_of_any_age(command: Command, tmp_path: Path) -> None:
     table(day=days).to_csv(tmp_path / "t.csv", index=False)
     done = command(*TRAINED, "data.path=t.csv", "data.target=y")
     assert (done.code, "could not be made" in done.err) == (0, False), done.err
+
+
+@pytest.mark.parametrize("groups", [2, 3, 4])
+def test_few_groups_are_held_out_of_every_part_of_the_target(command: Command, tmp_path: Path, groups: int) -> None:
+    table(g=list("abcd"[:groups]) * (60 // groups)).to_csv(tmp_path / "t.csv", index=False)
+    done = command(*TRAINED, "data.path=t.csv", "data.target=y", "data.group=g", "evaluation.stratify=true")
+    assert done.code == 0, done.err
