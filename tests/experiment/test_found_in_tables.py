@@ -46,3 +46,11 @@ def test_few_groups_are_held_out_of_every_part_of_the_target(command: Command, t
     table(g=list("abcd"[:groups]) * (60 // groups)).to_csv(tmp_path / "t.csv", index=False)
     done = command(*TRAINED, "data.path=t.csv", "data.target=y", "data.group=g", "evaluation.stratify=true")
     assert done.code == 0, done.err
+
+
+def test_numbered_categories_may_have_gaps(tmp_path: Path) -> None:
+    kinds = pd.Categorical([1, 2, None]), pd.Categorical([True, False, None])
+    pd.DataFrame({"a": kinds[0], "b": kinds[1], "y": [1, 2, 3]}).to_parquet(tmp_path / "t.parquet")
+    found = read(Data(path=str(tmp_path / "t.parquet"), target="y")).frame
+    assert found["a"].tolist() == pytest.approx([1, 2, np.nan], nan_ok=True)
+    assert found["b"].tolist()[:2] == [True, False]

@@ -31,7 +31,9 @@ def plain(values: pd.Series, marks: Marks, date_format: str | None = None) -> Co
     if isinstance(dtype, np.dtype) and dtype.kind in PLAIN_KINDS:
         return Column(values)
     if isinstance(dtype, pd.CategoricalDtype):
-        return plain(values.astype(dtype.categories.dtype), marks, date_format)
+        kind = dtype.categories.dtype
+        gaps = kind.kind in "iub" and values.isna().any()  # which plain integers and booleans cannot have
+        return plain(values.astype(object if gaps else kind), marks, date_format)
     if dtype.kind == "m":
         return Column(values.dt.total_seconds())
     if dtype.kind == "M":
