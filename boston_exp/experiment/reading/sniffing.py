@@ -196,7 +196,8 @@ def _has_header(rows: Sequence[Sequence[str]], known: Collection[str]) -> bool:
     numbered = [cell for cell in first if cell.isdigit()]
     counted = [int(each) for each in numbered]
     in_steps = len(counted) > 1 and all(b - a == 1 for a, b in pairwise(counted))
-    if any(name in first and not is_value(name) for name in known):
+    places = set(map(str, range(len(first))))  # what columns are called that have no names
+    if any(name.strip() in first and not (is_value(name) and name in places) for name in known):
         return True
     values = [cell for cell in first if is_value(cell)]
     return not values or (in_steps and values == numbered and len(rows) > 1 and rows[1] != rows[0])
