@@ -56,8 +56,14 @@ def test_numbered_categories_may_have_gaps(tmp_path: Path) -> None:
     assert found["b"].tolist()[:2] == [True, False]
 
 
-@pytest.mark.parametrize("target", ["2020", "3.5", "2020-01-01"])
+@pytest.mark.parametrize("target", ["2020", "3.5", "2020-01-01", "trail "])
 def test_a_target_that_is_named_like_a_value_shows_the_header(tmp_path: Path, target: str) -> None:
     """Columns without names are called 0, 1, 2: none of these."""
     (tmp_path / "t.csv").write_text(f"x,z,{target}\n" + "1,5,2.5\n" * 9)
     assert list(read(Data(path=str(tmp_path / "t.csv"), target=target)).frame) == ["x", "z", target]
+
+
+def test_a_code_like_12e4567_is_no_infinite_number(tmp_path: Path) -> None:
+    pd.DataFrame({"code": ["12e4567", "3e9999", "4e1"], "y": [1, 2, 3]}).to_parquet(tmp_path / "t.parquet")
+    found = read(Data(path=str(tmp_path / "t.parquet"), target="y")).frame
+    assert found["code"].tolist() == ["12e4567", "3e9999", "4e1"]

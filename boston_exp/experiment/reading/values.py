@@ -130,7 +130,8 @@ def numbers(text: pd.Series, marks: Marks) -> Written:
     found = pd.to_numeric(bare, errors="coerce").to_numpy(dtype=np.float64)
     negative = (parts[0] + parts[2]).isin(["-", "−"]).to_numpy()
     found = np.where(negative, -found, found)
-    return Written(found, (present.to_numpy() & ~fits), decimal, group if grouped else "", dress)
+    unfit = present.to_numpy() & (~fits | np.isinf(found))  # 12e4567 is a code
+    return Written(found, unfit, decimal, group if grouped else "", dress)
 
 
 def _style(core: pd.Series, present: np.ndarray, marks: Marks, money: bool) -> tuple[str, str, np.ndarray]:
