@@ -67,3 +67,9 @@ def test_a_code_like_12e4567_is_no_infinite_number(tmp_path: Path) -> None:
     pd.DataFrame({"code": ["12e4567", "3e9999", "4e1"], "y": [1, 2, 3]}).to_parquet(tmp_path / "t.parquet")
     found = read(Data(path=str(tmp_path / "t.parquet"), target="y")).frame
     assert found["code"].tolist() == ["12e4567", "3e9999", "4e1"]
+
+
+def test_a_title_may_stand_above_rows_that_are_numbered(tmp_path: Path) -> None:
+    """pandas and R leave the name of such a column empty."""
+    (tmp_path / "t.csv").write_text("Report of 3 May\n\n,x,y\n" + "".join(f"{k},a,2.5\n" for k in range(9)))
+    assert list(read(Data(path=str(tmp_path / "t.csv"), target="y")).frame)[1:] == ["x", "y"]

@@ -176,7 +176,7 @@ def _titles(lines: Sequence[str], sep: str, width: int) -> int:
     for number, line in enumerate(lines[: ABOVE + 1]):
         row = fields(line, sep)
         if row and len(row[0]) == width:
-            named = all(cell.strip() and not is_value(cell) for cell in row[0])
+            named = all((cell.strip() or not at) and not is_value(cell) for at, cell in enumerate(row[0]))
             return number if named else 0
         if row and len([cell for cell in row[0] if cell.strip()]) > 1:
             return 0
