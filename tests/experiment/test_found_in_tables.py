@@ -73,3 +73,11 @@ def test_a_title_may_stand_above_rows_that_are_numbered(tmp_path: Path) -> None:
     """pandas and R leave the name of such a column empty."""
     (tmp_path / "t.csv").write_text("Report of 3 May\n\n,x,y\n" + "".join(f"{k},a,2.5\n" for k in range(9)))
     assert list(read(Data(path=str(tmp_path / "t.csv"), target="y")).frame)[1:] == ["x", "y"]
+
+
+def test_whole_numbers_beside_grouped_ones_show_thousands(tmp_path: Path) -> None:
+    """As decimals, 328 would have been more than 2.608 of the same column."""
+    rows = "".join(f"a;{cell}\n" for cell in ("192.981", "2.608", "328", "9.748", "12.205", "7.001"))
+    (tmp_path / "t.csv").write_text("x;y\n" + rows)
+    found = read(Data(path=str(tmp_path / "t.csv"), target="y")).frame
+    assert found["y"].tolist() == [192_981, 2_608, 328, 9_748, 12_205, 7_001]

@@ -31,6 +31,7 @@ PIECE = 1 << 14  # characters that CleverCSV looks at: its time grows faster tha
 ROWS = 200  # that decide about decimal mark and header
 EVEN = 0.95  # of the rows have as many fields as the header, where words alone may stand between blanks
 ABOVE = 20  # lines at most that may stand above the header
+ENOUGH = 5  # grouped numbers of a column that show it
 GROUPED = {",": r"[1-9]\d{0,2}(,\d{3})", ".": r"[1-9]\d{0,2}(\.\d{3})"}
 BY_PANDAS = re.compile(r"-?(?:\d+\.(?:\d\d?|\d{4,})|0\.\d+)")  # a point that cannot stand between thousands
 NUMBER = re.compile(r"[-+]?(\d[\d., '’]*|[.,]\d+)([eE][-+]?\d+)?")
@@ -210,11 +211,25 @@ def _decimal(rows: Sequence[Sequence[str]], sep: str) -> str:
     for place in range(min(width, ROWS)):
         cells = [row[place] for row in rows if place < len(row)]
         shown = {mark for cell in cells if (mark := "." if BY_PANDAS.fullmatch(cell) else _shown(undressed(cell)))}
+        if shown <= {"", "?"} and (mark := _beside_grouped(cells)):
+            shown = {mark}
         if len(shown) == 1:
             votes.update(shown)
     if votes[","] == votes["."]:
         return "," if sep == ";" and (votes["?"] or votes[","]) else "."
     return "," if votes[","] > votes["."] else "."
+
+
+def _beside_grouped(cells: Sequence[str]) -> str:
+    """The decimal mark of a column where whole numbers below a thousand stand beside grouped ones: 328 and 2.608. Of
+    numbers with three decimal places one in ten ends in a zero, and is written with two."""
+    numbers = [undressed(cell) for cell in cells]
+    if not any(re.fullmatch(r"[1-9]\d{0,2}", each) for each in numbers):
+        return ""
+    for mark, other in ((".", ","), (",", ".")):
+        if sum(bool(re.fullmatch(GROUPED[mark], each)) for each in numbers) >= ENOUGH:
+            return other
+    return ""
 
 
 def _shown(cell: str) -> str:
