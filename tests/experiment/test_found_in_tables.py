@@ -81,3 +81,10 @@ def test_whole_numbers_beside_grouped_ones_show_thousands(tmp_path: Path) -> Non
     (tmp_path / "t.csv").write_text("x;y\n" + rows)
     found = read(Data(path=str(tmp_path / "t.csv"), target="y")).frame
     assert found["y"].tolist() == [192_981, 2_608, 328, 9_748, 12_205, 7_001]
+
+
+def test_a_column_without_a_value_is_no_hindrance(command: Command, tmp_path: Path) -> None:
+    """The reference of a check, a histogram gradient boosting, cannot bin it; as a number it is a feature."""
+    table(rows=200, empty=[None] * 200).to_csv(tmp_path / "t.csv", index=False)
+    done = command(*TRAINED, "data.path=t.csv", "data.target=y", 'data.roles=["empty:category"]')
+    assert (done.code, "could not be made" in done.err) == (0, False), done.err

@@ -105,6 +105,7 @@ def _as_boosting_takes(X: pd.DataFrame, n_train: int, roles: Mapping[str, str]) 
     """Numbers as they are, dates in days, categories of pandas where they are few, else codes; the first `n_train` rows
     are those to fit on."""
     matrix, categorical = as_numbers(X, roles)
+    matrix[:, np.isnan(matrix[:n_train]).all(axis=0)] = 0  # boosting cannot bin a column without a value
     frame = pd.DataFrame(matrix, columns=[f"x{place}" for place in range(matrix.shape[1])])
     for place in np.flatnonzero(categorical):
         known = np.unique(matrix[:n_train, place])
