@@ -96,6 +96,8 @@ def _names(rng: Rng, number: int, target: int) -> list[str]:
 def _meant(column: Column) -> np.ndarray | None:
     if column.kind.startswith("durations"):
         return column.values.dt.total_seconds().to_numpy()
+    if column.values.dtype.kind == "M":
+        return None
     try:
         return pd.to_numeric(column.values).to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):
