@@ -272,6 +272,12 @@ def main(number: int = 5_000, first: int = 0) -> None:
         found.append(each)
         if each.kind in ("defect", "hang") or (each.fits and each.kind == "refused") or each.misread:
             print(each.kind, each, file=sys.stderr, flush=True)
+    tell(found)
+
+
+def tell(found: Sequence[Outcome]) -> None:
+    """Print what became of the tables."""
+    number = len(found)
     fits = [each for each in found if each.fits]
     done = sum(each.kind == "finished" for each in fits)
     print("# Tables of every sort: a finished run or a clear refusal\n")

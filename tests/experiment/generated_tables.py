@@ -42,9 +42,9 @@ class Table:
 
 def table(rng: Rng, folder: Path) -> Table:
     """One table; some 2 to 300 rows and 1 to 60 columns, a few larger."""
-    n = int(rng.choice([rng.integers(2, 20), rng.integers(20, 300), rng.integers(1000, 5000)], p=[0.05, 0.94, 0.01]))
+    n = int(rng.choice([rng.integers(2, 20), rng.integers(20, 300), rng.integers(1000, 5000)], p=[0.03, 0.96, 0.01]))
     wide = [rng.integers(1, 4), rng.integers(3, 10), rng.integers(10, 60), 300]
-    width = int(rng.choice(wide, p=[0.12, 0.8, 0.079, 0.001])) if n < 1000 else int(rng.integers(3, 8))
+    width = int(rng.choice(wide, p=[0.08, 0.84, 0.079, 0.001])) if n < 1000 else int(rng.integers(3, 8))
     features = [columns.drawn(rng, n) for _ in range(width)]
     place = int(rng.integers(0, width + 1))
     drawn = [*features[:place], _target(rng, n, features), *features[place:]]
@@ -80,7 +80,7 @@ def _target(rng: Rng, n: int, features: Sequence[Column]) -> Column:
 
 
 def _names(rng: Rng, number: int, target: int) -> list[str]:
-    """Odd ones in a third of the tables; two that are alike in one of 300."""
+    """Odd ones in a third of the tables; two that are alike in one of 500."""
     names = [f"x{place}" for place in range(number)]
     names[target] = str(rng.choice(["y", "Preis", "price (USD)"]))
     if rng.uniform() < 0.35:
@@ -88,7 +88,7 @@ def _names(rng: Rng, number: int, target: int) -> list[str]:
         for place, name in zip(rng.permutation(number)[: rng.integers(1, 12)], odd, strict=False):
             if name or place != target:
                 names[place] = name
-    if rng.uniform() < 0.003 and number > 2:
+    if rng.uniform() < 0.002 and number > 2:
         names[(target + 1) % number] = names[(target + 2) % number]
     return names
 
