@@ -115,12 +115,14 @@ def key_of(override: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """A text as a value of Hydra's override grammar, in double quotes where it would be read as something else.
+    """A text as a value of Hydra's override grammar, in double quotes where it would be read as something else; ${ in it
+    is no interpolation.
 
     https://hydra.cc/docs/advanced/override_grammar/basic/#quoted-values
     """
     if PLAIN.fullmatch(value) and value.lower() not in WORDS:
         return value
+    value = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", value)
     escaped = re.sub(r'(\\*)("|\Z)', lambda found: 2 * found[1] + ('\\"' if found[2] else ""), value)
     return f'"{escaped}"'
 

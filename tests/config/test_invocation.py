@@ -8,6 +8,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from boston_exp.config import invocation
 from boston_exp.config.invocation import Invocation, again, quoted, quoted_list
@@ -63,6 +64,13 @@ def test_a_text_comes_through_hydras_grammar_as_it_is(text: str) -> None:
 def test_any_text_comes_through_hydras_grammar_and_a_shell(text: str) -> None:
     (argument,) = shlex.split(shlex.quote(f"data.target={quoted(text)}"))
     assert value_of(argument) == text
+
+
+@given(st.text(st.sampled_from("a$\\{}:\"' ."), max_size=8))
+def test_nothing_in_a_text_is_an_interpolation(text: str) -> None:
+    """A column may be called ${oc.env:HOME}; the value of the variable is not its name."""
+    read = OmegaConf.create({"value": value_of(f"data.target={quoted(text)}")})
+    assert OmegaConf.to_container(read, resolve=True) == {"value": text}
 
 
 def test_a_list_comes_through_too() -> None:
