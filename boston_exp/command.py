@@ -25,6 +25,7 @@ from boston_exp.config.parsing import parse
 from boston_exp.config.schema import CONF
 from boston_exp.config.secrecy import refuse_hydras, refuse_typed, remove_composed
 from boston_exp.config.settings import PROJECT_ROOT, ROOT_VARIABLE, Typed
+from boston_exp.config.spelling import spelled
 from boston_exp.errors import ExpectedFailure, Fault, InvalidConfig, Kind, print_failure
 from boston_exp.signals import Terminated, raising, received, terminable
 from boston_exp.tracking import backends
@@ -111,6 +112,7 @@ def main(name: str, command: Callable[[], Any], prepare: Callable[[list[str]], l
         with redaction.streams(), terminable(), raising(signal.SIGINT, KeyboardInterrupt, once=False), _exit_codes():
             redaction.log_records()
             _require_project()
+            sys.argv[1:] = spelled(sys.argv[1:])
             invocation.begin(Invocation.of(name, sys.argv[1:]))
             refuse_typed(sys.argv[1:])
             if prepare is not None:

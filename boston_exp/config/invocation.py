@@ -115,8 +115,8 @@ def key_of(override: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """A text as a value of Hydra's override grammar, in double quotes where it would be read as something else; ${ in it
-    is no interpolation.
+    """A text as a value of Hydra's override grammar, in double quotes where it would be read as something else; ${ in
+    it is no interpolation.
 
     https://hydra.cc/docs/advanced/override_grammar/basic/#quoted-values
     """

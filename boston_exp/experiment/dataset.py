@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from boston_exp import process
 from boston_exp.config.schema import Config, Data
 from boston_exp.errors import Fault, InvalidData
 from boston_exp.experiment import roles as known_roles
+from boston_exp.experiment.reading.columns import marks_of
 from boston_exp.experiment.reading.files import steady
 from boston_exp.experiment.reading.found import Found
-from boston_exp.experiment.reading.table import read, read_bundled
+from boston_exp.experiment.reading.table import Read, read, read_bundled
+from boston_exp.experiment.reading.values import numbers
 from boston_exp.experiment.role_checks import bond_faults, role_faults
 from boston_exp.experiment.roles import DATE, NUMBER, Role
 from boston_exp.experiment.table_checks import table_faults
@@ -29,8 +31,8 @@ EXAMPLE = 100  # rows
 class Dataset:
     """A table that was read and checked; its rows are numbered from 0.
 
-    X (n_samples, n_features): numbers and booleans as float64, dates as datetime64 where `preprocess` takes dates,
-    everything else as object, gaps as NaN. y (n_samples,): float64.
+    X (n_samples, n_features): numbers and booleans as float64, dates as datetime64 or as text
+    of their format where `preprocess` takes dates, everything else as object, gaps as NaN. y (n_samples,): float64.
     """
 
     name: str
@@ -60,12 +62,17 @@ class Dataset:
         return self.table[[*self.X.columns, str(self.y.name)]]
 
     def example(self, rows: pd.Index) -> pd.DataFrame:
-        """The features of the first of these rows, types as pandas read them."""
-        return self.table.loc[rows[:EXAMPLE], list(self.X.columns)]
+        """The features of the first of these rows, types as pandas read them, dates as the file has them."""
+        found = self.table.loc[rows[:EXAMPLE], list(self.X.columns)]
+        for name in [name for name in found.columns if name in self.roles and self.roles[name].format]:
+            found[name] = self.X[name].loc[found.index]
+        return found
 
     @cached_property
     def text_columns(self) -> list[str]:
-        return list(self.X.columns[[dtype.kind == "O" for dtype in self.X.dtypes]])
+        """Features that a model would have to take as text, which dates are not."""
+        text = self.X.columns[[dtype.kind == "O" for dtype in self.X.dtypes]]
+        return [name for name in text if not (name in self.roles and self.roles[name].format)]
 
     @cached_property
     def columns_with_gaps(self) -> list[str]:
@@ -85,7 +92,8 @@ def load(config: Config) -> Dataset:
     data = config.data
     if data.path is None:
         frame = read_bundled(data, config.trusted_packages)
-        return _checked(config, frame, md5(frame.to_csv(index=False).encode()), f"{data.loader}()", changed=False)
+        whole = Read(frame, Found())
+        return _checked(config, whole, md5(frame.to_csv(index=False).encode()), f"{data.loader}()", changed=False)
     path = Path(data.path)
     with steady(path):
         pending = process.in_thread(lambda: md5_of(path))  # which releases the GIL, while pandas parses
@@ -95,9 +103,9 @@ def load(config: Config) -> Dataset:
     used = sorted(known_roles.of_preprocess(config.preprocess))
     key = (digest, changed, repr((data, used)), config.evaluation.n_splits)
     if key not in _latest:
-        dataset = _checked(config, table.frame, digest, data.path, changed)
+        dataset = _checked(config, table, digest, data.path, changed)
         _latest.clear()
-        _latest[key] = replace(dataset, found=table.found, without_target=table.without_target)
+        _latest[key] = dataset
     return _latest[key]
 
 
@@ -105,15 +113,16 @@ _latest: dict[tuple[str, bool, str, int], Dataset] = {}  # one entry: the points
 process.on_reset(_latest.clear)
 
 
-def _checked(config: Config, frame: pd.DataFrame, digest: str, source: str, changed: bool) -> Dataset:
-    data = config.data
+def _checked(config: Config, table: Read, digest: str, source: str, changed: bool) -> Dataset:
+    data, frame = config.data, table.frame
     faults = table_faults(config, frame)
     if faults:
         raise InvalidData(*faults)
     names = [name for name in frame.columns if name not in (data.target, data.group, data.weight, *data.drop)]
     typed, faults = known_roles.typed(data.roles or [], names)
-    found = known_roles.roles(frame, names, typed)
+    frame = _with_numbers(frame, [name for name, role in typed.items() if role == NUMBER], data)
     used = known_roles.of_preprocess(config.preprocess)
+    found = known_roles.roles(frame, names, typed, table.found.dates if DATE in used else {})
     features = [name for name in names if known_roles.is_feature(found[name], used)]
     faults += [*bond_faults(data, frame), *role_faults(data, frame, found, features)]
     if faults:
@@ -129,11 +138,23 @@ def _checked(config: Config, frame: pd.DataFrame, digest: str, source: str, chan
         changed=changed,
         label=f"{label} ({data.target_unit})" if data.target_unit else label,
         unit=data.target_unit or "",
+        found=table.found,
+        without_target=table.without_target,
         roles=found,
         clusters=None if data.group is None else frame[data.group].astype(object).fillna("gap").astype(str),
         times=None if data.time is None else frame[data.time].rank(method="dense").astype("int64") - 1,
         weights=None if data.weight is None else frame[data.weight].astype("float64"),
     )
+
+
+def _with_numbers(frame: pd.DataFrame, columns: list[str], data: Data) -> pd.DataFrame:
+    """Text that the user says is numbers, as such; values that are none become gaps where most are."""
+    text = {name: numbers(frame[name], marks_of(data)) for name in columns if frame[name].dtype.kind == "O"}
+    most = {name: written.numbers for name, written in text.items() if written.unfit.mean() < 0.5}
+    made = frame.copy(deep=False)
+    for name, values in most.items():
+        made[name] = values
+    return made
 
 
 def _features(X: pd.DataFrame, found: Mapping[str, Role], with_dates: bool) -> pd.DataFrame:
@@ -143,9 +164,18 @@ def _features(X: pd.DataFrame, found: Mapping[str, Role], with_dates: bool) -> p
     others = [name for name, kind in kinds.items() if name not in numbers and kind != "f"]
     text = [name for name in others if not (with_dates and kinds[name] == "M")]
     X = X.astype({**dict.fromkeys(numbers, "float64"), **dict.fromkeys(text, "object")})
+    for name in [name for name in others if found[name].format and name not in text]:
+        X[name] = _written(X[name], found[name].format)
     for name in [name for name in text if X[name].isna().any()]:
         X[name] = X[name].where(X[name].notna(), np.nan)
     return X
+
+
+def _written(dates: pd.Series, form: str) -> pd.Series:
+    """Dates as the file has them, so that the model learns to read them."""
+    codes, distinct = pd.factorize(dates)
+    text = np.append(pd.DatetimeIndex(distinct).strftime(form).to_numpy(dtype=object), np.nan)
+    return pd.Series(text[codes], index=dates.index, dtype=object)
 
 
 def _is_number(role: Role) -> bool:

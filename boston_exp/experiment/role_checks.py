@@ -21,7 +21,7 @@ def bond_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
         gaps = np.flatnonzero(times.isna())
         if gaps.size:
             says = f"data.time={data.time} has no value in {gaps.size} of {len(times)} rows{where(data, gaps)}."
-            yield Fault(says, "fill or delete those rows, then run again (or leave data.time out)")
+            yield Fault(says, again(without=["data.time"]) + "   (or fill those rows: what is when decides the split)")
         elif times.dtype.kind not in "iufM":
             says = f"data.time={data.time} has neither numbers nor dates of one format, for example {times.iloc[0]!r}."
             yield Fault(says, again(without=["data.time"]) + "   (or correct the file; data.date_format says how)")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ import pandas as pd
 
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, did_you_mean
+from boston_exp.experiment.reading.values import Marks, numbers
 
 NUMBER, CATEGORY, DATE = "number", "category", "date"
 TEXT, IDENTIFIER, CONSTANT = "text", "identifier", "constant"
 MANY = "high_cardinality"  # how `preprocess` names categories with more values than FEW
 FEW = 30  # values of a category that get a column each
 MANY_ROWS = 20  # in fewer, whole numbers may differ by chance
+LOOKED_AT, ALMOST = 1000, 0.2  # values, and the share of them that may be something else
 NEAR_UNIQUE = 0.5  # values per row: a text with more is no category
 WORDS = {"id": IDENTIFIER, **{role: role for role in (NUMBER, CATEGORY, DATE, TEXT, IDENTIFIER, CONSTANT)}}
 MARK = "role:"  # before the role, where a preprocess says which columns a transformer takes
@@ -26,6 +29,13 @@ NAMES_ROWS = re.compile(
     r"(?:^|[\W_])(?:id|ids|nr|no|key|uuid|guid|index|rownum|row|nummer|number)(?:$|[\W_])|^unnamed: \d+$"
 )
 NAMES_GROUPS = re.compile(r"(?:^|[\W_])(?:id|ids|uuid|guid)(?:$|[\W_])")
+# columns whose whole numbers are names: of people, places, firms
+WHO = re.compile(
+    r"(?:^|[\W_])(?:patient|subject|person|customer|client|user|member|household|family|pupil|student|school|class|teacher"
+    r"|hospital|clinic|doctor|store|shop|site|station|plant|machine|batch|lot|firm|company|dealer|agent|branch|plz|zip"
+    r"|zipcode|postcode|kunde|patientin|schule|filiale|makler|firma|haushalt|person)(?:$|[\W_])"
+)
+FEWEST_GROUPS = 5
 CAMEL = re.compile(r"(?<=[a-zäöü])(?=[A-ZÄÖÜ])")
 
 
@@ -37,6 +47,8 @@ class Role:
     reason: str
     typed: bool = False  # by data.roles
     many: bool = False  # a category with more than FEW values
+    format: str = ""  # of dates that the file has as text
+    hint: str = ""  # what of its values keeps a column from being what most of them are
 
     @property
     def selector(self) -> str:
@@ -44,9 +56,19 @@ class Role:
         return MANY if self.many else self.name
 
 
-def roles(table: pd.DataFrame, columns: Sequence[str], typed: Mapping[str, str]) -> dict[str, Role]:
-    """Of these columns of a table, in their order; `typed` are those that the user has given."""
-    return {name: _typed(table[name], typed[name]) if name in typed else role_of(table[name]) for name in columns}
+def roles(
+    table: pd.DataFrame, columns: Sequence[str], typed: Mapping[str, str], dates: Mapping[str, str]
+) -> dict[str, Role]:
+    """Of these columns of a table, in their order; `typed` are those that the user has given, `dates` the formats of
+    columns that the file has as text."""
+    found = {name: _typed(table[name], typed[name]) if name in typed else role_of(table[name]) for name in columns}
+    formats = {
+        name: form for name, form in dates.items() if "%z" not in form
+    }  # a text of wall-clock time has no offset
+    return {
+        name: replace(role, format=formats[name]) if role.name == DATE and name in formats else role
+        for name, role in found.items()
+    }
 
 
 def role_of(values: pd.Series) -> Role:
@@ -69,7 +91,8 @@ def _of_numbers(values: pd.Series, present: pd.Series) -> Role:
     if values.dtype.kind == "b":
         return Role(NUMBER, "true or false")
     if values.dtype.kind in "iu" and len(values) >= MANY_ROWS and present.is_unique:
-        if (np.diff(present.to_numpy()) == 1).all():
+        steps = np.diff(present.to_numpy())
+        if (steps > 0).all() and steps.mean() < 2:  # rows may have been left out
             return Role(IDENTIFIER, "counts the rows")
         if NAMES_ROWS.search(CAMEL.sub(" ", str(values.name)).lower()):
             return Role(IDENTIFIER, "a whole number of its own in every row, and named as one")
@@ -79,6 +102,10 @@ def _of_numbers(values: pd.Series, present: pd.Series) -> Role:
             return Role(
                 IDENTIFIER, f"{distinct:,} different numbers, named as those of groups: data.group keeps them whole"
             )
+    if values.dtype.kind in "iu" and WHO.search(CAMEL.sub(" ", str(values.name)).lower()):
+        distinct = int(present.nunique())
+        if FEWEST_GROUPS <= distinct <= len(present) / 2:
+            return replace(_category(distinct), reason=f"{distinct:,} different numbers, named as those of groups")
     return Role(NUMBER, "whole numbers" if values.dtype.kind in "iu" else "numbers")
 
 
@@ -90,8 +117,28 @@ def _of_text(values: pd.Series, present: pd.Series) -> Role:
     if distinct > max(FEW, NEAR_UNIQUE * len(present)) or (distinct == len(present) >= MANY_ROWS):
         if text.head(1000).str.contains(r"\s\S+\s", regex=True).mean() > 0.5:
             return Role(TEXT, f"{distinct:,} different texts in {len(present):,} rows")
-        return Role(IDENTIFIER, f"{distinct:,} different values in {len(present):,} rows")
-    return _category(distinct)
+        return Role(IDENTIFIER, f"{distinct:,} different values in {len(present):,} rows", hint=_hint(text))
+    return replace(_category(distinct), hint=_hint(text) if distinct > FEW else "")
+
+
+def _hint(text: pd.Series) -> str:
+    """What most of the values are, where most are numbers or all are dates, and one that is not."""
+    first = text.iloc[:LOOKED_AT].reset_index(drop=True)
+    written = numbers(first, Marks())
+    stray = np.flatnonzero(written.unfit)
+    if stray.size <= ALMOST * len(first):
+        few = (
+            f"{stray.size:,} of {len(first):,} values are no numbers, for example {first[stray[0]]!r}"
+            if stray.size
+            else ""
+        )
+        return few and f"{few}: with the role number they are gaps"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dates = pd.to_datetime(first, errors="coerce", format="mixed")
+    if dates.notna().mean() > 1 - ALMOST and first.str.contains(r"\d[-./ ]\d", regex=True).mean() > 1 - ALMOST:
+        return f"dates that fit no one format, for example {first.iloc[0]!r} and {first.iloc[-1]!r}"
+    return ""
 
 
 def _category(distinct: int) -> Role:
@@ -136,6 +183,15 @@ def of_preprocess(node: Any) -> set[str]:
     return {node.removeprefix(MARK)} if isinstance(node, str) and node.startswith(MARK) else set()
 
 
+def _parsing(node: Any, form: str) -> Any:
+    """A transformer whose skrub.ToDatetime, if it has one, takes dates of this format: without, it would guess it from
+    the rows that it is given, and whether 01.02. is in January from the first of them."""
+    if isinstance(node, Mapping):
+        own = {"format": form} if form and node.get("_target_") == "skrub.ToDatetime" else {}
+        return {key: _parsing(value, form) for key, value in node.items()} | own
+    return [_parsing(item, form) for item in node] if isinstance(node, list) else node
+
+
 def resolved(node: Any, known: Mapping[str, Role]) -> Any:
     """A preprocess with the names of columns in place of roles; a transformer that no column needs is left out."""
     if isinstance(node, Mapping):
@@ -146,9 +202,13 @@ def resolved(node: Any, known: Mapping[str, Role]) -> Any:
     for item in node:
         selector = item[-1] if isinstance(item, list) and item else None
         if isinstance(selector, str) and selector.startswith(MARK):
-            columns = [name for name, role in known.items() if role.selector == selector.removeprefix(MARK)]
-            if columns:
-                kept.append([*(resolved(part, known) for part in item[:-1]), columns])
+            wanted = {name: role for name, role in known.items() if role.selector == selector.removeprefix(MARK)}
+            for number, form in enumerate(dict.fromkeys(role.format for role in wanted.values())):
+                columns = [name for name, role in wanted.items() if role.format == form]
+                name, *parts = item[:-1]
+                kept.append(
+                    [f"{name}_{number}" if number else name, *(_parsing(part, form) for part in parts), columns]
+                )
         else:
             kept.append(resolved(item, known))
     return kept

@@ -12,7 +12,7 @@ import pandas as pd
 
 from boston_exp.config.schema import Config
 from boston_exp.experiment.dataset import Dataset
-from boston_exp.experiment.split_checks import check_split
+from boston_exp.experiment.split_checks import check_split, check_weights
 
 QUANTILES = 10  # bins of the target, where rows are stratified by it
 Fold = tuple[np.ndarray, np.ndarray]
@@ -78,6 +78,12 @@ class Split:
                 splitter = splitters.KFold(**how) if bins is None else splitters.StratifiedKFold(**how)
             yield from splitter.split(self.X_train, bins, labels)
 
+    def parts(self) -> dict[str, pd.Index]:
+        """Row numbers of each part that is fitted on or scored, by its name."""
+        train = self.X_train.index
+        folds = {f"fold {number}": train[scored] for number, (_, scored) in enumerate(self.folds, 1)}
+        return {"the training rows": train, "the held-out rows": self.X_test.index, **folds}
+
     @cached_property
     def digest(self) -> str:
         """Identifies the rows that are held out, those that each fold fits on and scores, and what each row counts."""
@@ -126,7 +132,7 @@ def split_rows(dataset: Dataset, config: Config) -> Split:
     check_split(config, dataset)
     train, test = _held_out(dataset, config)
     evaluation = config.evaluation
-    return Split(
+    split = Split(
         dataset.X.iloc[train],
         dataset.X.iloc[test],
         dataset.y.iloc[train],
@@ -137,6 +143,8 @@ def split_rows(dataset: Dataset, config: Config) -> Split:
         evaluation.stratify,
         bonds,
     )
+    check_weights(config, split.parts(), bonds.weights)
+    return split
 
 
 def _held_out(dataset: Dataset, config: Config) -> Fold:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
 
 from boston_exp.config.invocation import again
 from boston_exp.config.schema import Config
@@ -15,6 +17,16 @@ def check_split(config: Config, dataset: Dataset) -> None:
     faults = list(_faults(config, dataset))
     if faults:
         raise InvalidData(*faults)
+
+
+def check_weights(config: Config, parts: Mapping[str, pd.Index], weights: pd.Series | None) -> None:
+    """Raise InvalidData where all rows of a part count nothing; `parts` are row numbers by the name of the part."""
+    if weights is None:
+        return
+    empty = [name for name, rows in parts.items() if not weights.loc[rows].any()]
+    if empty:
+        says = f"data.weight={config.data.weight} is 0 in every row of {', '.join(empty)}: nothing would be scored."
+        raise InvalidData(Fault(says, again(f"data.split_seed={config.data.split_seed + 1}")))
 
 
 def _faults(config: Config, dataset: Dataset) -> Iterator[Fault]:

@@ -109,7 +109,7 @@ def importance(title: str, dataset: Dataset, evaluated: Evaluated) -> Figure:
 
 def _scores(metrics: Mapping[str, float], unit: str) -> str:
     text = f"held-out RMSE {numbers.with_unit(numbers.score(metrics['rmse']), shortened(unit))}"
-    if "rmse_ci_low" in metrics:
+    if numbers.has_interval(metrics):
         text += f" (95 % interval {numbers.interval(metrics['rmse_ci_low'], metrics['rmse_ci_high'])})"
     return f"{text}, R² {numbers.score(metrics['r2_score'])}"
 

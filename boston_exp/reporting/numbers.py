@@ -36,10 +36,16 @@ def with_unit(text: str, unit: str) -> str:
     return f"{text} {unit}".rstrip()
 
 
+def has_interval(metrics: Mapping[str, float], name: str = "rmse") -> bool:
+    """Whether a score of the held-out rows has an interval; where they are one group or one stretch of time, its ends
+    are nan."""
+    return math.isfinite(metrics.get(f"{name}_ci_low", math.nan))
+
+
 def held_out(metrics: Mapping[str, float], name: str) -> str:
     """`3.001 (2.171 to 3.921)`: a score of the held-out rows with its interval, where there is one."""
     text = score(metrics[name])
-    if f"{name}_ci_low" in metrics:
+    if has_interval(metrics, name):
         text += f" ({interval(metrics[f'{name}_ci_low'], metrics[f'{name}_ci_high'])})"
     return text
 

@@ -49,7 +49,7 @@ def run_page(
         about=about(dataset, rows, evaluated),
         scores=score_rows(dataset, evaluated),
         has_folds=evaluated.folds is not None,
-        has_intervals="rmse_ci_low" in evaluated.metrics,
+        has_intervals=numbers.has_interval(evaluated.metrics),
         n_splits=rows.n_splits,
         said=list(stands_out(dataset, rows, evaluated, groups)),
         groups=_groups(groups, dataset.unit),

@@ -15,12 +15,19 @@ from boston_exp.experiment.split import Split
 from boston_exp.reporting import numbers
 from boston_exp.reporting.tables import WARNING, fits, narrow_console, plain_table
 
+MOST = 200  # columns that are spoken of one by one
+
 
 def show_run(
-    name: str, dataset: Dataset, rows: Split, metrics: Mapping[str, float], columns: int | None = None
+    name: str,
+    dataset: Dataset,
+    rows: Split,
+    metrics: Mapping[str, float],
+    columns: int | None = None,
+    importance: str = "",
 ) -> None:
     """Print what was trained and its scores; intervals and folds only where the evaluation made them. `columns` are
-    those that the preprocess makes of the features, where that is known."""
+    those that the preprocess makes of the features, where that is known; `importance` says how it was bounded."""
     console = narrow_console()
     changed = " (changed: not the file that its .dvc records)" if dataset.changed else ""
     said = (
@@ -31,6 +38,10 @@ def show_run(
     console.print(sentence, soft_wrap=not console.is_terminal)
     for label, text in said_of_table(dataset):
         console.print(f"{label:<11} {text}", soft_wrap=not console.is_terminal)
+    if importance:
+        console.print(f"importance  {importance}", soft_wrap=True)
+    if "rmse_ci_low" in metrics and not numbers.has_interval(metrics):
+        console.print("interval    none: the held-out rows are one group or one stretch of time", soft_wrap=True)
     console.print(_widest(_tables(metrics, dataset.unit), console))
 
 
@@ -47,6 +58,9 @@ def said_of_table(dataset: Dataset) -> Iterator[tuple[str, str]]:
         yield "left out", f"{dataset.without_target:,} rows without a target"
     if dataset.left_out:
         yield "left out", _left_out(dataset)
+    for name, role in list(dataset.roles.items())[:MOST]:
+        if role.hint:
+            yield "look at", f"{name}: {role.hint}"
 
 
 def _left_out(dataset: Dataset) -> str:
@@ -91,7 +105,7 @@ def _table(
     table.add_column("", no_wrap=True)
     table.add_column("held out", justify="right", no_wrap=True)
     headings = {"interval": "95 % interval", "folds": "folds ± spread", "training": "training"}
-    made = {"interval": "rmse_ci_low" in metrics, "folds": "cv_rmse" in metrics, "training": True}
+    made = {"interval": numbers.has_interval(metrics), "folds": "cv_rmse" in metrics, "training": True}
     columns = tuple(each for each in columns if made[each])
     for each in columns:
         table.add_column(headings[each], justify="right", no_wrap=True)

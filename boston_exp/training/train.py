@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from boston_exp.config.schema import Config
 from boston_exp.config.settings import Typed
 from boston_exp.errors import InvalidData, Together
-from boston_exp.experiment import checks, metrics, models
+from boston_exp.experiment import checks, importance, metrics, models
 from boston_exp.experiment import dataset as datasets
 from boston_exp.experiment.checks.context import Context
 from boston_exp.experiment.checks.finding import Finding
@@ -116,7 +116,8 @@ def _show(
         terminal.show_id(recording.run_id)
         return
     columns = int(getattr(models.final_step(evaluated.estimator), "n_features_in_", dataset.X.shape[1]))
-    terminal.show_run(name, dataset, rows, evaluated.metrics, columns)
+    bounds = importance.bounds(evaluated.estimator, evaluated.importance, rows)
+    terminal.show_run(name, dataset, rows, evaluated.metrics, columns, bounds)
     terminal.show_findings(found)
     terminal.show_record(recording.where, recording.run_id, recording.next_command)
 

@@ -57,7 +57,7 @@ def test_what_is_typed_wins_and_what_is_wrong_with_it_is_said() -> None:
     assert given == {"a:b": "number", "rooms": "category", "Objekt-ID": "identifier"}
     (fault,) = faults
     assert fault.says.startswith("data.roles: 'rooms' is given the role 'categry'. Did you mean 'category'?")
-    found = roles(table, list(table.columns), {"rooms": "category"})
+    found = roles(table, list(table.columns), {"rooms": "category"}, {})
     assert found["rooms"].name == "category"
     assert found["size"].name == "number"
 
@@ -67,7 +67,7 @@ def test_a_preprocess_gets_names_in_place_of_roles_and_loses_what_no_column_need
         "transformers": [["n", {"_target_": "x"}, "role:number"], ["d", {"_target_": "y"}, "role:date"]],
         "remainder": "drop",
     }
-    found = roles(pd.DataFrame({"a": [1.0, 2.0], "b": [2.0, 1.0]}), ["a", "b"], {})
+    found = roles(pd.DataFrame({"a": [1.0, 2.0], "b": [2.0, 1.0]}), ["a", "b"], {}, {})
     assert of_preprocess(node) == {"number", "date"}
     made = resolved(node, found)
     assert made == {"transformers": [["n", {"_target_": "x"}, ["a", "b"]]], "remainder": "drop"}

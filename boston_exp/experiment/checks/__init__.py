@@ -17,14 +17,16 @@ log = logging.getLogger(__name__)
 def run(context: Context) -> list[Finding]:
     """Every check of one run, those that fire, in the order of their codes.
 
-    A check is advice: one that cannot be made is logged, and the fit is not lost by it.
+    A check is advice: one that cannot be made is logged, and the fit is not lost by it. Those of scores take every row
+    for as much as any other, so `data.weight` leaves them out.
     """
     import numpy as np
 
     from boston_exp.experiment.checks import baselines, dependence, errors, leaks
 
     found: list[Finding] = []
-    for check in (*baselines.CHECKS, *leaks.CHECKS, *dependence.CHECKS, *errors.CHECKS):
+    of_scores = () if context.dataset.weights is not None else (*baselines.CHECKS, *errors.CHECKS)
+    for check in (*of_scores, *leaks.CHECKS, *dependence.CHECKS):
         try:
             with np.errstate(all="ignore"):
                 fired = check(context)
@@ -33,4 +35,4 @@ def run(context: Context) -> list[Finding]:
             continue
         if fired:
             found.append(fired)
-    return found
+    return sorted(found, key=lambda finding: finding.code)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+
+YEAR = re.compile(r"(?:^|[\W_])(?:year|yr|jahr|annee|année)(?:$|[\W_])")
 
 
 def dates_of(table: pd.DataFrame, roles: Mapping[str, str]) -> np.ndarray:
     """Which columns are dates, as booleans (n_columns,)."""
     pairs = zip(table.columns, table.dtypes, strict=True)
     return np.array([roles.get(name) == "date" or dtype.kind == "M" for name, dtype in pairs], dtype=bool)
+
+
+def is_year(column: pd.Series) -> bool:
+    """Whether a number is a year, by its name and its values."""
+    if column.dtype.kind not in "iuf" or not YEAR.search(str(column.name).lower()):
+        return False
+    known = column.dropna()
+    return len(known) > 0 and bool(known.between(1800, 2200).all())
 
 
 def as_numbers(X: pd.DataFrame, roles: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +40,9 @@ def as_numbers(X: pd.DataFrame, roles: Mapping[str, str]) -> tuple[np.ndarray, n
 
 
 def since_epoch(column: pd.Series) -> np.ndarray:
-    """A date in days, NaN where there is none."""
+    """A date in days, NaN where there is none; a number as it is."""
+    if column.dtype.kind in "iuf":
+        return column.to_numpy(np.float64)
     dates = column if column.dtype.kind == "M" else pd.to_datetime(column, errors="coerce", format="mixed", utc=True)
     dates = dates.dt.tz_localize(None) if dates.dt.tz is not None else dates
     elapsed = dates - pd.Timestamp(0).as_unit("s")  # in nanoseconds there is no year 9999

@@ -57,11 +57,11 @@ class Context:
 
     @property
     def is_grouped(self) -> bool:
-        return bool(getattr(self.config.data, "group", None))
+        return self.config.data.group is not None
 
     @property
     def is_in_time(self) -> bool:
-        return bool(getattr(self.config.data, "time", None))
+        return self.config.data.time is not None
 
 
 def sample(n: int, limit: int = ROWS) -> np.ndarray:

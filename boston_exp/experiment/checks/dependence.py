@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from boston_exp.config.invocation import again, quoted
-from boston_exp.experiment.checks.columns import as_text, dates_of, most_correlated, since_epoch
+from boston_exp.experiment.checks.columns import as_text, dates_of, is_year, most_correlated, since_epoch
 from boston_exp.experiment.checks.context import ROWS, SEED, Context, few, sample
 from boston_exp.experiment.checks.finding import Finding
 
@@ -55,7 +55,8 @@ def time_crosses(context: Context) -> Finding | None:
     if context.is_grouped or context.is_in_time:
         return None
     table, y = context.dataset.table, context.dataset.y
-    dates = [name for name in table.columns[dates_of(table, context.roles)] if name != y.name][:TRIED]
+    in_time = dates_of(table, context.roles) | np.array([is_year(table[name]) for name in table.columns], dtype=bool)
+    dates = [name for name in table.columns[in_time] if name != y.name][:TRIED]
     found = [(_drift(context, name, LEVEL / len(dates)), name) for name in dates]
     drift, column = max(found, default=(0.0, ""), key=lambda pair: abs(pair[0]))
     if abs(drift) < ALIKE:

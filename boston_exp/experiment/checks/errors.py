@@ -105,7 +105,7 @@ def _squares(actual: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 def _groups(context: Context) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Which group each out-of-fold and each held-out row is in, where the split keeps groups together."""
-    name = getattr(context.config.data, "group", None)
+    name = context.config.data.group
     if not name or context.evaluated.folds is None:
         return None, None
     column = context.dataset.table[name]

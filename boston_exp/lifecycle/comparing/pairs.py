@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from boston_exp.config.invocation import for_services
+from boston_exp.config.invocation import for_services, quoted
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.experiment.metrics import Metric
 from boston_exp.lifecycle import evidence
@@ -159,10 +159,13 @@ def _held_out(history: History, runs: list[RecordedRun]) -> tuple[pd.DataFrame, 
     for run, table in zip(runs, tables, strict=True):
         if not rows_of(tables[0]).equals(rows_of(table)):
             first = runs[0].params
-            split = [f"{name}={first[name]}" for name in SPLIT if name in first]
+            told = {name: "null" if first[name] == "None" else quoted(first[name]) for name in SPLIT if name in first}
+            split = [f"{name}={value}" for name, value in told.items() if first[name] != run.params.get(name)]
             same = tables[0][["row", "actual"]].equals(table[["row", "actual"]])
             what = "with different weights, groups or times" if same else "on different rows"
-            says = f"These runs cannot be compared: {runs[0].run_id} and {run.run_id} were scored {what}."
+            differ = ", ".join(each.partition("=")[0] for each in split)
+            told_apart = f" (they differ in {differ})" if differ else ""
+            says = f"These runs cannot be compared: {runs[0].run_id} and {run.run_id} were scored {what}{told_apart}."
             raise InvalidConfig(Fault(says, for_services("run", f"base={run.run_id}", *split)))
     return tuple(tables)
 

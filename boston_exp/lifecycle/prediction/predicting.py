@@ -72,7 +72,7 @@ def predict(source: Source, config: Predict, cwd: Path) -> Predicted:
     """Predict every row of the input and write it. Raises InvalidConfig, InvalidData; then there is no output."""
     intervals, note = intervals_of(source, config)
     found = Predicted(Seen(), [note] if note else [])
-    text_columns = {name for name in source.features if not (source.is_number(name) or source.is_date(name))}
+    text_columns = {name for name in source.features if not source.is_number(name)}
     text_columns |= {
         name for name, grouping in source.groupings.items() if grouping.is_text and name not in source.features
     }
@@ -129,7 +129,7 @@ def _of_chunk(
     seen: Seen,
     collected: Collected,
 ) -> dict[str, Any]:
-    X = rows.as_taken(source, chunk, seen.rows)
+    X = rows.as_taken(source, chunk, seen.rows, config.data.date_format)
     predicted = _predicted(source, X)
     columns: dict[str, Any] = {"row": np.arange(seen.rows, seen.rows + len(X)), "prediction": predicted}
     ends, numbers = None, None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +13,12 @@ import pandas as pd
 
 from boston_exp.config.invocation import again, quoted_list
 from boston_exp.errors import Fault, InvalidData, did_you_mean
-from boston_exp.lifecycle.prediction.source import Source
+from boston_exp.lifecycle.prediction.source import ISO, Source
 
 SHOWN = 8  # names in a message
 OWN = ("row", "prediction", "low", "high", "flags")  # columns of the output
+ZONE = r"(\d:\d{2}(?::\d{2}(?:\.\d+)?)?)\s?(?:Z|[+-]\d{2}:?\d{2})$"  # after a time of the clock
+ZONE_OF_FORMAT = re.compile(r"\s?%z")
 KNOWN = {True: 1.0, False: 0.0, "True": 1.0, "False": 0.0, "true": 1.0, "false": 0.0}
 
 
@@ -56,7 +59,7 @@ def check_columns(source: Source, columns: list[str], keep: list[str]) -> list[s
     return [name for name in columns if name not in (*source.features, *keep, source.target)]
 
 
-def as_taken(source: Source, chunk: pd.DataFrame, first: int) -> pd.DataFrame:
+def as_taken(source: Source, chunk: pd.DataFrame, first: int, date_format: str | None = None) -> pd.DataFrame:
     """The features: numbers and booleans as float64, dates as datetime64, the rest as it is, gaps as NaN. `first`
     is the number of the chunk's first row. Raises InvalidData for a column that has text where there were numbers or
     dates."""
@@ -65,7 +68,7 @@ def as_taken(source: Source, chunk: pd.DataFrame, first: int) -> pd.DataFrame:
     for name in source.features:
         values = chunk[name]
         if source.is_date(name):
-            made[name] = _dates(values, source.date_format(name))
+            made[name] = _dates(values, [date_format] if date_format else [source.date_format(name), ISO])
             wrong = np.flatnonzero(made[name].isna() & values.notna())
             if wrong.size:
                 says = f"{name} has {values.iloc[wrong[0]]!r} in row {first + wrong[0]}, and was a date"
@@ -130,13 +133,17 @@ def _unusual(column: Mapping[str, Any], values: pd.Series) -> list[tuple[str, np
     return found
 
 
-def _dates(values: pd.Series, date_format: str) -> pd.Series:
-    """As datetime64; NaT where a value is no date."""
+def _dates(values: pd.Series, formats: Sequence[str]) -> pd.Series:
+    """As datetime64, by the first of the formats that all of them fit, else the first; NaT where a value is no date.
+    Times are those of the clock: a zone is left out."""
     if values.dtype.kind == "M":
-        return values.dt.tz_convert(None) if getattr(values.dtype, "tz", None) else values
+        return values.dt.tz_localize(None)
     if values.dtype.kind in "iufb":  # a column without a value, or of numbers, which are no dates
         return pd.Series(pd.NaT, index=values.index)
-    return pd.to_datetime(values, errors="coerce", format=date_format)
+    text = values.astype(object).where(values.notna()).astype("str").str.strip().str.replace(ZONE, r"\1", regex=True)
+    text = text.where(values.notna())
+    found = [pd.to_datetime(text, errors="coerce", format=ZONE_OF_FORMAT.sub("", each)) for each in formats]
+    return next((each for each in found if (each.notna() | values.isna()).all()), found[0])
 
 
 def _booleans(values: pd.Series) -> pd.Series:

@@ -28,6 +28,7 @@ from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.model_files import loaded
 from boston_exp.tracking.recorded import MODELS, RUNS, RecordedRun, Registry, Version
 
+ISO = "ISO8601"  # as pandas names it
 NUMBERS = ("integer", "number", "boolean")
 
 
@@ -70,7 +71,7 @@ class Source:
     def date_format(self, name: str) -> str:
         """Of the file that the model was trained on; ISO 8601 where that had dates of its own."""
         dates = (self.profile or {}).get("read_as", {}).get("dates", {})
-        return str(dates.get(name, "ISO8601"))
+        return str(dates.get(name, ISO))
 
     def is_number(self, name: str) -> bool:
         return self.profile is None or self.column(name).get("type") in NUMBERS

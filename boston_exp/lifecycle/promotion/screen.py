@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from boston_exp.config.invocation import again, for_services
+from boston_exp.config.invocation import again, for_services, quoted_list
+from boston_exp.config.schema import TRUSTED
 from boston_exp.lifecycle.promotion import messages
 from boston_exp.lifecycle.promotion.journal import MODELS, Journal
 from boston_exp.lifecycle.promotion.plan import Plan
@@ -67,7 +68,9 @@ def show_done(plan: Plan, journal: Journal, tools: Tools, form: str) -> None:
     elif journal.git == "stage":
         staged = " and ".join(tools.git.changed(journal.paths))
         lines["git"] = f"{staged} staged: the commit and GTO's tags (gto register, gto assign) are yours"
-    lines["next"] = for_services("predict", f"from_model=models:/{name}@{config.alias}", "input=new.csv")
+    packages = config.trusted_packages
+    trust = [] if packages == list(TRUSTED) else [f"trusted_packages={quoted_list(packages)}"]
+    lines["next"] = for_services("predict", f"from_model=models:/{name}@{config.alias}", "input=new.csv", *trust)
     more = []
     if journal.git == "commit" and tools.git.answer("remote"):
         more.append("git push --follow-tags")
