@@ -15,6 +15,7 @@ from boston_exp.config.schema import Config, Data
 from boston_exp.errors import Fault, did_you_mean, nearest
 from boston_exp.experiment.reading import files, packaged
 from boston_exp.experiment.reading.columns import marks_of
+from boston_exp.experiment.reading.table import lines_above
 from boston_exp.experiment.reading.values import Marks, numbers
 
 LARGEST = 1e150  # whose square is still a number
@@ -31,10 +32,16 @@ def _column_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
     source = data.path or data.loader
     shown = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
     if data.target not in columns:
-        hint = did_you_mean(data.target, columns)
+        hint, mend = (
+            did_you_mean(data.target, columns),
+            f"data.target={quoted(nearest(data.target, columns) or columns[-1])}",
+        )
+        sheet = packaged.sheet_with(Path(data.path), data) if data.path and _is_excel(data) else None
+        if sheet:
+            hint, mend = f" The sheet {sheet} has it.", f"data.sheet={quoted(sheet)}"
         yield Fault(
             f"data.target={data.target} is not a column of {source}.{hint} Columns: {shown}.",
-            again(f"data.target={quoted(nearest(data.target, columns) or columns[-1])}"),
+            again(mend),
         )
     slices = data.slices if was_typed("data.slices") else []  # those of another table's YAML are left out
     bonds = [(f"data.{key}", [value]) for key in ("group", "time", "weight") if (value := getattr(data, key))]
@@ -98,6 +105,10 @@ def _not_numeric(data: Data, y: pd.Series, other: str) -> Fault:
     return Fault(f"{says}.", f"{other}   (this runner does regression)")
 
 
+def _is_excel(data: Data) -> bool:
+    return Path(str(data.path)).suffix.lower() in packaged.EXCEL
+
+
 def _is_text(data: Data) -> bool:
     return Path(str(data.path)).suffix.lower() not in (
         *files.PACKED,
@@ -108,8 +119,8 @@ def _is_text(data: Data) -> bool:
 
 
 def _line(data: Data, row: int) -> int:
-    """Of the file; lines above the header and fields of several lines are not known here."""
-    return int(row) + (1 if data.header is False or data.columns else 2)
+    """Of the file; blank lines and fields of several lines are not known here."""
+    return int(row) + lines_above(data) + (1 if data.header is False or data.columns else 2)
 
 
 def where(data: Data, rows: np.ndarray) -> str:

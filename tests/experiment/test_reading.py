@@ -103,6 +103,12 @@ BODY = {
     "aligned": ("   a   y\n" + " 1.5   2\n" * 9, "separator whitespace"),
     "quoted": ('t,a,y\n' + '"Ulm; a, b\nc",1.5,2\n' * 9, ""),
     "title": ("Sales, all\n\nt;a;y\n" + "Ulm;1,5;2\n" * 9, 'separator ";", decimal comma, 2 lines above the header'),
+    "padded title": (
+        "Sales;;\nMade 2020;;\n;;\nt;a;y\n" + "Ulm;1,5;2\n" * 9,
+        'separator ";", decimal comma, 3 lines above the header',
+    ),
+    "control characters": ("Sales\x0b of\x85 2020\nt;a;y\n" + "Ulm;1,5;2\n" * 9,
+                           'separator ";", decimal comma, 1 line above the header'),
     "excel's line": ("sep=;\na;y\n" + "1,5;2\n" * 9, 'separator ";", decimal comma, 1 line above the header'),
 }  # fmt: skip
 
@@ -139,6 +145,8 @@ def test_one_column_stays_one(tmp_path: Path) -> None:
 def test_a_file_without_header_is_seen_and_years_may_be_names(tmp_path: Path) -> None:
     rows = "".join(f"0.{n}1,Ulm,{n}\n" for n in range(1, 9))
     assert reading(tmp_path, rows, "2").frame.shape == (8, 3)
+    months = reading(tmp_path, "town,2019-01,2019-02\n" + "Ulm,1.5,2.5\n" * 8, "2019-02").frame
+    assert list(months.columns) == ["town", "2019-01", "2019-02"]
     wide = reading(tmp_path, "town,2019,2020\n" + "Ulm,1.5,2.5\n" * 8, "2020").frame
     assert list(wide.columns) == ["town", "2019", "2020"]
 
@@ -212,7 +220,8 @@ def test_every_format_gives_the_same_table(tmp_path: Path, ending: str) -> None:
     text, packed = frame.to_csv(index=False).encode(), io.BytesIO()
     if ending == "zip":
         with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr("__MACOSX/x", "")
+            for hidden in ("__MACOSX/x", "._t.csv", "a/.DS_Store"):
+                archive.writestr(hidden, "")
             archive.writestr("t.csv", text)
     made = {"csv.gz": gzip.compress, "csv.bz2": bz2.compress, "csv.xz": lzma.compress}
     write = {
@@ -250,6 +259,57 @@ def test_parquet_and_excel_have_types_that_are_made_plain(tmp_path: Path) -> Non
     assert list(read(Data(path=str(tmp_path / "t.xlsx"), target="y", sheet="2")).frame) == ["b"]
 
 
+def test_a_workbook_may_have_titles_and_its_table_on_another_sheet(tmp_path: Path) -> None:
+    rows = [
+        ["Sales", None, None],
+        ["made", 2020, None],
+        [None] * 3,
+        ["town", "a", "y"],
+        ["Ulm", 1.5, 2],
+        ["Bonn", 2, "?x"],
+    ]
+    with pd.ExcelWriter(tmp_path / "t.xlsx") as book:
+        pd.DataFrame([["Read me"], ["Secret"]]).to_excel(book, sheet_name="notes", index=False, header=False)
+        pd.DataFrame(rows).to_excel(book, sheet_name="all data", index=False, header=False)
+    content = (tmp_path / "t.xlsx").read_bytes()
+    says, mend = refused(tmp_path, content, name="t.xlsx")
+    assert "data.target=y is not a column" in says
+    assert "The sheet all data has it." in says
+    assert mend.endswith('data.sheet="all data"\'')
+    says, _ = refused(tmp_path, content, name="t.xlsx", sheet="all data")
+    assert "'?x' (line 6)" in says  # as Excel counts them
+    made = reading(tmp_path, content, "a", name="t.xlsx", sheet="all data")
+    assert made.frame["a"].tolist() == [1.5, 2]
+    assert made.found.says == "3 lines above the header"
+
+
+@pytest.mark.parametrize(
+    ("content", "says", "mend"),
+    [
+        (b"a,y\n1,2\n", "it is no .xlsx file, or it is damaged", "cp "),
+        (b"PK\x03\x04" + b"\0" * 90, "it is no .xlsx file, or it is damaged", "python -m boston_exp.run"),
+        (b"\xd0\xcf\x11\xe0" + b"\0" * 900, "it is encrypted", "python -m boston_exp.run"),
+    ],
+)
+def test_a_workbook_that_cannot_be_opened_is_refused(tmp_path: Path, content: bytes, says: str, mend: str) -> None:
+    told, then = refused(tmp_path, content, name="t.xlsx")
+    assert says in told
+    assert then.startswith(mend)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_clock_of_a_time_zone_is_kept(tmp_path: Path, ending: str) -> None:
+    """Hours and days of a week are what a model learns from; text may have several offsets, as in summer and winter."""
+    text = ["2023-03-01T08:00:00+01:00", "2023-07-01T08:00:00+02:00"]
+    frame = pd.DataFrame({"when": text, "y": [1, 2]})
+    if ending == "parquet":
+        frame["when"] = pd.to_datetime(frame["when"], utc=True).dt.tz_convert("Europe/Berlin")
+    content = io.BytesIO()
+    frame.to_parquet(content) if ending == "parquet" else frame.to_csv(content, index=False)
+    made = reading(tmp_path, content.getvalue(), name=f"t.{ending}").frame["when"]
+    assert made.tolist() == [pd.Timestamp(2023, 3, 1, 8), pd.Timestamp(2023, 7, 1, 8)]
+
+
 def test_rows_without_a_target_are_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
     made = reading(tmp_path, "a,y\n1,2\n2,\n3,4\n", missing_target="drop")
     assert made.without_target == 1
@@ -281,6 +341,8 @@ COMMAND = f"{NEXT} data.path=t.csv"
         ("a,y\n1,2\n", {"encoding": "utf-9"}, "utf-9", f"{COMMAND} data.encoding=utf-8"),
         (b"\x00\x01\x02\x03\xff" * 90, {}, "bytes that no text has", NEXT),
         (b"PAR1" + b"\x00" * 90, {}, "it is a Parquet file", "cp "),
+        ("\ufeff\n<!DOCTYPE html><html>a,b</html>", {}, "it is an HTML page", NEXT),
+        ('[{"a": 1, "y": 2}]', {}, "it is JSON", NEXT),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_corrected_command(

@@ -26,7 +26,8 @@ def marks_of(data: Data, found: str | None = None) -> Marks:
 
 def plain(values: pd.Series, marks: Marks, date_format: str | None = None) -> Column:
     """A column as int, float, bool, datetime64 without a zone, or text; booleans with gaps stay objects, durations
-    become seconds."""
+    become seconds. Dates keep the clock of their place: 08:00+01:00 is 08:00, since hours and days of a week are what
+    a model can learn from."""
     dtype: Any = values.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in PLAIN_KINDS:
         return Column(values)
@@ -37,7 +38,7 @@ def plain(values: pd.Series, marks: Marks, date_format: str | None = None) -> Co
     if dtype.kind == "m":
         return Column(values.dt.total_seconds())
     if dtype.kind == "M":
-        return Column(values.dt.tz_convert(None) if getattr(dtype, "tz", None) else values)
+        return Column(values.dt.tz_localize(None) if getattr(dtype, "tz", None) else values)
     if isinstance(dtype, pd.StringDtype):
         return converted(values, marks, date_format) or Column(values)
     if dtype.kind in "iuf":  # nullable
@@ -55,7 +56,8 @@ def _objects(values: pd.Series, marks: Marks, date_format: str | None) -> Column
     if kind == "string":
         return converted(values, marks, date_format) or Column(values)
     if kind in ("date", "datetime", "datetime64"):
-        return Column(pd.to_datetime(values, errors="coerce", utc=True).dt.tz_localize(None))
+        local = values.map(lambda each: each.replace(tzinfo=None) if isinstance(each, datetime.datetime) else each)
+        return Column(pd.to_datetime(local, errors="coerce"))
     if kind in ("timedelta", "timedelta64"):
         return Column(pd.to_timedelta(values).dt.total_seconds())
     if kind == "time":
@@ -78,4 +80,11 @@ def _objects(values: pd.Series, marks: Marks, date_format: str | None) -> Column
             return Column(whole, found.written if found else None)
     if others.empty or kind == "boolean":
         return Column(values)
-    return Column(values.map(str, na_action="ignore"))
+    return Column(as_text(values))
+
+
+def as_text(values: pd.Series) -> pd.Series:
+    """Whole numbers and Python's own objects as text, gaps as they are; what else there is stays."""
+    if values.dtype.kind in "iu" or (values.dtype.kind == "O" and not isinstance(values.dtype, pd.CategoricalDtype)):
+        return values.astype(object).map(str, na_action="ignore")
+    return values

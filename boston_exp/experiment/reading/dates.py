@@ -27,8 +27,9 @@ DURATION = r"-?(?:\d+ days?,? )?\d{1,3}:\d{2}:\d{2}(?:\.\d+)?"
 
 @dataclass(frozen=True)
 class Dated:
-    """Dates (n,) datetime64 without a zone (UTC where the text has one), their format, and another that all of them
-    fit as well."""
+    """Dates (n,) datetime64 without a zone, their format, and another that all of them fit as well.
+
+    Where the text has an offset, they keep the clock of their place: 08:00+01:00 is 08:00."""
 
     values: pd.Series
     format: str
@@ -46,8 +47,7 @@ def dated(values: pd.Series, present: np.ndarray, given: str | None, day_first: 
     for form in candidates:
         if not given and not values[present].str.fullmatch(_expression(form)).all():
             continue
-        found = pd.to_datetime(values.where(present), format=form, errors="coerce", utc="%z" in form)
-        found = found.dt.tz_localize(None)
+        found = _parsed(values.where(present), form)
         if found[present].notna().all():
             fitting.append((form, found))
     if not fitting:
@@ -56,6 +56,16 @@ def dated(values: pd.Series, present: np.ndarray, given: str | None, day_first: 
     (form, chosen), *others = fitting
     doubtful = next((each for each, found in others if not found.equals(chosen)), None)
     return Dated(chosen, form, doubtful)
+
+
+def _parsed(values: pd.Series, form: str) -> pd.Series:
+    """As datetime64, NaT where a value does not fit. An offset has to fit, and is left away."""
+    local, zone, rest = form.partition("%z")
+    if zone and not rest:
+        offset = values.str.extract(f"({PARTS[zone]})$", expand=False)
+        cut = values.str.replace(f"{PARTS[zone]}$", "", regex=True).str.strip()
+        values, form = cut.where(offset.notna()), local.strip()
+    return pd.to_datetime(values, format=form, errors="coerce", utc=bool(rest)).dt.tz_localize(None)
 
 
 def seconds(values: pd.Series, present: np.ndarray) -> pd.Series | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -31,6 +33,11 @@ MAGIC = {
     b"%PDF": ("a PDF file", ""),
     b"SQLite format 3": ("an sqlite database", ""),
     b"\x89HDF": ("an HDF5 file", ""),
+}
+PAGES = {  # that a server sends in place of a file, for one
+    rb"<!doctype html|<html|<head|<body|<table": ("an HTML page", ""),
+    rb"<\?xml": ("an XML file", ""),
+    rb'\{\s*(?:"[^"]*"\s*:|\})|\[\s*[\[{]': ("JSON", ""),
 }
 
 
@@ -68,7 +75,7 @@ def unpacked(stream: BinaryIO, path: Path, setting: str = "data.path") -> Iterat
 
 def _only(archive: zipfile.ZipFile, path: Path, setting: str) -> zipfile.ZipInfo:
     """The one file of an archive; what macOS adds is none."""
-    found = [each for each in archive.infolist() if not each.is_dir() and not each.filename.startswith("__MACOSX/")]
+    found = [each for each in archive.infolist() if not each.is_dir() and not _is_hidden(each.filename)]
     unzip = f"unzip {path} -d {path.with_suffix('')}"
     if not found:
         raise InvalidData(Fault(f"{setting}={path} is an empty archive.", again(f"{setting}=<another file>")))
@@ -80,6 +87,10 @@ def _only(archive: zipfile.ZipFile, path: Path, setting: str) -> zipfile.ZipInfo
         says = f"{setting}={path} is encrypted: a password is never asked for here."
         raise InvalidData(Fault(says, f"{unzip} && {then}"))
     return found[0]
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(".")
 
 
 def head(stream: BinaryIO) -> tuple[bytes, bool]:
@@ -106,7 +117,18 @@ def pieces(path: Path) -> Iterator[bytes]:
 
 def foreign(start: bytes) -> tuple[str, str] | None:
     """What a file that should be text is instead, with the ending that it should have; None where it may be text."""
-    return next((what for magic, what in MAGIC.items() if start.startswith(magic)), None)
+    written = start[:1000].removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    every = [*((start.startswith(magic), what) for magic, what in MAGIC.items()),
+             *((re.match(page, written), what) for page, what in PAGES.items())]  # fmt: skip
+    return next((what for found, what in every if found), None)
+
+
+def ending_of(start: bytes) -> str:
+    """That a file should have whose name is of another kind; '' where it is not known, or damaged."""
+    what = foreign(start)
+    if what is not None:
+        return what[1]
+    return ".csv" if start and b"\0" not in start else ""
 
 
 class Rejoined(io.RawIOBase):

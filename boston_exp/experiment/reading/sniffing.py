@@ -9,36 +9,34 @@ charset-normalizer in 3.
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from boston_exp.config.schema import Data
-from boston_exp.experiment.reading.dates import is_dated
-from boston_exp.experiment.reading.values import undressed
+from boston_exp.experiment.reading.cells import ROWS, WHITESPACE, fields, lines_of
+from boston_exp.experiment.reading.header import ABOVE, has_header, titles
+from boston_exp.experiment.reading.values import NUMBER, undressed
 
 CANDIDATES = [",", ";", "\t", "|", " "]
-WHITESPACE = r"\s+"
 BOMS = (
     *((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
     *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
 )
 PIECE = 1 << 14  # characters that CleverCSV looks at: its time grows faster than they do
-ROWS = 200  # that decide about decimal mark and header
 EVEN = 0.95  # of the rows have as many fields as the header, where words alone may stand between blanks
-ABOVE = 20  # lines at most that may stand above the header
 ENOUGH = 5  # grouped numbers of a column that show it
 GROUPED = {",": r"[1-9]\d{0,2}(,\d{3})", ".": r"[1-9]\d{0,2}(\.\d{3})"}
 BY_PANDAS = re.compile(r"-?(?:\d+\.(?:\d\d?|\d{4,})|0\.\d+)")  # a point that cannot stand between thousands
-NUMBER = re.compile(r"[-+]?(\d[\d., '’]*|[.,]\d+)([eE][-+]?\d+)?")
 
 
 class NoText(ValueError):
-    """The file is not text."""
+    """The file is not text, but what has this ending, where that is known."""
+
+    def __init__(self, says: str, ending: str = "") -> None:
+        super().__init__(says)
+        self.ending = ending
 
 
 @dataclass(frozen=True)
@@ -62,15 +60,19 @@ def dialect(head: bytes, whole: bool, data: Data, known: Collection[str] = ()) -
     text = decoded(head, encoding, whole)
     told = re.match(r"sep=(.)\r?\n", text)  # Excel writes and reads such a line
     sep = data.sep or (told[1] if told else None)
-    above = 0
+    may_have_titles, above = data.header is not False and not data.columns, 0
     if told and data.header is not False:
         above, text = 1, text[told.end() :]
     if sep is None:
-        more, sep = _separated(text, titles=data.header is not False and not data.columns)
-        above += more
-        text = "".join(text.splitlines(keepends=True)[more:])
+        more, sep = _separated(text, may_have_titles)
+    else:
+        more = 0
+    if not more and may_have_titles and sep in CANDIDATES[:4] and _is_title(fields(text, sep, limit=1)):
+        more = _above(lines_of(text[:PIECE]), sep)
+    above += more
+    text = "".join(lines_of(text)[more:]) if more else text
     rows = fields(text, sep)
-    header = data.header if data.header is not None else not data.columns and _has_header(rows, known)
+    header = data.header if data.header is not None else not data.columns and has_header(rows, known)
     decimal = data.decimal or _decimal(rows[1:] if header else rows, sep)
     return Dialect(sep, decimal, encoding, header, above)
 
@@ -114,30 +116,9 @@ def encoding_of(content: bytes) -> str:
     return "latin-1" if found == "cp1252" else codecs.lookup(found).name  # which has every byte
 
 
-def fields(text: str, sep: str, limit: int = ROWS) -> list[list[str]]:
-    """The first rows of a text, blank lines left out."""
-    found: list[list[str]] = []
-    if sep == WHITESPACE:
-        text, sep = re.sub(r"(?m)^ +| +$", "", re.sub(r"[ \t]+", " ", text)), " "
-    if len(sep) > 1:
-        lines = (line.strip() for line in text.splitlines())
-        found = [re.split(sep, line) for line in lines if line][:limit]
-        return [[each.strip('"') for each in row] for row in found]
-    csv.field_size_limit(1 << 30)
-    try:
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=sep):
-            if row:
-                found.append(row)
-            if len(found) == limit:
-                break
-    except csv.Error:
-        pass  # pandas will say what is wrong
-    return found
-
-
-def _separated(text: str, titles: bool) -> tuple[int, str]:
+def _separated(text: str, may_have_titles: bool) -> tuple[int, str]:
     """How many lines stand above the header, and the separator; a comma where the table has one column."""
-    lines = text.splitlines(keepends=True)
+    lines = lines_of(text)
     if lines and len(lines[0]) > PIECE // 2:  # thousands of columns
         first = lines[0]
         return 0, max(CANDIDATES[:4], key=lambda sep: len(fields(first, sep)[0]))
@@ -166,42 +147,21 @@ def _separated(text: str, titles: bool) -> tuple[int, str]:
             if even or (sep == found and not blanks):
                 return 0, sep
             continue
-        above = _titles(lines, sep, widths.most_common(1)[0][0]) if titles else 0
+        above = _above(lines, sep) if may_have_titles else 0
         if above:
             return above, sep
     return 0, ","
 
 
-def _titles(lines: Sequence[str], sep: str, width: int) -> int:
-    """Lines above a header: they are not separated, and the first that is has names alone; 0 where there are none."""
-    for number, line in enumerate(lines[: ABOVE + 1]):
-        row = fields(line, sep)
-        if row and len(row[0]) == width:
-            named = all((cell.strip() or not at) and not is_value(cell) for at, cell in enumerate(row[0]))
-            return number if named else 0
-        if row and len([cell for cell in row[0] if cell.strip()]) > 1:
-            return 0
-    return 0
+def _above(lines: Sequence[str], sep: str) -> int:
+    """How many lines stand above the header."""
+    return titles([(fields(line, sep) or [[]])[0] for line in lines[: 3 * ABOVE]])
 
 
-def is_value(cell: str) -> bool:
-    """Whether a cell has a number or a date, which names of columns are not."""
-    return bool(NUMBER.fullmatch(undressed(cell))) or is_dated(cell.strip())
-
-
-def _has_header(rows: Sequence[Sequence[str]], known: Collection[str]) -> bool:
-    """Whether the first row has names: known ones, or no values. Years and 0, 1, 2, … are names as well as values."""
-    if not rows:
-        return True
-    first = [cell.strip() for cell in rows[0]]
-    numbered = [cell for cell in first if cell.isdigit()]
-    counted = [int(each) for each in numbered]
-    in_steps = len(counted) > 1 and all(b - a == 1 for a, b in pairwise(counted))
-    places = set(map(str, range(len(first))))  # what columns are called that have no names
-    if any(name.strip() in first and not (is_value(name) and name in places) for name in known):
-        return True
-    values = [cell for cell in first if is_value(cell)]
-    return not values or (in_steps and values == numbered and len(rows) > 1 and rows[1] != rows[0])
+def _is_title(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row may be one: separators alone follow its words, or it has no more than half of the cells."""
+    filled = [sum(bool(cell.strip()) for cell in row) for row in rows[:1]]
+    return bool(rows) and filled[0] <= max(1, len(rows[0]) // 2)
 
 
 def _decimal(rows: Sequence[Sequence[str]], sep: str) -> str:

@@ -42,8 +42,7 @@ def read(data: Data) -> Read:
     """
     path = Path(str(data.path))
     with files.steady(path):
-        state = path.stat()
-        key = (path, state.st_size, state.st_mtime_ns, *(repr(getattr(data, name)) for name in DECIDING))
+        key = _key(path, data)
         if key not in _latest:
             made = _read(path, data)
             _latest.clear()
@@ -53,6 +52,18 @@ def read(data: Data) -> Read:
 
 _latest: dict[tuple[Any, ...], Read] = {}  # one entry: the points of a sweep share their table
 process.on_reset(_latest.clear)
+
+
+def _key(path: Path, data: Data) -> tuple[Any, ...]:
+    state = path.stat()
+    return (path, state.st_size, state.st_mtime_ns, *(repr(getattr(data, name)) for name in DECIDING))
+
+
+def lines_above(data: Data) -> int:
+    """How many lines stand above the header of the table that was read last; 0 where it was another."""
+    path = Path(str(data.path))
+    made = _latest.get(_key(path, data)) if path.is_file() else None
+    return made.found.sniffed.get("above", 0) if made else 0
 
 
 def _with_target(whole: Read, data: Data) -> Read:
@@ -74,8 +85,9 @@ def _read(path: Path, data: Data) -> Read:
         if ending in (*packaged.PARQUET, *packaged.ARROW):
             frame, found = packaged.read_columns(path, data), Found()
         elif ending in packaged.EXCEL:
-            frame, sheet, others = packaged.read_sheet(path, data)
-            found = Found(sheet=sheet, other_sheets=others if data.sheet is None else ())
+            sheet = packaged.read_sheet(path, data)
+            frame, others = sheet.frame, sheet.others if data.sheet is None else ()
+            found = Found({"above": sheet.above} if sheet.above else {}, sheet=sheet.name, other_sheets=others)
         else:
             frame, found, how = read_text(path, data)
             decimal = how.decimal

@@ -13,8 +13,9 @@ import pandas as pd
 
 from boston_exp.config.schema import Data
 from boston_exp.experiment.reading import files
+from boston_exp.experiment.reading.cells import fields, lines_of
 from boston_exp.experiment.reading.found import Found
-from boston_exp.experiment.reading.sniffing import Dialect, NoText, decoded, dialect, encoding_of, fields
+from boston_exp.experiment.reading.sniffing import Dialect, NoText, decoded, dialect, encoding_of
 from boston_exp.experiment.reading.unreadable import MORE_FIELDS, refuse_unsplit, two_of_one_name
 
 LEADING_ZERO = re.compile(r"0\d+")
@@ -32,7 +33,7 @@ class Head:
     def rows(self, limit: int) -> list[list[str]]:
         """The first rows, header included."""
         text = decoded(self.content, self.how.encoding, self.whole)
-        return fields("".join(text.splitlines(keepends=True)[self.how.above :]), self.how.sep, limit)
+        return fields("".join(lines_of(text)[self.how.above :]), self.how.sep, limit)
 
 
 def read_text(path: Path, data: Data) -> tuple[pd.DataFrame, Found, Dialect]:
@@ -59,7 +60,7 @@ def looked_at(content: bytes, whole: bool, data: Data, known: list[str]) -> Head
     """The head of a file; `known` are names of columns. Raises NoText, LookupError, UnicodeDecodeError."""
     what = files.foreign(content)
     if what:
-        raise NoText(f"it is {what[0]}, and its name says text")
+        raise NoText(f"it is {what[0]}, not text with rows and columns", what[1])
     return Head(content, whole, dialect(content, whole, data, known))
 
 

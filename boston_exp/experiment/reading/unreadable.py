@@ -12,8 +12,9 @@ from boston_exp.config.invocation import again, quoted
 from boston_exp.config.marks import word
 from boston_exp.config.schema import Data
 from boston_exp.errors import Fault, InvalidData
-from boston_exp.experiment.reading import files
-from boston_exp.experiment.reading.sniffing import Dialect, NoText, decoded, dialect, encoding_of, fields
+from boston_exp.experiment.reading import files, packaged
+from boston_exp.experiment.reading.cells import fields
+from boston_exp.experiment.reading.sniffing import Dialect, NoText, decoded, dialect, encoding_of
 
 MORE_FIELDS = "rows have more fields than there are names for"
 
@@ -31,12 +32,9 @@ def refusal(path: Path, data: Data, error: BaseException) -> InvalidData:
 
 def _mend(path: Path, data: Data, error: BaseException) -> str:
     if isinstance(error, NoText):
-        what = files.foreign(_head(path)[0])
-        if what and what[1]:
-            renamed = path.with_suffix(what[1])
-            then = again(f"data.path={quoted(str(renamed))}")
-            return f"cp {shlex.quote(str(path))} {shlex.quote(str(renamed))} && {then}"
-        return again("data.path=<another file>")
+        return renamed(path, error.ending) if error.ending else again("data.path=<another file>")
+    if path.suffix.lower() in (*packaged.EXCEL, *packaged.PARQUET, *packaged.ARROW):
+        return mend_of_packaged(path, error)
     if path.suffix.lower() not in files.PACKED and "named" in str(error):
         return f"{again()}   (once each column has a name of its own)"
     if isinstance(error, files.DAMAGED):
@@ -51,6 +49,25 @@ def _mend(path: Path, data: Data, error: BaseException) -> str:
     line = re.search(r"in line (\d+)", str(error))
     look = f"sed -n {line[1]}p" if line else "head -3"
     return f"{look} {shlex.quote(str(path))}   (correct it, then: {again()})"
+
+
+def mend_of_packaged(path: Path, error: BaseException, setting: str = "data.path") -> str:
+    """For a file whose name says that it is a workbook, Parquet or Feather."""
+    if "named" in str(error):
+        return f"{again()}   (once each column has a name of its own)"
+    if packaged.ENCRYPTED in str(error):
+        return f"{again()}   (once it is saved without a password)"
+    ending = files.ending_of(_head(path)[0])
+    is_book = path.suffix.lower() in packaged.EXCEL and ending in packaged.EXCEL  # its content told what kind of one
+    return renamed(path, ending, setting) if ending and not is_book else again(f"{setting}=<another file>")
+
+
+def renamed(path: Path, ending: str, setting: str = "data.path") -> str:
+    """The command for a file under the name that it should have; one that is packed has to be another."""
+    if path.suffix.lower() in files.PACKED:
+        return again(f"{setting}=<another file>")
+    right = str(path.with_suffix(ending))
+    return f"cp {shlex.quote(str(path))} {shlex.quote(right)} && {again(f'{setting}={quoted(right)}')}"
 
 
 def refuse_unsplit(data: Data, start: bytes, whole: bool, how: Dialect) -> None:

@@ -20,6 +20,7 @@ GROUPING = {",": ",", ".": r"\.", " ": r"[ \u00a0\u2009\u202f]", "'": "['’]"}
 DECIMAL = {",": ",", ".": r"\."}
 CURRENCY = r"[€$£¥₹₩₽₺]|US\$|CA\$|A\$|R\$|EUR|USD|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|AUD|CAD|Fr\.|kr\.?|zł|Kč"
 DRESSED = re.compile(rf"([-+−]?)\s*({CURRENCY}|)\s*([-+−]?)\s*([\d.,].*?)\s*({CURRENCY}|%|)", re.IGNORECASE)
+NUMBER = re.compile(r"[-+]?(\d[\d., '’]*|[.,]\d+)([eE][-+]?\d+)?")  # or what may be one
 PROBE = 100  # first values that decide whether a column is looked at in full
 WHOLE = 2.0**53  # below it, a float holds every whole number
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pandas as pd
 
 from boston_exp.config.invocation import again
@@ -17,9 +19,10 @@ from boston_exp.config.marks import word
 from boston_exp.config.schema import Data
 from boston_exp.errors import Fault, InvalidConfig, InvalidData
 from boston_exp.experiment.reading import files, packaged
-from boston_exp.experiment.reading.columns import marks_of, plain
+from boston_exp.experiment.reading.columns import PLAIN_KINDS, as_text, marks_of, plain
+from boston_exp.experiment.reading.sniffing import NoText
 from boston_exp.experiment.reading.text_table import Head, looked_at, options
-from boston_exp.experiment.reading.unreadable import MORE_FIELDS
+from boston_exp.experiment.reading.unreadable import MORE_FIELDS, mend_of_packaged, renamed
 from boston_exp.experiment.reading.values import Marks, numbers
 
 ROWS = 50_000  # of a chunk
@@ -37,7 +40,7 @@ def chunks(
     InvalidData for one that cannot be read as a table or changes meanwhile.
     """
     if given == STDIN:
-        yield _guarded(lambda: _text(sys.stdin.buffer, data, text_columns, as_it_stands), given)
+        yield _guarded(lambda: _text(sys.stdin.buffer, data, text_columns, as_it_stands), given, Path(given))
         return
     path = cwd / Path(given).expanduser()
     if not path.is_file():
@@ -46,12 +49,12 @@ def chunks(
     with ExitStack() as stack:
         stack.enter_context(files.steady(path, "input"))
         if ending in packaged.PARQUET:
-            yield _guarded(lambda: _parquet(path, data), given)
+            yield _guarded(lambda: _parquet(path, data, text_columns, as_it_stands), given, path)
         elif ending in (*packaged.ARROW, *packaged.EXCEL):
-            yield _guarded(lambda: _whole(path, data, {*text_columns, *as_it_stands}), given)
+            yield _guarded(lambda: _whole(path, data, text_columns, as_it_stands), given, path)
         else:
             raw = stack.enter_context(_opened(path))
-            yield _guarded(lambda: _unpacked(raw, path, data, text_columns, as_it_stands), given)
+            yield _guarded(lambda: _unpacked(raw, path, data, text_columns, as_it_stands), given, path)
 
 
 def _opened(path: Path) -> Any:
@@ -115,7 +118,8 @@ def _plain(chunk: pd.DataFrame, as_read: set[str], marks: Marks, formats: dict[s
     none, they alone stay text, so that a message can name them."""
     for place, name in enumerate(chunk.columns):
         values = chunk.iloc[:, place]
-        if name in as_read or values.dtype.kind != "O" or not chunk.columns.is_unique:
+        plain_already = isinstance(values.dtype, np.dtype) and values.dtype.kind in PLAIN_KINDS
+        if name in as_read or plain_already or not chunk.columns.is_unique:
             continue
         column = plain(values, marks, formats.get(name)).values
         if column.dtype.kind == "O" and pd.api.types.infer_dtype(column, skipna=True) == "string":
@@ -126,23 +130,30 @@ def _plain(chunk: pd.DataFrame, as_read: set[str], marks: Marks, formats: dict[s
     return chunk
 
 
-def _parquet(path: Path, data: Data) -> Iterator[pd.DataFrame]:
+def _parquet(path: Path, data: Data, text_columns: set[str], as_it_stands: set[str]) -> Iterator[pd.DataFrame]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(ROWS):
-            frame = packaged.as_columns(batch.to_pandas()).rename(columns=str)
-            yield _plain(frame, set(), marks_of(data), {})
+            yield _typed(packaged.as_columns(batch.to_pandas()), data, text_columns, as_it_stands)
 
 
-def _whole(path: Path, data: Data, as_read: set[str]) -> Iterator[pd.DataFrame]:
+def _whole(path: Path, data: Data, text_columns: set[str], as_it_stands: set[str]) -> Iterator[pd.DataFrame]:
     excel = path.suffix.lower() in packaged.EXCEL
-    frame = packaged.read_sheet(path, data)[0] if excel else packaged.read_columns(path, data)
+    frame = packaged.read_sheet(path, data).frame if excel else packaged.read_columns(path, data)
     for start in range(0, len(frame), ROWS):
-        yield _plain(frame.iloc[start : start + ROWS].rename(columns=str), as_read, marks_of(data), {})
+        yield _typed(frame.iloc[start : start + ROWS], data, text_columns, as_it_stands)
 
 
-def _guarded(made: Callable[[], Iterator[pd.DataFrame]], given: str) -> Iterator[pd.DataFrame]:
+def _typed(chunk: pd.DataFrame, data: Data, text_columns: set[str], as_it_stands: set[str]) -> pd.DataFrame:
+    """A chunk of a file that knows its own types; a column that is text to the model has its values as text."""
+    chunk = chunk.rename(columns=str)
+    for name in text_columns & set(chunk.columns) if chunk.columns.is_unique else ():
+        chunk[name] = as_text(chunk[name])
+    return _plain(chunk, {*text_columns, *as_it_stands}, marks_of(data), {})
+
+
+def _guarded(made: Callable[[], Iterator[pd.DataFrame]], given: str, path: Path) -> Iterator[pd.DataFrame]:
     from pyarrow import ArrowException
 
     try:
@@ -151,9 +162,21 @@ def _guarded(made: Callable[[], Iterator[pd.DataFrame]], given: str) -> Iterator
         return
     except (ValueError, LookupError, ArrowException, *files.DAMAGED) as error:
         says = f"input={given} cannot be read as a table: {error}".partition("\n")[0].rstrip(". ") + "."
-        packed = Path(given).suffix in (*files.PACKED, *packaged.PARQUET, *packaged.ARROW, *packaged.EXCEL)
-        mend = again("input=<another file>") if packed else again() if given == STDIN else f"head -3 {given}"
-        raise InvalidData(Fault(says, mend if packed else f"{mend}   ({_how()})")) from error
+        raise InvalidData(Fault(says, _mend(given, path, error))) from error
+
+
+def _mend(given: str, path: Path, error: BaseException) -> str:
+    if isinstance(error, NoText):
+        if not error.ending:
+            return again("input=<another file>")
+        saved = f"new{error.ending}"
+        return f"cat > {saved} && {again(f'input={saved}')}" if given == STDIN else renamed(path, error.ending, "input")
+    ending = path.suffix.lower()
+    if ending in (*packaged.PARQUET, *packaged.ARROW, *packaged.EXCEL):
+        return mend_of_packaged(path, error, "input")
+    if ending in files.PACKED:
+        return again("input=<another file>")
+    return f"{again() if given == STDIN else f'head -3 {shlex.quote(given)}'}   ({_how()})"
 
 
 def _how() -> str:
