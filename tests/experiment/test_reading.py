@@ -164,6 +164,15 @@ def test_a_file_without_header_is_seen_and_years_may_be_names(tmp_path: Path) ->
         (["1.234 EUR", "12 EUR"], [1234, 12]),
         (["03:00:00", "00:00:10"], [10800, 10]),
         (["2 days 03:00:00", "1 day 00:00:00"], [183600, 86400]),
+        (["1:05 PM", "12:30 am"], [47100, 1800]),
+        (["08:15", "23:59:30"], [29700, 86370]),
+        (["12.3 kg", "7 kg", "nd"], [12.3, 7, np.nan]),
+        (["210,650 mi", "1,200 mi"], [210650, 1200]),
+        (["65 m²", "1.065,5 m²"], [65, 1065.5]),
+        (["80km/h", "-3km/h"], [80, -3]),
+        (["(12.30)", "5", "1,000.25"], [-12.3, 5, 1000.25]),
+        (["$(1,200)", "$30"], [-1200, 30]),
+        (["#DIV/0!", "1.5", "..", ".", "N/D", "unknown"], [np.nan, 1.5, *[np.nan] * 4]),
         (["yes", "no"], [True, False]),
         (["true", "-", "false"], [True, np.nan, False]),
     ],
@@ -179,6 +188,9 @@ def test_text_becomes_the_numbers_that_it_stands_for(tmp_path: Path, cells: list
     [
         ["01069", "12345"], ["1,5", "1.5"], ["12 %", "3"], ["1.1.2020", "2020-01-01"], ["A1", "2"],
         ["1.2.10", "2.3.20"], ["5 €", "5 $"], ["192.168.0.1", "1.1.1.1"], ["yes", "perhaps"],
+        ["2000-13", "2000-01"], ["25:10", "08:15"], ["13:05 PM", "1:05 PM"], ["1:05 PM", "13:05"], ["5 kg", "5 g"],
+        ["3A", "4B"], ["12 pieces", "1 pieces"], ["(a)", "1"], ["(1)", "(2)"], ["(-5)", "1"], ["unknown", "."],
+        ["unknown", "A"],
     ],
 )  # fmt: skip
 def test_what_fits_no_one_pattern_stays_text(tmp_path: Path, cells: list[str]) -> None:
@@ -196,6 +208,15 @@ def test_an_order_of_day_and_month_that_nothing_shows_is_said(tmp_path: Path) ->
     shown = reading(tmp_path, "d,y\n01/02/2003,1\n31/04/2003,2\n30/04/2003,3\n")
     assert shown.found.says == ""  # the 31st of April is none: text
     assert reading(tmp_path, "d,y\n01/02/2003,1\n30/04/2003,2\n").frame["d"][0] == pd.Timestamp(2003, 2, 1)
+
+
+def test_a_format_of_dates_that_fits_no_column_is_refused(tmp_path: Path) -> None:
+    typed = "data.date_format=%d.%m.%Y"
+    says, mend = refused(tmp_path, "d,y\n2003-01-02,1\n2003-01-03,2\n", typed, date_format="%d.%m.%Y")
+    assert says == "data.date_format=%d.%m.%Y fits all values of no column."
+    assert mend == COMMAND
+    months = reading(tmp_path, "d,y\n2000-01,1\n2000-12,2\n")
+    assert months.frame["d"].tolist() == [pd.Timestamp(2000, 1, 1), pd.Timestamp(2000, 12, 1)]
 
 
 def test_types_do_not_depend_on_where_a_file_is_cut_for_guessing(tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ PARTS = {
     "%z": r"(?:Z|[+-]\d{2}:?\d{2})",
 }  # fmt: skip
 DAYS = (
-    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d"),
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m"),
     *(f"{first}{mark}{second}{mark}%{year}" for mark in "./-" for year in "Yy"
       for first, second in (("%d", "%m"), ("%m", "%d"))),
     *("%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y", "%d. %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%Y-%b-%d"),
 )  # fmt: skip
 TIMES = ("", *(f"{mark}{time}{zone}" for mark in " T" for time in (
     "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p") for zone in ("", "%z", " %z")))  # fmt: skip
+CLOCK = r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?(?:\s*([AaPp])\.?[Mm]\.?)?"
 DURATION = r"-?(?:\d+ days?,? )?\d{1,3}:\d{2}:\d{2}(?:\.\d+)?"
 
 
@@ -69,16 +70,29 @@ def _parsed(values: pd.Series, form: str) -> pd.Series:
 
 
 def seconds(values: pd.Series, present: np.ndarray) -> pd.Series | None:
-    """Text as durations, (n,) float64 in seconds, where all that are present are such as 07:30:00."""
+    """Text as (n,) float64 in seconds, where all that are present are durations such as 07:30:00, or times of day
+    such as 07:30 and 7:30 PM, counted from midnight."""
     if not values[present].str.fullmatch(DURATION).all():
-        return None
+        return _of_day(values, present)
     found = pd.to_timedelta(values.where(present).str.replace(",", ""), errors="coerce")
     return found.dt.total_seconds() if found[present].notna().all() else None
 
 
+def _of_day(values: pd.Series, present: np.ndarray) -> pd.Series | None:
+    parts = values.where(present).str.extract(f"^{CLOCK}$")
+    halves = parts[3].str.lower()
+    hours, minutes, rest = (parts[place].astype("float64") for place in range(3))
+    if halves[present].notna().all():
+        fits = hours.between(1, 12)
+        hours = hours % 12 + 12 * (halves == "p")
+    else:
+        fits = hours.between(0, 23) & halves.isna()
+    return 3600 * hours + 60 * minutes + rest.fillna(0) if fits[present].all() else None
+
+
 def is_dated(text: str) -> bool:
-    """Whether a text is a date or a duration."""
-    return bool(re.fullmatch(DURATION, text) or _formats(text))
+    """Whether a text is a date, a duration or a time of day."""
+    return bool(re.fullmatch(f"{DURATION}|{CLOCK}", text) or _formats(text))
 
 
 def _formats(text: str) -> list[str]:
@@ -97,5 +111,5 @@ def _order(form: str) -> bool:
 @cache
 def _expression(form: str) -> str:
     escaped = re.escape(form).replace(r"\%", "%")
-    strict = {"%m": r"\d{2}", "%d": r"\d{2}"} if "%y" in form else {}  # 1.2.10 is a version
+    strict = {"%m": r"\d{2}", "%d": r"\d{2}"} if "%y" in form or "%d" not in form else {}  # 1.2.10 is a version
     return re.sub(r"%[A-Za-z]", lambda found: strict.get(found[0]) or PARTS[found[0]], escaped)

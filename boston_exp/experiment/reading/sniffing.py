@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from boston_exp.config.schema import Data
 from boston_exp.experiment.reading.cells import ROWS, WHITESPACE, fields, lines_of
 from boston_exp.experiment.reading.header import ABOVE, has_header, titles
-from boston_exp.experiment.reading.values import NUMBER, undressed
+from boston_exp.experiment.reading.values import DRESSED, NUMBER, undressed
 
 CANDIDATES = [",", ";", "\t", "|", " "]
 BOMS = (
@@ -170,7 +170,9 @@ def _decimal(rows: Sequence[Sequence[str]], sep: str) -> str:
     width = max(map(len, rows), default=0)
     for place in range(min(width, ROWS)):
         cells = [row[place] for row in rows if place < len(row)]
-        shown = {mark for cell in cells if (mark := "." if BY_PANDAS.fullmatch(cell) else _shown(undressed(cell)))}
+        shown = {
+            mark for cell in cells if (mark := "." if BY_PANDAS.fullmatch(cell) else _shown(undressed(cell, DRESSED)))
+        }
         if shown <= {"", "?"} and (mark := _beside_grouped(cells)):
             shown = {mark}
         if len(shown) == 1:
@@ -183,7 +185,7 @@ def _decimal(rows: Sequence[Sequence[str]], sep: str) -> str:
 def _beside_grouped(cells: Sequence[str]) -> str:
     """The decimal mark of a column where whole numbers below a thousand stand beside grouped ones: 328 and 2.608. Of
     numbers with three decimal places one in ten ends in a zero, and is written with two."""
-    numbers = [undressed(cell) for cell in cells]
+    numbers = [undressed(cell, DRESSED) for cell in cells]
     if not any(re.fullmatch(r"[1-9]\d{0,2}", each) for each in numbers):
         return ""
     for mark, other in ((".", ","), (",", ".")):

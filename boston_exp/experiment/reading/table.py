@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 
 from boston_exp import process
-from boston_exp.config.invocation import again
+from boston_exp.config.invocation import again, was_typed
 from boston_exp.config.schema import Data
 from boston_exp.errors import Fault, InvalidData
 from boston_exp.experiment.reading import files, packaged
@@ -119,6 +119,10 @@ def _plain(frame: pd.DataFrame, found: Found, data: Data, decimal: str | None) -
             doubtful |= {name: column.dated.alternative} if column.dated.alternative else {}
         if column.written and column.written.thousands:
             thousands[column.written.thousands] = True
+    if data.date_format and not dates and not any(frame[name].dtype == object for name in data.drop if name in frame):
+        says = f"data.date_format={data.date_format} fits all values of no column."
+        typed = was_typed("data.date_format")
+        raise InvalidData(Fault(says, again(without=["data.date_format"]) if typed else again("data.date_format=null")))
     if data.thousands is None:
         found = replace(found, thousands=tuple(thousands))
     if data.date_format is None:

@@ -1,4 +1,7 @@
-"""What text stands for: numbers with grouped digits, percent signs or a currency, booleans, durations, dates.
+"""What text stands for: numbers with grouped digits, percent signs, a currency or a unit, booleans, durations, dates.
+
+A unit has at most five letters, ° ² ³ or slashes, and is the same in every value: 12.3 kg, 65 m², 80 km/h. Where other
+values of a column are numbers, (12.30) is a negative one, as in accounts, and unknown or #DIV/0! is a gap.
 
 A column is converted when all of its values fit one pattern, gaps aside; otherwise its text stays text.
 """
@@ -15,11 +18,19 @@ import pandas as pd
 from boston_exp.experiment.reading.dates import Dated, dated, seconds
 
 GAPS = {"", "-", "–", "—", "?", "na", "n/a", "n.a.", "nan", "none", "null", "nil", "k.a.", "k. a.", "missing"}
+AMONG_NUMBERS = GAPS | {
+    *("n/d", "n.d.", "nd", ".", "..", "...", "unknown", "unbekannt"),
+    *("#n/a", "#div/0!", "#value!", "#ref!", "#num!", "#name?", "#null!"),
+}  # fmt: skip
 TRUE, FALSE = {"true", "yes", "ja", "wahr"}, {"false", "no", "nein", "falsch"}
 GROUPING = {",": ",", ".": r"\.", " ": r"[ \u00a0\u2009\u202f]", "'": "['’]"}
 DECIMAL = {",": ",", ".": r"\."}
 CURRENCY = r"[€$£¥₹₩₽₺]|US\$|CA\$|A\$|R\$|EUR|USD|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|AUD|CAD|Fr\.|kr\.?|zł|Kč"
-DRESSED = re.compile(rf"([-+−]?)\s*({CURRENCY}|)\s*([-+−]?)\s*([\d.,].*?)\s*({CURRENCY}|%|)", re.IGNORECASE)
+UNIT = r"(?:[^\W\d_]|[°²³/]){1,5}"
+_SIGNED = rf"([-+−]?)\s*({CURRENCY}|)\s*([-+−]?)\s*([\d.,].*?)\s*"
+PRICED = re.compile(rf"{_SIGNED}({CURRENCY}|%|)", re.IGNORECASE)
+DRESSED = re.compile(rf"{_SIGNED}({CURRENCY}|%|{UNIT}|)", re.IGNORECASE)
+IN_ACCOUNTS = r"^([^\d(]*)\(([^()]+)\)([^()]*)$"
 NUMBER = re.compile(r"[-+]?(\d[\d., '’]*|[.,]\d+)([eE][-+]?\d+)?")  # or what may be one
 PROBE = 100  # first values that decide whether a column is looked at in full
 WHOLE = 2.0**53  # below it, a float holds every whole number
@@ -52,7 +63,7 @@ class Written:
     unfit: np.ndarray
     decimal: str
     thousands: str  # '' where no value has any
-    sign: str  # a currency or %, '' without
+    sign: str  # a currency, % or a unit, '' without
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ def converted(text: pd.Series, marks: Marks, date_format: str | None = None) -> 
     seconds in float64; dates datetime64.
     """
     few = pd.Series(text.iloc[:PROBE].dropna().unique(), dtype=object).str.strip()
-    few = few[~few.str.lower().isin(GAPS)].reset_index(drop=True)
+    few = few[~few.str.lower().isin(AMONG_NUMBERS)].reset_index(drop=True)
     if len(few) and _column(few, np.ones(len(few), bool), marks, date_format) is None:
         return None
     codes, distinct = pd.factorize(text)
@@ -103,10 +114,10 @@ def _column(values: pd.Series, present: np.ndarray, marks: Marks, date_format: s
     if dates is not None:
         return Column(dates.values, dated=dates)
     written = numbers(values, marks)
-    if written.unfit.any():
-        return None
     found = pd.Series(written.numbers)
-    bare = not written.sign and present.all()
+    if written.unfit.any() or found.isna().all():
+        return None
+    bare = not written.sign and found.notna().all()
     if bare and (found == found.round()).all() and found.abs().max() < WHOLE:
         found = found.astype("int64")
     return Column(found, written)
@@ -115,13 +126,18 @@ def _column(values: pd.Series, present: np.ndarray, marks: Marks, date_format: s
 def numbers(text: pd.Series, marks: Marks) -> Written:
     """The text as numbers, written in the one style that most of its values fit."""
     values = text.astype(object).where(text.notna(), "").astype(str).str.strip()
-    present = ~values.str.lower().isin(GAPS)
+    present = ~values.str.lower().isin(AMONG_NUMBERS)
+    bracketed = values.str.fullmatch(IN_ACCOUNTS) & present
+    if bracketed.any() and not bracketed[present].all():
+        values = values.str.replace(IN_ACCOUNTS, r"-\1\2\3", regex=True)
     parts = values.str.extract(rf"^{DRESSED.pattern}$", flags=re.IGNORECASE).fillna("")
     sign = (parts[1] + parts[4])[present]
     dress = str(sign.mode().iloc[0]) if len(sign) else ""
     same = present & ((parts[1] + parts[4]) == dress) & ((parts[0] == "") | (parts[2] == ""))
     core = parts[3].where(same, "")
-    decimal, group, fits = _style(core, present.to_numpy(), marks, money=dress not in ("", "%"))
+    decimal, group, fits = _style(
+        core, present.to_numpy(), marks, money=bool(re.fullmatch(CURRENCY, dress, re.IGNORECASE))
+    )
     bare = core.where(fits, "nan")
     grouped = bool(group) and bare.str.contains(GROUPING[group], regex=True).any()
     if grouped:
@@ -149,9 +165,9 @@ def _style(core: pd.Series, present: np.ndarray, marks: Marks, money: bool) -> t
     return best
 
 
-def undressed(cell: str) -> str:
-    """A cell without its currency or percent sign."""
-    found = DRESSED.fullmatch(cell.strip())
+def undressed(cell: str, dress: re.Pattern[str] = PRICED) -> str:
+    """A cell without its currency or percent sign, or without what else `dress` allows."""
+    found = dress.fullmatch(cell.strip())
     return f"{found[1] or found[3]}{found[4]}" if found else cell.strip()
 
 
