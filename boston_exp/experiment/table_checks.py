@@ -16,7 +16,7 @@ from boston_exp.errors import Fault, did_you_mean, nearest
 from boston_exp.experiment.reading import files, packaged
 from boston_exp.experiment.reading.columns import marks_of
 from boston_exp.experiment.reading.table import lines_above
-from boston_exp.experiment.reading.values import Marks, numbers
+from boston_exp.experiment.reading.values import Marks, Written, numbers
 
 LARGEST = 1e150  # whose square is still a number
 
@@ -97,12 +97,33 @@ def _not_numeric(data: Data, y: pd.Series, other: str) -> Fault:
     free = numbers(y, Marks())
     if settings and not free.unfit.any():
         return Fault(f"{says}.", again(f"data.decimal={word('decimal', free.decimal)}", without=settings))
+    look = f"sed -n {_line(data, bad[0])}p {shlex.quote(str(data.path))}" if bad.size and data.path else ""
+    mend = (
+        f"{look}   (correct it, then: {again()})"
+        if look and _is_text(data)
+        else f"{again()}   (once they are all numbers)"
+    )
+    others = numbers(y.iloc[bad], Marks())
     if 0 < bad.size < len(y) / 2:
         sign = f" and {typed.sign}" if typed.sign else ""
-        says += f", while {len(y) - bad.size:,} rows are numbers with a decimal {word('decimal', typed.decimal)}{sign}"
-        line = f"sed -n {_line(data, bad[0])}p {shlex.quote(str(data.path))}   (correct it, then: {again()})"
-        return Fault(f"{says}.", line if data.path and _is_text(data) else f"{again()}   (once they are all numbers)")
+        says += f", while {len(y) - bad.size:,} rows are numbers{_style(y, typed)}{sign}"
+        return Fault(f"{says}.", mend)
+    if 0 < bad.size < y.notna().sum() and not others.unfit.any():
+        fit = np.flatnonzero(~typed.unfit & y.notna().to_numpy())
+        says = (
+            f"data.target={data.target} has numbers{_style(y, typed)}, for example {y.iloc[fit[0]]!r}{where(data, fit)}"
+        )
+        says += f", and numbers{_style(y.iloc[bad], others)}{example}{where(data, bad)}: one of them has to be changed"
+        return Fault(f"{says}.", mend)
     return Fault(f"{says}.", f"{other}   (this runner does regression)")
+
+
+def _style(y: pd.Series, typed: Written) -> str:
+    """The marks that the numbers show."""
+    shown = y[~typed.unfit].astype(str)
+    if shown.str.contains(typed.decimal, regex=False).any():
+        return f" with a decimal {word('decimal', typed.decimal)}"
+    return f" with a {word('thousands', typed.thousands)} between thousands" if typed.thousands else ""
 
 
 def _is_excel(data: Data) -> bool:

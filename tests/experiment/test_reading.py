@@ -144,6 +144,9 @@ def test_one_column_stays_one(tmp_path: Path) -> None:
 
 def test_a_file_without_header_is_seen_and_years_may_be_names(tmp_path: Path) -> None:
     rows = "".join(f"0.{n}1,Ulm,{n}\n" for n in range(1, 9))
+    named = reading(tmp_path, f"?,Ulm,NA\n{rows}", "c", columns=["a", "b", "c"]).frame
+    assert named["a"].isna().tolist() == [True] + [False] * 8
+    assert list(reading(tmp_path, "x,y\n1,2\n", "b", columns=["a", "b"], header=True).frame["a"]) == [1]
     assert reading(tmp_path, rows, "2").frame.shape == (8, 3)
     months = reading(tmp_path, "town,2019-01,2019-02\n" + "Ulm,1.5,2.5\n" * 8, "2019-02").frame
     assert list(months.columns) == ["town", "2019-01", "2019-02"]
@@ -352,6 +355,21 @@ COMMAND = f"{NEXT} data.path=t.csv"
         ("d\ty\n" + "1\t1.5\n" * 9 + "1\t1,5\n", {"decimal": "."}, "for example '1,5' (line 11)", "sed -n 11p"),
         ("a;y\n" + "1;2,5\n" * 9, {"decimal": "."}, "not numeric", f"{COMMAND} data.decimal=comma"),
         ("a;y\n" + "1;1.100.490\n" * 9, {"thousands": "none"}, "not numeric", f"{COMMAND} data.decimal=comma"),
+        (
+            "a;y\n" + "1;2,5\n1;1.25\n" * 9,
+            {},
+            "numbers with a decimal point, for example '1.25' (line 3, 5, 7, 9, 11, …), and numbers with a decimal "
+            "comma, for example '2,5' (line 2, 4, 6, 8, 10, …)",
+            "sed -n 2p",
+        ),
+        (
+            "a;y\n" + "1;1.100.490\n" * 9 + "1;?x\n",
+            {},
+            "9 rows are numbers with a point between thousands.",
+            "sed -n 11p",
+        ),
+        ("a;y\n" + "1;2\n" * 9, {"columns": ["b", "z"]}, "has names: a, y.", f"{COMMAND}   (data.header=true"),
+        ("a;y\nv;w\n", {"columns": ["a", "y"]}, "has names: a, y.", f"{COMMAND}   (data.header=true"),
         ("a,y\n1,1.2.2020\n2,2020-01-02\n", {}, "not numeric", f"{COMMAND} data.target=a"),
         ("a,y\n1,1.2.2020\n2,3.4.2021\n", {}, "has dates, not numbers", f"{COMMAND} data.target=a"),
         ("a,y\n1,\n2,3\n4,5\n", {}, "no value in 1 of 3 rows (line 2)", f"{COMMAND} data.missing_target=drop"),

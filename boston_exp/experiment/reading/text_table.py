@@ -16,7 +16,7 @@ from boston_exp.experiment.reading import files
 from boston_exp.experiment.reading.cells import fields, lines_of
 from boston_exp.experiment.reading.found import Found
 from boston_exp.experiment.reading.sniffing import Dialect, NoText, decoded, dialect, encoding_of
-from boston_exp.experiment.reading.unreadable import MORE_FIELDS, refuse_unsplit, two_of_one_name
+from boston_exp.experiment.reading.unreadable import MORE_FIELDS, refuse_names_of_named, refuse_unsplit, two_of_one_name
 
 LEADING_ZERO = re.compile(r"0\d+")
 OPEN = ("sep", "decimal", "encoding", "header")
@@ -46,6 +46,7 @@ def read_text(path: Path, data: Data) -> tuple[pd.DataFrame, Found, Dialect]:
         content, whole = files.head(stream)
     head = looked_at(content, whole, data, [data.target])
     refuse_unsplit(data, content, whole, head.how)
+    refuse_names_of_named(data, head.rows(20))
     try:
         frame = _parsed(path, data, head)
     except UnicodeDecodeError:

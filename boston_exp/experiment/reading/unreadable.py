@@ -14,7 +14,9 @@ from boston_exp.config.schema import Data
 from boston_exp.errors import Fault, InvalidData
 from boston_exp.experiment.reading import files, packaged
 from boston_exp.experiment.reading.cells import fields
+from boston_exp.experiment.reading.header import is_value
 from boston_exp.experiment.reading.sniffing import Dialect, NoText, decoded, dialect, encoding_of
+from boston_exp.experiment.reading.values import AMONG_NUMBERS
 
 MORE_FIELDS = "rows have more fields than there are names for"
 
@@ -79,6 +81,28 @@ def refuse_unsplit(data: Data, start: bytes, whole: bool, how: Dialect) -> None:
     if better is not None and len(fields(decoded(start, better.encoding, whole), better.sep, limit=1)[0]) > 1:
         says = f"data.sep={word('sep', how.sep)} splits nothing: every line of {data.path} is one column."
         raise InvalidData(Fault(says, again(f"data.sep={word('sep', better.sep)}")))
+
+
+def refuse_names_of_named(data: Data, rows: list[list[str]]) -> None:
+    """Raise InvalidData for data.columns, which are for a file without header, where the first row has names: these or
+    words above columns of values."""
+    if not data.columns or data.header is not None or not rows:
+        return
+    first, *others = [[cell.strip() for cell in row] for row in rows]
+    below = [place for place in range(len(first)) if others and _are_values(row[place : place + 1] for row in others)]
+    above_values = below and all(re.match(r"[^\W\d]", first[place]) for place in below)
+    gaps = any(first[place].lower() in AMONG_NUMBERS for place in below)
+    if first == list(data.columns) or (above_values and not gaps):
+        names = ", ".join(first[:8]) + (", …" if len(first) > 8 else "")
+        says = f"data.columns is for a file without header, and the first row of {data.path} has names: {names}"
+        mend = again(without=["data.columns"]) + "   (data.header=true beside data.columns gives them new names)"
+        raise InvalidData(Fault(f"{says}.", mend))
+
+
+def _are_values(cells: Iterable[list[str]]) -> bool:
+    """Of a column: whether it has values, gaps aside."""
+    present = [cell[0] for cell in cells if cell and cell[0].lower() not in AMONG_NUMBERS]
+    return bool(present) and all(map(is_value, present))
 
 
 def _sniffed(start: bytes, whole: bool, data: Data) -> Dialect | None:
