@@ -23,12 +23,13 @@ def bond_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
             says = f"data.time={data.time} has no value in {gaps.size} of {len(times)} rows{where(data, gaps)}."
             yield Fault(says, again(without=["data.time"]) + "   (or fill those rows: what is when decides the split)")
         elif times.dtype.kind not in "iufM":
-            says = f"data.time={data.time} has neither numbers nor dates of one format, for example {times.iloc[0]!r}."
+            example = str(times.iloc[0])
+            says = f"data.time={data.time} has neither numbers nor dates of one format, for example {example!r}."
             yield Fault(says, again(without=["data.time"]) + "   (or correct the file; data.date_format says how)")
     if data.weight is not None:
         weights = frame[data.weight]
         if weights.dtype.kind not in "iufb":
-            says = f"data.weight={data.weight} is not numeric, for example {weights.iloc[0]!r}."
+            says = f"data.weight={data.weight} is not numeric, for example {str(weights.iloc[0])!r}."
             yield Fault(says, again(without=["data.weight"]))
             return
         bad = np.flatnonzero(~(np.isfinite(weights.to_numpy(dtype=np.float64)) & (weights >= 0).to_numpy()))
@@ -44,9 +45,8 @@ def role_faults(data: Data, frame: pd.DataFrame, found: Mapping[str, Role], feat
         if role.typed and role.name == NUMBER and frame[name].dtype.kind not in "iufb":
             wrong = np.flatnonzero(pd.to_numeric(frame[name], errors="coerce").isna() & frame[name].notna())
             if wrong.size:
-                says = (
-                    f"data.roles: {name} is no number, for example {frame[name].iloc[wrong[0]]!r}{where(data, wrong)}."
-                )
+                example = str(frame[name].iloc[wrong[0]])
+                says = f"data.roles: {name} is no number, for example {example!r}{where(data, wrong)}."
                 yield Fault(says, again(without=["data.roles"]))
         elif role.typed and role.name == DATE and frame[name].dtype.kind != "M":
             says = f"data.roles: {name} has no dates of one format, for example {frame[name].iloc[0]!r}."

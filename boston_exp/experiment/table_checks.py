@@ -91,7 +91,7 @@ def _not_numeric(data: Data, y: pd.Series, other: str) -> Fault:
         return Fault(f"data.target={data.target} has dates, not numbers.", f"{other}   (this runner does regression)")
     typed = numbers(y, marks_of(data))
     bad = np.flatnonzero(typed.unfit)
-    example = f", for example {y.iloc[bad[0]]!r}" if bad.size else ""
+    example = f", for example {str(y.iloc[bad[0]])!r}" if bad.size else ""
     says = f"data.target={data.target} is not numeric{example}{where(data, bad)}"
     settings = [f"data.{name}" for name in ("decimal", "thousands") if getattr(data, name) is not None]
     free = numbers(y, Marks())
@@ -110,9 +110,8 @@ def _not_numeric(data: Data, y: pd.Series, other: str) -> Fault:
         return Fault(f"{says}.", mend)
     if 0 < bad.size < y.notna().sum() and not others.unfit.any():
         fit = np.flatnonzero(~typed.unfit & y.notna().to_numpy())
-        says = (
-            f"data.target={data.target} has numbers{_style(y, typed)}, for example {y.iloc[fit[0]]!r}{where(data, fit)}"
-        )
+        first = f"{_style(y, typed)}, for example {str(y.iloc[fit[0]])!r}{where(data, fit)}"
+        says = f"data.target={data.target} has numbers{first}"
         says += f", and numbers{_style(y.iloc[bad], others)}{example}{where(data, bad)}: one of them has to be changed"
         return Fault(f"{says}.", mend)
     return Fault(f"{says}.", f"{other}   (this runner does regression)")

@@ -107,3 +107,9 @@ def test_rows_that_are_no_text_are_saved_from_standard_input(
     told = command(model, "input=fake.xlsx", program="predict")
     assert told.code == 2
     assert "it is no .xlsx file" in told.err
+
+
+def test_an_empty_mark_blames_the_shell_for_separators_alone(command: Command, german: Path) -> None:
+    told = " ".join(command(*RUN, "data.sep=", "data.decimal=").err.split())
+    assert "data.sep is empty: a shell ends the command at a bare ;" in told
+    assert "data.decimal is empty: type a mark or its word (comma, point)" in told
