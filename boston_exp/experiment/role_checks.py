@@ -49,7 +49,7 @@ def role_faults(data: Data, frame: pd.DataFrame, found: Mapping[str, Role], feat
                 says = f"data.roles: {name} is no number, for example {example!r}{where(data, wrong)}."
                 yield Fault(says, again(without=["data.roles"]))
         elif role.typed and role.name == DATE and frame[name].dtype.kind != "M":
-            says = f"data.roles: {name} has no dates of one format, for example {frame[name].iloc[0]!r}."
+            says = f"data.roles: {name} has no dates of one format, for example {str(frame[name].iloc[0])!r}."
             yield Fault(says, again(without=["data.roles"]) + "   (or data.date_format=…)")
     if not features:
         told = ", ".join(f"{name} ({role.name})" for name, role in list(found.items())[:10])
