@@ -42,7 +42,6 @@ def parse(cfg: DictConfig, typed: Typed, schema: type[Composed] = Config) -> Com
     if unknown:
         raise InvalidConfig(*unknown)
     try:
-        OmegaConf.resolve(cfg)
         config: Any = OmegaConf.to_object(cfg)
     except OmegaConfBaseException as error:
         says = f"The configuration cannot be resolved: {error}".partition("\n")[0]

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from boston_exp.config.invocation import quoted
 from boston_exp.config.schema import Data
 from boston_exp.experiment.checks.columns import since_epoch
 from boston_exp.experiment.reading.table import read
 from tests.conftest import Command
+from tests.experiment.generated_tables import NAMES
 
 TRAINED = ("data=csv", "preprocess=tabular", "model=ridge", "tracking=none", "figures=none", "evaluation.n_resamples=0")
 
@@ -88,3 +90,18 @@ def test_a_column_without_a_value_is_no_hindrance(command: Command, tmp_path: Pa
     table(rows=200, empty=[None] * 200).to_csv(tmp_path / "t.csv", index=False)
     done = command(*TRAINED, "data.path=t.csv", "data.target=y", 'data.roles=["empty:category"]')
     assert (done.code, "could not be made" in done.err) == (0, False), done.err
+
+
+@pytest.mark.parametrize(
+    "target", ["self", "${oc.env:HOME}", 'say "x"', "a=b", "new\nline", "{x}", "null", "2020", "🏠"]
+)
+def test_any_name_may_be_that_of_the_target(command: Command, tmp_path: Path, target: str) -> None:
+    """Beside features of every odd name, in a run that is recorded; '' is a name of no target."""
+    rng = np.random.default_rng(0)
+    names = sorted({*NAMES, target} - {""})
+    odd = pd.DataFrame(rng.normal(size=(40, len(names))), columns=names)
+    odd.assign(category=list("ab") * 20).to_parquet(tmp_path / "t.parquet")
+    done = command(
+        "data=csv", "data.path=t.parquet", f"data.target={quoted(target)}", "preprocess=tabular", "model=ridge"
+    )
+    assert done.code == 0, done.err
