@@ -62,6 +62,10 @@ EVALUATIONS = (
     ("evaluation=holdout",), ("evaluation=cv", "evaluation.n_splits=3"),
     ("evaluation=repeated_cv", "evaluation.n_splits=2", "evaluation.n_repeats=2"),
 )  # fmt: skip
+FITTING = {  # kinds of columns that a setting is for
+    "group": ("few categories", "many categories", "true or false"), "time": ("dates", "rows counted", "whole numbers"),
+    "weight": ("percent", "currency", "numbers of few bits", "rows counted"),
+}  # fmt: skip
 PREPROCESSES = ("preprocess=tabular",) * 8 + ("preprocess=none", "preprocess=standard")
 READING = ("data.sep=semicolon", "data.decimal=comma", "data.thousands=none", "data.header=false",
            "data.encoding=utf-8", "data.date_format=%d.%m.%Y", "data.test_size=0.5",
@@ -113,7 +117,10 @@ def _settings(rng: Rng, made: Table) -> Iterator[str]:
     """Some of each kind, as a command has them."""
     others = [name for name in made.names if name not in (made.target, "")] or ["x0"]
     if rng.uniform() < 0.5:
-        yield f"data.{rng.choice(['group', 'time', 'weight'])}={quoted(str(rng.choice(others)))}"
+        key = str(rng.choice(list(FITTING)))
+        kinds = dict(zip(made.names, made.kinds, strict=False))
+        fitting = [name for name in others if kinds.get(name, "").removesuffix(", gaps").startswith(FITTING[key])]
+        yield f"data.{key}={quoted(str(rng.choice(fitting if fitting and rng.uniform() < 0.8 else others)))}"
     if rng.uniform() < 0.2:
         yield "evaluation.stratify=true"
     if rng.uniform() < 0.3:
@@ -336,6 +343,7 @@ KINDS = {
     "cannot be read as a table": "a file that cannot be read as its settings say",
     "Text columns": "text, without a preprocess",
     "Gaps, which": "gaps, without a preprocess",
+    "cannot be fitted|cannot be predicted": "a model that scikit-learn does not fit to such rows",
     "preprocess cannot take": "a preprocess that cannot take the table",
     "n_splits=": "too few rows for the folds",
     "is not a column|are not columns": "a setting names no column",

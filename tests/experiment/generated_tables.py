@@ -36,6 +36,7 @@ class Table:
     target: str
     y: np.ndarray | None  # (n,) float64, the target as it was meant; None where it is no number
     names: tuple[str, ...]
+    kinds: tuple[str, ...]  # of the columns
     kind: str
     by_pandas: Callable[[], pd.DataFrame]  # columns are named by text
 
@@ -93,6 +94,10 @@ def _names(rng: Rng, number: int, target: int) -> list[str]:
     return names
 
 
+def _kinds(drawn: Sequence[Column]) -> tuple[str, ...]:
+    return tuple(column.kind for column in drawn)
+
+
 def _meant(column: Column) -> np.ndarray | None:
     if column.kind.startswith("durations"):
         return column.values.dt.total_seconds().to_numpy()
@@ -135,8 +140,8 @@ def _text(rng: Rng, folder: Path, drawn: Sequence[Column], names: list[str], pla
     path.write_bytes(_packed(content, ending))
     given = {"sep": sep, "decimal": style.decimal, "thousands": style.thousands or None, "encoding": encoding,
              "header": 0 if header else None, "skiprows": len(above), "na_values": [style.gap]}  # fmt: skip
-    target = names[place]
-    return Table(path, target, _meant(drawn[place]), tuple(names), f"text, {ending}", partial(_read_text, path, given))
+    by_pandas = partial(_read_text, path, given)
+    return Table(path, names[place], _meant(drawn[place]), tuple(names), _kinds(drawn), f"text, {ending}", by_pandas)
 
 
 def _read_text(path: Path, given: dict) -> pd.DataFrame:
@@ -179,7 +184,7 @@ def _typed(rng: Rng, folder: Path, drawn: Sequence[Column], names: list[str], pl
     elif ending == "parquet" and rng.uniform() < 0.1:
         frame.index = pd.Index(rng.permutation(len(frame)) * 2)
     getattr(frame, f"to_{ending}")(path)
-    return Table(path, names[place], _meant(plain[place]), tuple(names), str(ending),
+    return Table(path, names[place], _meant(plain[place]), tuple(names), _kinds(drawn), str(ending),
                  lambda: getattr(pd, f"read_{ending}")(path).reset_index(drop=frame.index.name is None))  # fmt: skip
 
 
@@ -191,5 +196,5 @@ def _excel(rng: Rng, folder: Path, drawn: Sequence[Column], names: list[str], pl
     path = folder / "t.xlsx"
     _frame(plain, names).head(300).to_excel(path, index=False)
     y = _meant(plain[place])
-    return Table(path, names[place], None if y is None else y[:300], tuple(names), "Excel",
+    return Table(path, names[place], None if y is None else y[:300], tuple(names), _kinds(drawn), "Excel",
                  lambda: pd.read_excel(path, engine="calamine"))  # fmt: skip
