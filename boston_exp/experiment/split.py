@@ -12,7 +12,7 @@ import pandas as pd
 
 from boston_exp.config.schema import Config
 from boston_exp.experiment.dataset import Dataset
-from boston_exp.experiment.split_checks import check_split, check_weights
+from boston_exp.experiment.split_checks import check_folds, check_hold_out, check_weights
 
 QUANTILES = 10  # bins of the target, where rows are stratified by it
 Fold = tuple[np.ndarray, np.ndarray]
@@ -129,8 +129,9 @@ def split_rows(dataset: Dataset, config: Config) -> Split:
     the same rows. Raises InvalidData where the groups or the times of the table do not allow it.
     """
     bonds = Bonds(dataset.clusters, dataset.times, dataset.weights)
-    check_split(config, dataset)
+    check_hold_out(config, dataset)
     train, test = _held_out(dataset, config)
+    check_folds(config, dataset, train)
     evaluation = config.evaluation
     split = Split(
         dataset.X.iloc[train],

@@ -73,7 +73,7 @@ def _value_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
         )
     if not pd.api.types.is_numeric_dtype(y):
         yield _not_numeric(data, y, other)
-    elif len(y) > 1 and not gaps.size and (y.max() == y.min() or y.abs().max() > LARGEST):
+    elif len(y) > 1 and not gaps.size and (y.max() == y.min() or float(y.abs().max()) > LARGEST):
         problem = f"is {y.iloc[0]} in every row" if y.max() == y.min() else f"has values beyond {LARGEST:g}"
         yield Fault(f"data.target={data.target} {problem}: there is nothing to learn.", other)
     numbers = frame.select_dtypes("number")

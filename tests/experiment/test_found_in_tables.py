@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import pandas as pd
 import pytest
 
 from boston_exp.config.invocation import quoted
-from boston_exp.config.schema import Data
+from boston_exp.config.schema import Config, Data
 from boston_exp.experiment.checks.columns import since_epoch
 from boston_exp.experiment.reading.table import read
+from boston_exp.experiment.table_checks import table_faults
 from tests.conftest import Command
 from tests.experiment.generated_tables import NAMES
 
@@ -105,3 +107,20 @@ def test_any_name_may_be_that_of_the_target(command: Command, tmp_path: Path, ta
         "data=csv", "data.path=t.parquet", f"data.target={quoted(target)}", "preprocess=tabular", "model=ridge"
     )
     assert done.code == 0, done.err
+
+
+def test_times_that_most_rows_share_leave_few_to_fold(command: Command, tmp_path: Path) -> None:
+    """Four points in time of which three are before the held-out rows: three folds need four."""
+    table(when=[1] * 20 + [2] * 20 + [3] * 10 + [4] * 10).to_csv(tmp_path / "t.csv", index=False)
+    folds = ("evaluation=cv", "evaluation.n_splits=3")
+    done = command(*TRAINED, "data.path=t.csv", "data.target=y", "data.time=when", *folds)
+    assert done.code == 2
+    assert "there are 3." in done.err
+    assert "evaluation.n_splits=2" in done.err
+
+
+def test_a_target_of_32_bits_is_compared_without_a_warning(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": np.arange(9.0), "y": np.arange(9, dtype="float32")})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert table_faults(Config(data=Data(path="t.parquet", target="y")), frame) == []
