@@ -124,3 +124,9 @@ def test_a_target_of_32_bits_is_compared_without_a_warning(tmp_path: Path) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert table_faults(Config(data=Data(path="t.parquet", target="y")), frame) == []
+
+
+def test_a_first_row_that_happens_to_count_is_a_row(tmp_path: Path) -> None:
+    """0 and 1 with a word between them are no names 0, 1, 2, …"""
+    (tmp_path / "t.csv").write_text("0,type 44,1\n0,type 35,2\n3,type 16,3\n")
+    assert read(Data(path=str(tmp_path / "t.csv"), target="0")).frame["0"].tolist() == [0, 0, 3]

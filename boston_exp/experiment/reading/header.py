@@ -44,7 +44,7 @@ def has_header(rows: Sequence[Sequence[str]], known: Collection[str]) -> bool:
     first = [cell.strip() for cell in rows[0]]
     numbered = [cell for cell in first if cell.isdigit()]
     counted = [int(each) for each in numbered]
-    in_steps = len(counted) > 1 and all(b - a == 1 for a, b in pairwise(counted))
+    in_steps = len(counted) > 1 and all(b - a == 1 for a, b in pairwise(counted)) and first[-len(counted) :] == numbered
     places = set(map(str, range(len(first))))  # what columns are called that have no names
     if any(name.strip() in first and not (is_value(name) and name in places) for name in known):
         return True
