@@ -117,6 +117,13 @@ def test_the_summary_says_what_was_left_out_and_what_became_of_the_rest(command:
     assert "Objekt-ID is no number, for example 'H0" in wrong.err
 
 
+def test_the_same_run_gives_the_same_bits(command: Command, houses: Path) -> None:
+    """TargetEncoder draws folds of its own."""
+    asked = ("data=csv", f"data.path={houses}", "data.target=price", "figures=none", "model=ridge")
+    one, other = (command(*asked, "preprocess=tabular", "skip_finished=false").out.splitlines() for _ in range(2))
+    assert one[2:6] == other[2:6]
+
+
 def test_dates_and_many_values_reach_the_stored_model(command: Command, houses: Path, store: Path) -> None:
     """pyfunc takes the table as pandas reads it, dates as text as well: what a JSON request has."""
     import mlflow
