@@ -130,3 +130,19 @@ def test_a_first_row_that_happens_to_count_is_a_row(tmp_path: Path) -> None:
     """0 and 1 with a word between them are no names 0, 1, 2, …"""
     (tmp_path / "t.csv").write_text("0,type 44,1\n0,type 35,2\n3,type 16,3\n")
     assert read(Data(path=str(tmp_path / "t.csv"), target="0")).frame["0"].tolist() == [0, 0, 3]
+
+
+def test_repeated_folds_of_groups_keep_no_check_from_being_made(command: Command, tmp_path: Path) -> None:
+    """Each row counts once, and so does its group."""
+    table(rows=120, g=list("abcdefghij") * 12).to_csv(tmp_path / "t.csv", index=False)
+    done = command(*TRAINED, "data.path=t.csv", "data.target=y", "data.group=g", "evaluation=repeated_cv")
+    assert (done.code, "could not be made" in done.err) == (0, False), done.err
+
+
+@pytest.mark.parametrize("above", ["", "Report of 3 May\n\n"])
+def test_words_above_values_show_a_header_whatever_is_beside_them(tmp_path: Path, above: str) -> None:
+    """A target may be called 1, which is what a column without a name is called as well."""
+    (tmp_path / "t.csv").write_text(f"{above}a,x,1,3.5\n" + "Ulm,5,2.5,b\n" * 9)
+    assert list(read(Data(path=str(tmp_path / "t.csv"), target="1")).frame) == ["a", "x", "1", "3.5"]
+    (tmp_path / "u.csv").write_text("a,unknown,0.5\n" + "b,5,2.5\n" * 9)
+    assert len(read(Data(path=str(tmp_path / "u.csv"), target="2")).frame) == 10

@@ -109,7 +109,7 @@ def _groups(context: Context) -> tuple[np.ndarray | None, np.ndarray | None]:
     if not name or context.evaluated.folds is None:
         return None, None
     column = context.dataset.table[name]
-    rows = (context.evaluated.folds.out_of_fold["row"], context.rows.X_test.index)
+    rows = (context.evaluated.folds.out_of_fold["row"].unique(), context.rows.X_test.index)
     inside, outside = (column.loc[each].factorize()[0] for each in rows)
     return inside, outside
 
