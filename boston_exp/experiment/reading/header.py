@@ -8,8 +8,9 @@ from itertools import pairwise
 
 from boston_exp.experiment.reading.cells import ROWS
 from boston_exp.experiment.reading.dates import is_dated
-from boston_exp.experiment.reading.values import NUMBER, undressed
+from boston_exp.experiment.reading.values import GAPS, NUMBER, undressed
 
+ENOUGH = 5  # values below a word that show it to be a name
 ABOVE = 20  # lines at most that may stand above the header
 
 
@@ -38,7 +39,7 @@ def is_value(cell: str) -> bool:
 
 def has_header(rows: Sequence[Sequence[str]], known: Collection[str]) -> bool:
     """Whether the first row has names: known ones, or no values. Years and 0, 1, 2, … are names as well as values, and
-    so are dates above something else."""
+    so are dates above something else; any value is one beside a word that stands above values."""
     if not rows:
         return True
     first = [cell.strip() for cell in rows[0]]
@@ -48,7 +49,18 @@ def has_header(rows: Sequence[Sequence[str]], known: Collection[str]) -> bool:
     places = set(map(str, range(len(first))))  # what columns are called that have no names
     if any(name.strip() in first and not (is_value(name) and name in places) for name in known):
         return True
+    asked_by_place = any(name in places and name not in first for name in known)
+    columns = zip(*(row for row in rows if len(row) == len(first)), strict=True)
+    if not asked_by_place and any(_named(*cells) for cells in columns):
+        return True
     below = [cell.strip() for cell in rows[1]] if len(rows) > 1 else []
     months = {place for place, cell in enumerate(below[: len(first)]) if is_dated(first[place]) and not is_dated(cell)}
     values = [cell for place, cell in enumerate(first) if is_value(cell) and place not in months]
     return not values or (in_steps and values == numbered and len(rows) > 1 and rows[1] != rows[0])
+
+
+def _named(first: str, *others: str) -> bool:
+    """Whether a word stands above values, at least ENOUGH of them, in a column."""
+    present = [cell for cell in others if cell.strip().lower() not in GAPS]
+    words = first.strip().lower() not in GAPS and not is_value(first)
+    return words and len(present) >= ENOUGH and all(map(is_value, present))
