@@ -146,3 +146,8 @@ def test_words_above_values_show_a_header_whatever_is_beside_them(tmp_path: Path
     assert list(read(Data(path=str(tmp_path / "t.csv"), target="1")).frame) == ["a", "x", "1", "3.5"]
     (tmp_path / "u.csv").write_text("a,unknown,0.5\n" + "b,5,2.5\n" * 9)
     assert len(read(Data(path=str(tmp_path / "u.csv"), target="2")).frame) == 10
+
+
+def test_a_first_column_that_is_called_by_braces_is_no_json(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("{},y\n" + "1.5,2\n" * 9)
+    assert list(read(Data(path=str(tmp_path / "t.csv"), target="y")).frame) == ["{}", "y"]

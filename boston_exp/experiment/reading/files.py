@@ -37,7 +37,7 @@ MAGIC = {
 PAGES = {  # that a server sends in place of a file, for one
     rb"<!doctype html|<html|<head|<body|<table": ("an HTML page", ""),
     rb"<\?xml": ("an XML file", ""),
-    rb'\{\s*(?:"[^"]*"\s*:|\})|\[\s*[\[{]': ("JSON", ""),
+    rb'\{\s*(?:"[^"]*"\s*:|\}\s*(?:\{|\Z))|\[\s*[\[{]': ("JSON", ""),
 }
 
 
