@@ -300,6 +300,7 @@ def tell(found: Sequence[Outcome]) -> None:
     for kind, those in (*_by_file(found).items(), ("all", found)):
         ends = Counter(each.kind for each in those)
         print(row(kind, len(those), *(ends[end] for end in ("finished", "refused", "defect", "hang"))))
+    print(f"\nThe slowest took {max(each.seconds for each in found):.0f} s.")
     bare, misread = sum(each.bare for each in found), sum(each.misread for each in fits)
     share = 100 * done / max(1, len(fits))
     print(f"\nOf {bare:,} with no setting but the target and preprocess=tabular, a script of pandas and scikit-learn")
@@ -351,6 +352,8 @@ KINDS = {
     "is not a column|are not columns": "a setting names no column",
     "takes no weights": "a model that takes no weights",
     "is the target": "a setting names the target",
+    "fits all values of no column": "a date format that fits no column",
+    "is for a file without header": "names for the columns of a file that has a header",
     "has no rows": "no rows",
 }
 GRAMMAR = OverridesParser.create()
