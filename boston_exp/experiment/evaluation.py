@@ -131,7 +131,10 @@ def _predict(fitted: BaseEstimator, X: pd.DataFrame) -> np.ndarray:
 def _fault(what: str, estimator: BaseEstimator, error: Exception) -> Fault:
     model = type(final_step(estimator)).__name__
     cause = (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".")
-    return Fault(f"{model} cannot be {what}: {cause}.", f"{again(multirun=False)} --cfg job --package model")
+    return Fault(
+        f"{model} cannot be {what}: {type(error).__name__}: {cause}.",
+        f"{again(multirun=False)} --cfg job --package model",
+    )
 
 
 def _cross_validate(

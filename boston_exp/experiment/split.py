@@ -13,6 +13,7 @@ import pandas as pd
 from boston_exp.config.schema import Config
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.split_checks import check_folds, check_hold_out, check_weights
+from boston_exp.experiment.table_checks import held_out
 
 QUANTILES = 10  # bins of the target, where rows are stratified by it
 Fold = tuple[np.ndarray, np.ndarray]
@@ -158,7 +159,7 @@ def _held_out(dataset: Dataset, config: Config) -> Fold:
         times = dataset.times.to_numpy()
         order = np.argsort(times, kind="stable")
         cuts = np.flatnonzero(np.diff(times[order])) + 1  # positions between two points in time
-        cut = cuts[np.argmin(np.abs(cuts - (n - int(np.ceil(n * share)))))]
+        cut = cuts[np.argmin(np.abs(cuts - (n - held_out(n, share))))]
         return order[:cut], order[cut:]
     bins = quantile_bins(dataset.y, max(2, int(np.ceil(1 / share)))) if config.evaluation.stratify else None
     if dataset.clusters is not None:
@@ -167,5 +168,5 @@ def _held_out(dataset: Dataset, config: Config) -> Fold:
         parts = min(max(2, round(1 / share)), dataset.clusters.nunique())
         splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
         return next(splitter.split(rows, bins, dataset.clusters))
-    train, test = train_test_split(rows, test_size=share, random_state=seed, stratify=bins)
+    train, test = train_test_split(rows, test_size=held_out(n, share), random_state=seed, stratify=bins)
     return train, test

@@ -151,8 +151,13 @@ def where(data: Data, rows: np.ndarray) -> str:
     return f" (line {lines}{', …' if rows.size > 5 else ''})"
 
 
+def held_out(n_samples: int, share: float) -> int:
+    """Rows that are held out: a share of them, at least the two that a score takes."""
+    return max(2, int(np.ceil(n_samples * share)))
+
+
 def _size_faults(config: Config, n_samples: int) -> Iterator[Fault]:
-    n_test = int(np.ceil(n_samples * config.data.test_size))
+    n_test = held_out(n_samples, config.data.test_size)
     n_train, n_splits = n_samples - n_test, config.evaluation.n_splits
     if n_train < 2 or n_test < 2:
         yield Fault(

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from boston_exp.errors import InvalidConfig
+from boston_exp.errors import ExpectedFailure
 from boston_exp.experiment.checks.edges import at_the_edge
 from boston_exp.experiment.checks.finding import Finding
 from boston_exp.experiment.metrics import named
@@ -35,7 +35,7 @@ def found(report: Report, n_splits: int, history: Callable[[], History]) -> list
             else (evidence.HELD_OUT, evidence.held_out_losses)
         )
         run_id = done[place].run_id
-        with suppress(InvalidConfig):  # a tracker that cannot be read back
+        with suppress(ExpectedFailure):  # a tracker that cannot be read back, a point in the store of another machine
             table = evidence.tables(history(), [run_id], name)[run_id] if run_id else None
             if table is not None and DEPENDENT.isdisjoint(table.columns):
                 return by_row(table, metric)

@@ -90,7 +90,7 @@ def test_a_run_that_is_alive_is_left_alone(command: Command, store: Path, tmp_pa
 def test_a_crash_is_failed_with_its_message(command: Command, store: Path) -> None:
     """scikit-learn finds out only in fit that this solver cannot do what is asked of it."""
     result = command("model=ridge", "+model.solver=svd", "+model.positive=true", "figures=none")
-    assert result.code == 1
+    assert result.code == 2
     (run,) = runs_in(store)
     assert run.info.status == "FAILED"
     assert "ValueError" in run.data.tags["error"]

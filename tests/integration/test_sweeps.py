@@ -245,7 +245,7 @@ def test_a_single_run_can_skip_what_is_recorded(command: Command, store: Path) -
 def test_a_failing_point_is_recorded_and_the_rest_goes_on(command: Command, store: Path, bad_day: Path) -> None:
     result = command("-m", *BAD, "model.alpha=1.0,2.0,3.0", "+model.fails_at=2.0")
     assert result.code == 1
-    assert "failed alpha=2: MemoryError: no room for alpha" in result.err
+    assert "failed alpha=2: FitFailed: BadDay cannot be fitted: MemoryError: no room for alpha" in result.err
     assert "grid of 3 points: 2 done, 1 failed" in result.out
     history = History(store)
     assert history.statuses == {"FINISHED": 2, "FAILED": 1}
