@@ -106,8 +106,8 @@ def main(name: str, command: Callable[[], Any], prepare: Callable[[list[str]], l
 
     Exit code 0, 1 where Hydra or the command says so, 2 after an expected failure, 130 after Ctrl-C, 143 after SIGTERM.
     """
-    # OpenMP's threads sleep while they wait: spinning would stall a busy machine
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # GNU OpenMP's threads wait some microseconds awake, then sleep: its default of milliseconds stalls a busy machine
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         with redaction.streams(), terminable(), raising(signal.SIGINT, KeyboardInterrupt, once=False), _exit_codes():
             redaction.log_records()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.experiment.checks.null_rates import CODES, EACH, KINDS, TOGETHER, Kind, fired
 
-DRAWS = 40  # `make proof` takes 200
+DRAWS = 20  # `make proof` takes 200
 
 
 @pytest.mark.slow
