@@ -32,13 +32,13 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
         faults = [*checks.faults(config), *objective_faults(config), *job.store_faults(destination)]
         if faults:
             raise InvalidConfig(*faults)
-
-        from boston_exp.training.explaining import explain  # all that is heavy, once nothing is refused without it
-        from boston_exp.training.train import Experiment, train
-
         if config.explain:
-            explain(config, typed)
+            from boston_exp.training import explaining
+
+            explaining.explain(config, typed)
             return math.nan
+        from boston_exp.training.train import Experiment, train  # all that is heavy, once nothing is refused without it
+
         choices = HydraConfig.get().runtime.choices
         name = run_name(choices, typed.overrides, job.swept, config.name) or class_name(config.model)
         trained = train(Experiment(cfg, typed, config, destination, name), job)

@@ -34,14 +34,10 @@ def mark_faults(data: Data) -> Iterator[Fault]:
     for setting, words in OF_SETTING.items():
         mark, example = getattr(data, setting), "semicolon" if setting == "sep" else "comma"
         if mark == "":
-            why = (
-                "a shell ends the command at a bare ;, so type a word"
-                if setting == "sep"
-                else "type a mark or its word"
-            )
-            yield Fault(
-                f"data.{setting} is empty: {why} ({', '.join(words)}).", again(f"data.{setting}={example}"), Kind.VALUE
-            )
+            is_sep = setting == "sep"
+            why = "a shell ends the command at a bare ;, so type a word" if is_sep else "type a mark or its word"
+            says = f"data.{setting} is empty: {why} ({', '.join(words)})."
+            yield Fault(says, again(f"data.{setting}={example}"), Kind.VALUE)
         elif setting != "sep" and mark is not None and mark not in words.values():
             says = f"data.{setting}={mark} is not possible: choose one of {', '.join(words)}."
             yield Fault(says, again(f"data.{setting}={example}"), Kind.VALUE)

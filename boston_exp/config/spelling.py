@@ -10,20 +10,9 @@ from collections.abc import Iterable
 
 from boston_exp.config.invocation import quoted
 
-OF_DATA = (
-    "target",
-    "group",
-    "time",
-    "weight",
-    "drop",
-    "slices",
-    "columns",
-    "path",
-    "target_label",
-    "target_unit",
-    "roles",
-)
-NAMES = {*(f"data.{key}" for key in OF_DATA), "input", "output", "keep", "from_model", "interval_by", "report", "name"}
+OF_DATA = "target group time weight drop slices columns path target_label target_unit roles"
+OTHERS = "input output keep from_model interval_by report name"
+NAMES = {*(f"data.{key}" for key in OF_DATA.split()), *OTHERS.split()}
 UNDERSTOOD = re.compile(r"[\w./:%@?*|+ -]*", re.ASCII)  # by Hydra's lexer, without quotes
 GRAMMAR = re.compile(r"[\[{'\"]|.*\$\{|[a-z]+\(|.*,")  # what begins or has these is meant as Hydra reads it
 

@@ -24,11 +24,11 @@ import numpy as np
 import pandas as pd
 
 from boston_exp.experiment.grouping import COLUMN
+from boston_exp.experiment.units import CLUSTER, TIME, WEIGHT
 
 if TYPE_CHECKING:
     from crepes import ConformalRegressor
 
-CLUSTER, TIME = "cluster", "time"  # columns of out_of_fold.csv where `data.group` and `data.time` say so
 PREDICTION, SPREAD, PLAIN = "prediction", "spread", "none"  # what widths depend on, besides columns
 THIRDS = (1 / 3, 2 / 3)
 
@@ -208,7 +208,7 @@ def caveat(out_of_fold: pd.DataFrame) -> str:
     said = []
     if CLUSTER in out_of_fold.columns:
         said.append("of rows of new groups, each group counting once")
-    if "weight" in out_of_fold.columns:
+    if WEIGHT in out_of_fold.columns:
         said.append("of rows as they are in the table, whatever they weigh")
     if TIME in out_of_fold.columns:
         said.append("as long as errors stay what they were: it is not promised for later times")

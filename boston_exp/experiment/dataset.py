@@ -31,8 +31,8 @@ EXAMPLE = 100  # rows
 class Dataset:
     """A table that was read and checked; its rows are numbered from 0.
 
-    X (n_samples, n_features): numbers and booleans as float64, dates as datetime64 or as text
-    of their format where `preprocess` takes dates, everything else as object, gaps as NaN. y (n_samples,): float64.
+    X (n_samples, n_features): numbers and booleans as float64, dates as datetime64 or as text of their format where
+    `preprocess` takes dates, everything else as object, gaps as NaN. y (n_samples,): float64.
     """
 
     name: str
@@ -64,15 +64,19 @@ class Dataset:
     def example(self, rows: pd.Index) -> pd.DataFrame:
         """The features of the first of these rows, types as pandas read them, dates as the file has them."""
         found = self.table.loc[rows[:EXAMPLE], list(self.X.columns)]
-        for name in [name for name in found.columns if name in self.roles and self.roles[name].format]:
+        for name in self._dates_as_text:
             found[name] = self.X[name].loc[found.index]
         return found
+
+    @cached_property
+    def _dates_as_text(self) -> set[str]:
+        return {name for name in self.X.columns if name in self.roles and self.roles[name].format}
 
     @cached_property
     def text_columns(self) -> list[str]:
         """Features that a model would have to take as text, which dates are not."""
         text = self.X.columns[[dtype.kind == "O" for dtype in self.X.dtypes]]
-        return [name for name in text if not (name in self.roles and self.roles[name].format)]
+        return [name for name in text if name not in self._dates_as_text]
 
     @cached_property
     def columns_with_gaps(self) -> list[str]:
@@ -160,11 +164,12 @@ def _with_numbers(frame: pd.DataFrame, columns: list[str], data: Data) -> pd.Dat
 def _features(X: pd.DataFrame, found: Mapping[str, Role], with_dates: bool) -> pd.DataFrame:
     """As a model takes them; columns that are right as they are stay shared with the table."""
     kinds = {str(name): dtype.kind for name, dtype in X.dtypes.items()}
-    numbers = [name for name, kind in kinds.items() if kind in "iub" or (kind == "O" and _is_number(found[name]))]
-    others = [name for name, kind in kinds.items() if name not in numbers and kind != "f"]
-    text = [name for name in others if not (with_dates and kinds[name] == "M")]
-    X = X.astype({**dict.fromkeys(numbers, "float64"), **dict.fromkeys(text, "object")})
-    for name in [name for name in others if found[name].format and name not in text]:
+    # booleans with gaps are objects to pandas, and so is text that the user says is a number
+    whole = {name for name, kind in kinds.items() if kind in "iub" or (kind == "O" and found[name].name == NUMBER)}
+    dates = [name for name, kind in kinds.items() if with_dates and kind == "M"]
+    text = [name for name, kind in kinds.items() if kind != "f" and name not in whole and name not in dates]
+    X = X.astype({**dict.fromkeys(whole, "float64"), **dict.fromkeys(text, "object")})
+    for name in [name for name in dates if found[name].format]:
         X[name] = _written(X[name], found[name].format)
     for name in [name for name in text if X[name].isna().any()]:
         X[name] = X[name].where(X[name].notna(), np.nan)
@@ -176,11 +181,6 @@ def _written(dates: pd.Series, form: str) -> pd.Series:
     codes, distinct = pd.factorize(dates)
     text = np.append(pd.DatetimeIndex(distinct).strftime(form).to_numpy(dtype=object), np.nan)
     return pd.Series(text[codes], index=dates.index, dtype=object)
-
-
-def _is_number(role: Role) -> bool:
-    """Booleans with gaps are objects to pandas, and so is text that the user says is a number."""
-    return role.name == NUMBER
 
 
 def _differs_from_recorded(data: Data, digest: str) -> bool:

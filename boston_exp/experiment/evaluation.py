@@ -23,6 +23,7 @@ from boston_exp.experiment.models import final_step
 from boston_exp.experiment.split import Split
 from boston_exp.experiment.spread import spread
 from boston_exp.experiment.threads import openmp_for
+from boston_exp.experiment.units import CLUSTER, TIME, WEIGHT
 
 THREADS = 4  # About a third of fitting a small tree holds the GIL; more than 4 threads only contend.
 Reached = Callable[[int, dict[str, float]], None]
@@ -45,9 +46,7 @@ class Evaluated:
 
     estimator: BaseEstimator
     metrics: dict[str, float]  # experiment/metrics.py's `names` lists them
-    predictions: (
-        pd.DataFrame
-    )  # held-out rows: row, actual, predicted, residual (actual - predicted), weight, cluster, time
+    predictions: pd.DataFrame  # held-out rows: row, actual, predicted, residual (actual - predicted), and their bonds
     train_predicted: np.ndarray  # (n_train,), in the order of the training rows
     importance: pd.DataFrame  # feature, importance, std; the most important first
     test_predicted: np.ndarray = field(repr=False)  # (n_test,), in the order of the held-out rows
@@ -72,25 +71,18 @@ def evaluate(
         metrics, folds = _cross_validate(estimator, rows, reached, doing) if rows.n_splits else ({}, None)
         doing("fitting")
         start = time.perf_counter()
-        fitted = fit(estimator, rows.X_train, rows.y_train, rows.bonds.weights)
+        train_weights = rows.bonds.weights_of(rows.X_train.index)
+        fitted = fit(estimator, rows.X_train, rows.y_train, train_weights)
         fit_done = time.perf_counter()
         doing("predicting")
         predicted = _predict(fitted, rows.X_test)
         predict_done = time.perf_counter()
         y_test, known = rows.y_test.to_numpy(), rows.bonds.columns(rows.X_test.index)
-        metrics |= scores(y_test, predicted, weights=known.get("weight"))
+        weights, clusters, order = (known.get(name) for name in (WEIGHT, CLUSTER, TIME))
+        metrics |= scores(y_test, predicted, weights=weights)
         doing("intervals")
-        metrics |= intervals(
-            y_test,
-            predicted,
-            n_resamples,
-            rows.seed,
-            weights=known.get("weight"),
-            clusters=known.get("cluster"),
-            order=known.get("time"),
-        )
+        metrics |= intervals(y_test, predicted, n_resamples, rows.seed, weights=weights, clusters=clusters, order=order)
         train_predicted = _predict(fitted, rows.X_train)
-        train_weights = rows.bonds.columns(rows.X_train.index).get("weight")
         metrics |= scores(rows.y_train.to_numpy(), train_predicted, "train_", train_weights)
         metrics |= {"fit_seconds": fit_done - start, "predict_seconds": predict_done - fit_done}
         doing("importance")
@@ -100,8 +92,8 @@ def evaluate(
     return Evaluated(fitted, metrics, predictions, train_predicted, table, predicted, folds)
 
 
-def fit(estimator: BaseEstimator, X: pd.DataFrame, y: pd.Series, weights: pd.Series | None = None) -> BaseEstimator:
-    """A fitted clone; `weights`, by the number of the row, count in the model alone, not in its preprocess.
+def fit(estimator: BaseEstimator, X: pd.DataFrame, y: pd.Series, weights: np.ndarray | None = None) -> BaseEstimator:
+    """A fitted clone; `weights` (n,) count in the model alone, not in its preprocess.
 
     Where a forest leaves n_jobs open, its trees grow in threads. That gives the same bits with any number of threads.
     Summing the trees' predictions in threads would not: `predict` runs in one.
@@ -110,10 +102,8 @@ def fit(estimator: BaseEstimator, X: pd.DataFrame, y: pd.Series, weights: pd.Ser
     """
     kinds = {kind.__name__ for kind in type(final_step(estimator)).__mro__}  # sklearn.ensemble takes 0.1 s to import
     threads = parallel_config("threading", n_jobs=min(cpu_count(), THREADS)) if "BaseForest" in kinds else nullcontext()
-    weighed = {}
-    if weights is not None:
-        name = "model__sample_weight" if isinstance(estimator, Pipeline) else "sample_weight"
-        weighed[name] = weights.loc[X.index].to_numpy()
+    name = "model__sample_weight" if isinstance(estimator, Pipeline) else "sample_weight"
+    weighed = {} if weights is None else {name: weights}
     try:
         with threads:
             return clone(estimator).fit(X, y, **weighed)
@@ -146,7 +136,8 @@ def _cross_validate(
     out_of_fold: list[pd.DataFrame] = []
     for number, (inside, outside) in enumerate(rows.folds, 1):
         doing(f"fold {number} of {len(rows.folds)}")
-        fitted = fit(estimator, rows.X_train.iloc[inside], rows.y_train.iloc[inside], rows.bonds.weights)
+        X, y = rows.X_train.iloc[inside], rows.y_train.iloc[inside]
+        fitted = fit(estimator, X, y, rows.bonds.weights_of(X.index))
         X, y = rows.X_train.iloc[outside], rows.y_train.iloc[outside]
         predicted, deviation = _predict(fitted, X), spread(fitted, X)
         columns: dict[str, Any] = {"row": y.index, "fold": number, "actual": y.to_numpy(), "predicted": predicted}
@@ -156,7 +147,7 @@ def _cross_validate(
             columns["repeat"] = (number - 1) // rows.n_splits + 1
         known = rows.bonds.columns(y.index)
         out_of_fold.append(pd.DataFrame(columns | known))
-        found.append(scores(y.to_numpy(), predicted, weights=known.get("weight")))
+        found.append(scores(y.to_numpy(), predicted, weights=known.get(WEIGHT)))
         sizes.append((len(outside), len(inside)))
         reached(number, over_folds(found))
     table = pd.DataFrame(found, columns=[metric.name for metric in METRICS])

@@ -70,7 +70,7 @@ def _shuffled(fitted: BaseEstimator, rows: Split, seed: int, n_repeats: int = 5)
     if len(chosen) > MOST_ROWS:
         chosen = np.sort(rng.choice(chosen, MOST_ROWS, replace=False))
     n, X, y = len(chosen), rows.X_test.iloc[chosen], rows.y_test.to_numpy()[chosen]
-    weights = rows.bonds.columns(X.index).get("weight")
+    weights = rows.bonds.weights_of(X.index)
     if weights is not None and not weights.any():
         weights = None
     predicted = np.asarray(fitted.predict(X)).reshape(n)

@@ -16,6 +16,7 @@ from scipy.stats import bootstrap, norm
 
 from boston_exp.experiment import tilting
 from boston_exp.experiment.metrics import METRICS, Metric, Weights
+from boston_exp.experiment.tilting import Sample
 from boston_exp.experiment.units import Units, units
 
 LARGE = 10_000  # rows; beyond them nothing is resampled
@@ -50,9 +51,14 @@ def intervals(
             found |= zip(resampled, _of_rows(resampled, y, predicted, weights, n_resamples, seed), strict=True)
         for metric in METRICS:
             if metric not in found:
-                drawn = units(_losses(metric, y, predicted, weights), clusters, order)
-                of = _of_units if drawn is not None and metric in resampled else tilting.ends
-                found[metric] = of(metric, y, predicted, weights, drawn, n_resamples, seed)
+                sample = Sample(metric, y, predicted, weights)
+                drawn = units(_losses(sample), clusters, order)
+                if drawn is not None and drawn.number < 2:
+                    found[metric] = math.nan, math.nan
+                elif drawn is not None and metric in resampled:
+                    found[metric] = _of_units(sample, drawn, n_resamples, seed)
+                else:
+                    found[metric] = tilting.ends(sample, drawn, n_resamples, seed)
     return {
         f"{metric.name}_ci_{side}": found[metric][place]
         for place, side in enumerate(("low", "high"))
@@ -60,9 +66,10 @@ def intervals(
     }
 
 
-def _losses(metric: Metric, y: np.ndarray, predicted: np.ndarray, weights: Weights) -> np.ndarray:
+def _losses(sample: Sample) -> np.ndarray:
     """Whose autocorrelation decides how long blocks are."""
-    losses = metric.loss_by_row(y, predicted, weights) if metric.by_row else np.abs(y - predicted)
+    y, predicted, weights = sample.y, sample.predicted, sample.weights
+    losses = sample.metric.loss_by_row(y, predicted, weights) if sample.metric.by_row else np.abs(y - predicted)
     return losses if weights is None else losses * weights
 
 
@@ -89,23 +96,12 @@ def _of_rows(
     return [(float(low), float(high)) for low, high in zip(interval.low, interval.high, strict=True)]
 
 
-def _of_units(
-    metric: Metric,
-    y: np.ndarray,
-    predicted: np.ndarray,
-    weights: Weights,
-    drawn: Units | None,
-    n_resamples: int,
-    seed: int,
-) -> Ends:
+def _of_units(sample: Sample, drawn: Units, n_resamples: int, seed: int) -> Ends:
     """Ends over resampled units: each row weighs as often as its unit was drawn."""
-    assert drawn is not None
-    if drawn.number < 2:
-        return math.nan, math.nan
     rng, even = np.random.default_rng(seed), np.full(drawn.number, 1 / drawn.number)
     scores: list[np.ndarray] = []
-    for part in np.array_split(np.arange(n_resamples), -(-n_resamples * len(y) // AT_ONCE)):
+    for part in np.array_split(np.arange(n_resamples), -(-n_resamples * len(sample.y) // AT_ONCE)):
         copies = rng.multinomial(drawn.number, even, len(part)).astype(np.float64)[:, drawn.of_row]
-        scores.append(metric.score(y, predicted, copies if weights is None else copies * weights))
+        scores.append(sample.score(copies))
     low, high = np.quantile(np.concatenate(scores), norm.cdf([-drawn.reach, drawn.reach]))
     return float(low), float(high)

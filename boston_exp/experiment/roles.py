@@ -24,17 +24,29 @@ LOOKED_AT, ALMOST = 1000, 0.2  # values, and the share of them that may be somet
 NEAR_UNIQUE = 0.5  # values per row: a text with more is no category
 WORDS = {"id": IDENTIFIER, **{role: role for role in (NUMBER, CATEGORY, DATE, TEXT, IDENTIFIER, CONSTANT)}}
 MARK = "role:"  # before the role, where a preprocess says which columns a transformer takes
-# whole words in the name of a column whose numbers name rows: ID, Objekt-ID, customer_no, Kundennummer, uuid
-NAMES_ROWS = re.compile(
-    r"(?:^|[\W_])(?:id|ids|nr|no|key|uuid|guid|index|rownum|row|nummer|number)(?:$|[\W_])|^unnamed: \d+$"
-)
-NAMES_GROUPS = re.compile(r"(?:^|[\W_])(?:id|ids|uuid|guid)(?:$|[\W_])")
-# columns whose whole numbers are names: of people, places, firms
-WHO = re.compile(
-    r"(?:^|[\W_])(?:patient|subject|person|customer|client|user|member|household|family|pupil|student|school|class|teacher"
-    r"|hospital|clinic|doctor|store|shop|site|station|plant|machine|batch|lot|firm|company|dealer|agent|branch|plz|zip"
-    r"|zipcode|postcode|kunde|patientin|schule|filiale|makler|firma|haushalt|person)(?:$|[\W_])"
-)
+# Words in the name of a column whose whole numbers are names: of rows (Objekt-ID, customer_no), of groups of them, of
+# people, places, firms.
+OF_ROWS = {"id", "ids", "nr", "no", "key", "uuid", "guid", "index", "rownum", "row", "nummer", "number"}
+OF_GROUPS = {"id", "ids", "uuid", "guid"}
+WHO = {
+    *(
+        "patient",
+        "subject",
+        "person",
+        "customer",
+        "client",
+        "user",
+        "member",
+        "household",
+        "family",
+        "pupil",
+        "student",
+    ),
+    *("school", "class", "teacher", "hospital", "clinic", "doctor", "store", "shop", "site", "station", "plant"),
+    *("machine", "batch", "lot", "firm", "company", "dealer", "agent", "branch", "plz", "zip", "zipcode", "postcode"),
+    *("kunde", "patientin", "schule", "filiale", "makler", "firma", "haushalt"),
+}
+NAMELESS = re.compile(r"unnamed: \d+")  # as pandas calls a column without a name
 FEWEST_GROUPS = 5
 CAMEL = re.compile(r"(?<=[a-zäöü])(?=[A-ZÄÖÜ])")
 
@@ -62,9 +74,7 @@ def roles(
     """Of these columns of a table, in their order; `typed` are those that the user has given, `dates` the formats of
     columns that the file has as text."""
     found = {name: _typed(table[name], typed[name]) if name in typed else role_of(table[name]) for name in columns}
-    formats = {
-        name: form for name, form in dates.items() if "%z" not in form
-    }  # a text of wall-clock time has no offset
+    formats = {name: form for name, form in dates.items() if "%z" not in form}  # the clock's time has no offset
     return {
         name: replace(role, format=formats[name]) if role.name == DATE and name in formats else role
         for name, role in found.items()
@@ -90,23 +100,27 @@ def _of_numbers(values: pd.Series, present: pd.Series) -> Role:
         return Role(CONSTANT, f"{present.iloc[0]} in every row")
     if values.dtype.kind == "b":
         return Role(NUMBER, "true or false")
-    if values.dtype.kind in "iu" and len(values) >= MANY_ROWS and present.is_unique:
+    return _of_whole_numbers(values, present) if values.dtype.kind in "iu" else Role(NUMBER, "numbers")
+
+
+def _of_whole_numbers(values: pd.Series, present: pd.Series) -> Role:
+    """What counts or names rows, or names groups of them, is no number."""
+    name = CAMEL.sub(" ", str(values.name)).lower()
+    words = set(re.split(r"[\W_]+", name))
+    if len(values) >= MANY_ROWS and present.is_unique:
         steps = np.diff(present.to_numpy())
         if (steps > 0).all() and steps.mean() < 2:  # rows may have been left out
             return Role(IDENTIFIER, "counts the rows")
-        if NAMES_ROWS.search(CAMEL.sub(" ", str(values.name)).lower()):
+        if words & OF_ROWS or NAMELESS.fullmatch(name):
             return Role(IDENTIFIER, "a whole number of its own in every row, and named as one")
-    if values.dtype.kind in "iu" and NAMES_GROUPS.search(CAMEL.sub(" ", str(values.name)).lower()):
+    if words & (OF_GROUPS | WHO):
         distinct = int(present.nunique())
-        if distinct > FEW:
-            return Role(
-                IDENTIFIER, f"{distinct:,} different numbers, named as those of groups: data.group keeps them whole"
-            )
-    if values.dtype.kind in "iu" and WHO.search(CAMEL.sub(" ", str(values.name)).lower()):
-        distinct = int(present.nunique())
-        if FEWEST_GROUPS <= distinct <= len(present) / 2:
-            return replace(_category(distinct), reason=f"{distinct:,} different numbers, named as those of groups")
-    return Role(NUMBER, "whole numbers" if values.dtype.kind in "iu" else "numbers")
+        named = f"{distinct:,} different numbers, named as those of groups"
+        if words & OF_GROUPS and distinct > FEW:
+            return Role(IDENTIFIER, f"{named}: data.group keeps them whole")
+        if words & WHO and FEWEST_GROUPS <= distinct <= len(present) / 2:
+            return replace(_category(distinct), reason=named)
+    return Role(NUMBER, "whole numbers")
 
 
 def _of_text(values: pd.Series, present: pd.Series) -> Role:
@@ -115,7 +129,7 @@ def _of_text(values: pd.Series, present: pd.Series) -> Role:
     if distinct == 1 and len(present) == len(values):
         return Role(CONSTANT, f"{str(present.iloc[0])[:40]!r} in every row")
     if distinct > max(FEW, NEAR_UNIQUE * len(present)) or (distinct == len(present) >= MANY_ROWS):
-        if text.head(1000).str.contains(r"\s\S+\s", regex=True).mean() > 0.5:
+        if text.head(LOOKED_AT).str.contains(r"\s\S+\s", regex=True).mean() > 0.5:
             return Role(TEXT, f"{distinct:,} different texts in {len(present):,} rows")
         return Role(IDENTIFIER, f"{distinct:,} different values in {len(present):,} rows", hint=_hint(text))
     return replace(_category(distinct), hint=_hint(text) if distinct > FEW else "")
@@ -127,12 +141,10 @@ def _hint(text: pd.Series) -> str:
     written = numbers(first, Marks())
     stray = np.flatnonzero(written.unfit)
     if stray.size <= ALMOST * len(first):
-        few = (
-            f"{stray.size:,} of {len(first):,} values are no numbers, for example {first[stray[0]]!r}"
-            if stray.size
-            else ""
-        )
-        return few and f"{few}: with the role number they are gaps"
+        if not stray.size:
+            return ""
+        few = f"{stray.size:,} of {len(first):,} values are no numbers, for example {first[stray[0]]!r}"
+        return f"{few}: with the role number they are gaps"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dates = pd.to_datetime(first, errors="coerce", format="mixed")

@@ -12,8 +12,9 @@ import pandas as pd
 
 from boston_exp.config.schema import Config
 from boston_exp.experiment.dataset import Dataset
+from boston_exp.experiment.hold_out import held_out
 from boston_exp.experiment.split_checks import check_folds, check_hold_out, check_weights
-from boston_exp.experiment.table_checks import held_out
+from boston_exp.experiment.units import CLUSTER, TIME, WEIGHT
 
 QUANTILES = 10  # bins of the target, where rows are stratified by it
 Fold = tuple[np.ndarray, np.ndarray]
@@ -31,9 +32,13 @@ class Bonds:
     times: pd.Series | None = None
     weights: pd.Series | None = None
 
+    def weights_of(self, index: pd.Index) -> np.ndarray | None:
+        """What each of these rows counts."""
+        return None if self.weights is None else self.weights.loc[index].to_numpy()
+
     def columns(self, index: pd.Index) -> dict[str, np.ndarray]:
         """As columns `weight`, `cluster` and `time` of a table of these rows."""
-        known = {"weight": self.weights, "cluster": self.clusters, "time": self.times}
+        known = {WEIGHT: self.weights, CLUSTER: self.clusters, TIME: self.times}
         return {name: values.loc[index].to_numpy() for name, values in known.items() if values is not None}
 
 
@@ -145,7 +150,8 @@ def split_rows(dataset: Dataset, config: Config) -> Split:
         evaluation.stratify,
         bonds,
     )
-    check_weights(config, split.parts(), bonds.weights)
+    if bonds.weights is not None:
+        check_weights(config, split.parts(), bonds.weights)
     return split
 
 

@@ -28,10 +28,8 @@ def check_hold_out(config: Config, dataset: Dataset) -> None:
         raise InvalidData(*faults)
 
 
-def check_weights(config: Config, parts: Mapping[str, pd.Index], weights: pd.Series | None) -> None:
+def check_weights(config: Config, parts: Mapping[str, pd.Index], weights: pd.Series) -> None:
     """Raise InvalidData where all rows of a part count nothing; `parts` are row numbers by the name of the part."""
-    if weights is None:
-        return
     empty = [name for name, rows in parts.items() if not weights.loc[rows].any()]
     if empty:
         says = f"data.weight={config.data.weight} is 0 in every row of {', '.join(empty)}: nothing would be scored."

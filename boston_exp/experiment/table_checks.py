@@ -13,6 +13,7 @@ from boston_exp.config.invocation import again, quoted, quoted_list, was_typed
 from boston_exp.config.marks import word
 from boston_exp.config.schema import Config, Data
 from boston_exp.errors import Fault, did_you_mean, nearest
+from boston_exp.experiment.hold_out import held_out
 from boston_exp.experiment.reading import files, packaged
 from boston_exp.experiment.reading.columns import marks_of
 from boston_exp.experiment.reading.table import lines_above
@@ -32,17 +33,12 @@ def _column_faults(data: Data, frame: pd.DataFrame) -> Iterator[Fault]:
     source = data.path or data.loader
     shown = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
     if data.target not in columns:
-        hint, mend = (
-            did_you_mean(data.target, columns),
-            f"data.target={quoted(nearest(data.target, columns) or columns[-1])}",
-        )
+        hint = did_you_mean(data.target, columns)
+        mend = f"data.target={quoted(nearest(data.target, columns) or columns[-1])}"
         sheet = packaged.sheet_with(Path(data.path), data) if data.path and _is_excel(data) else None
         if sheet:
             hint, mend = f" The sheet {sheet} has it.", f"data.sheet={quoted(sheet)}"
-        yield Fault(
-            f"data.target={data.target} is not a column of {source}.{hint} Columns: {shown}.",
-            again(mend),
-        )
+        yield Fault(f"data.target={data.target} is not a column of {source}.{hint} Columns: {shown}.", again(mend))
     slices = data.slices if was_typed("data.slices") else []  # those of another table's YAML are left out
     bonds = [(f"data.{key}", [value]) for key in ("group", "time", "weight") if (value := getattr(data, key))]
     for key, names in (("data.drop", data.drop), ("data.slices", slices), *bonds):
@@ -98,11 +94,9 @@ def _not_numeric(data: Data, y: pd.Series, other: str) -> Fault:
     if settings and not free.unfit.any():
         return Fault(f"{says}.", again(f"data.decimal={word('decimal', free.decimal)}", without=settings))
     look = f"sed -n {_line(data, bad[0])}p {shlex.quote(str(data.path))}" if bad.size and data.path else ""
-    mend = (
-        f"{look}   (correct it, then: {again()})"
-        if look and _is_text(data)
-        else f"{again()}   (once they are all numbers)"
-    )
+    mend = f"{again()}   (once they are all numbers)"
+    if look and _is_text(data):
+        mend = f"{look}   (correct it, then: {again()})"
     others = numbers(y.iloc[bad], Marks())
     if 0 < bad.size < len(y) / 2:
         sign = f" and {typed.sign}" if typed.sign else ""
@@ -130,12 +124,7 @@ def _is_excel(data: Data) -> bool:
 
 
 def _is_text(data: Data) -> bool:
-    return Path(str(data.path)).suffix.lower() not in (
-        *files.PACKED,
-        *packaged.PARQUET,
-        *packaged.ARROW,
-        *packaged.EXCEL,
-    )
+    return Path(str(data.path)).suffix.lower() not in (*files.PACKED, *packaged.ENDINGS)
 
 
 def _line(data: Data, row: int) -> int:
@@ -149,11 +138,6 @@ def where(data: Data, rows: np.ndarray) -> str:
         return ""
     lines = ", ".join(str(_line(data, row)) for row in rows[:5])
     return f" (line {lines}{', …' if rows.size > 5 else ''})"
-
-
-def held_out(n_samples: int, share: float) -> int:
-    """Rows that are held out: a share of them, at least the two that a score takes."""
-    return max(2, int(np.ceil(n_samples * share)))
 
 
 def _size_faults(config: Config, n_samples: int) -> Iterator[Fault]:

@@ -9,7 +9,7 @@ resamples bend it. docs/proofs/interval_width.md
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize, stats
@@ -23,22 +23,27 @@ DRAWN = 10_000  # up to so many units the sum is drawn, not computed
 Z = float(stats.norm.ppf(0.975))
 
 
-def ends(
-    metric: Metric,
-    y: np.ndarray,
-    predicted: np.ndarray,
-    weights: Weights,
-    drawn: Units | None,
-    n_resamples: int,
-    seed: int,
-) -> tuple[float, float]:
-    """Lower and upper end of the 95 % interval; nan for one unit alone. `drawn` None: each row by itself.
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows (n,) that a metric scores, and what each of them counts."""
+
+    metric: Metric
+    y: np.ndarray
+    predicted: np.ndarray
+    weights: Weights = None
+
+    def score(self, copies: np.ndarray) -> np.ndarray:
+        """With each row there so many times: `copies` (..., n), to (...)."""
+        return self.metric.score(self.y, self.predicted, copies if self.weights is None else copies * self.weights)
+
+
+def ends(sample: Sample, drawn: Units | None, n_resamples: int, seed: int) -> tuple[float, float]:
+    """Lower and upper end of the 95 % interval. `drawn`: of two units or more; None: each row by itself.
 
     Up to 10,000 units, sums of influences are resampled (`n_resamples`, `seed`), since what few units give is no sum of
     independent counts; beyond, there are no random numbers.
     """
-    if drawn is not None and drawn.number < 2:
-        return math.nan, math.nan
+    metric, y, predicted, weights = sample.metric, sample.y, sample.predicted, sample.weights
     whole = float(metric.score(y, predicted, weights))
     each = np.ones(len(y)) if weights is None else weights
     influence = metric.loss_by_row(y, predicted, weights)
@@ -58,7 +63,7 @@ def ends(
     found = []
     for quantile in quantiles:
         copies = 1 + quantile * (moved if drawn is None else moved[drawn.of_row])
-        found.append(float(metric.score(y, predicted, each * copies)))
+        found.append(float(sample.score(copies)))
     return min(found), max(found)
 
 

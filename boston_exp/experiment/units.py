@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+CLUSTER, TIME, WEIGHT = "cluster", "time", "weight"  # columns of recorded rows, by data.group, data.time, data.weight
 CONFIDENCE = 0.95
 COLUMNS = 10  # of losses whose autocorrelation is looked at
 

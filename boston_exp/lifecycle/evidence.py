@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from boston_exp.experiment.conformal import CLUSTER, TIME, once
+from boston_exp.experiment.conformal import once
 from boston_exp.experiment.metrics import Metric
+from boston_exp.experiment.units import CLUSTER, TIME, WEIGHT
 from boston_exp.process import temporary_folder
 from boston_exp.tracking.recorded import History, RecordedRun
 
 OUT_OF_FOLD, HELD_OUT, SLICES, FOLDS = "out_of_fold.csv", "predictions.csv", "slices.csv", "folds.csv"
-WEIGHT = "weight"
 AT_ONCE = 8  # requests to a server
 
 

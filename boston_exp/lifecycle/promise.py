@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from boston_exp.experiment.conformal import CLUSTER, PREDICTION, TIME, calibrated, refusal
+from boston_exp.experiment.conformal import PREDICTION, calibrated, refusal
+from boston_exp.experiment.units import CLUSTER, TIME
 
 CONFIDENCE = 0.9
 ALARM = 0.01  # how often chance alone breaks a promise, each

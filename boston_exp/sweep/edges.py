@@ -16,8 +16,6 @@ from boston_exp.lifecycle.ranking.contention import overlap_factor
 from boston_exp.sweep.plan import SUCCEEDED, Report
 from boston_exp.tracking.recorded import History
 
-DEPENDENT = frozenset({"cluster", "time", "weight", "repeat"})  # columns of rows that are no independent draws
-
 
 def found(report: Report, n_splits: int, history: Callable[[], History]) -> list[Finding]:
     """Of a sweep with one aim; `history` is opened where a best value is at the edge of its range."""
@@ -37,7 +35,8 @@ def found(report: Report, n_splits: int, history: Callable[[], History]) -> list
         run_id = done[place].run_id
         with suppress(ExpectedFailure):  # a tracker that cannot be read back, a point in the store of another machine
             table = evidence.tables(history(), [run_id], name)[run_id] if run_id else None
-            if table is not None and DEPENDENT.isdisjoint(table.columns):
+            independent = table is not None and table["row"].is_unique and not evidence.design(table)
+            if table is not None and independent:
                 return by_row(table, metric)
         return None
 

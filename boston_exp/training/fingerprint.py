@@ -19,9 +19,11 @@ from boston_exp.process import remembered
 NUMERIC_LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy")
 # Modules of experiment/ whose code decides a result. What checks, describes, draws or prints one is not among them.
 DECIDING = (
+    "reading/cells",
     "reading/columns",
     "reading/dates",
     "reading/files",
+    "reading/header",
     "reading/packaged",
     "reading/sniffing",
     "reading/table",
@@ -29,6 +31,7 @@ DECIDING = (
     "reading/values",
     "roles",
     "dataset",
+    "hold_out",
     "split",
     "metrics",
     "models",

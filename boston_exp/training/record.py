@@ -111,7 +111,7 @@ def outcome(
         _write(files / "environment" / "requirements.txt", provenance.environment())
         _write(files / "environment" / "platform.json", json.dumps(provenance.machine(), indent=1))
         known = groupings(dataset, rows, config.data.slices)
-        _write(files / "profile.json", json.dumps(profile(dataset, rows, known), indent=1, default=str))
+        _write(files / "profile.json", json.dumps(profile(dataset, rows, known), indent=1))
         evaluated.predictions.to_csv(files / "predictions.csv", index=False)
         evaluated.importance.to_csv(files / "feature_importance.csv", index=False)
         if evaluated.folds:

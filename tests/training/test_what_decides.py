@@ -17,6 +17,7 @@ from boston_exp.config.parsing import parse
 from boston_exp.config.settings import Typed
 from boston_exp.training import fingerprint as fingerprints
 from tests.conftest import ROOT
+from tests.test_architecture import GRAPH
 
 CODE = sorted(path.relative_to(ROOT) for path in (ROOT / "boston_exp").rglob("*.py"))
 CONF = sorted(path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml"))
@@ -109,3 +110,19 @@ def test_a_new_option_changes_no_sweep_that_does_not_choose_it(group: str, proje
         assert composed(project / "conf") == before
     finally:
         added.unlink()
+
+
+# What a result is computed by imports these, too, and no number is theirs: they refuse, tell, or save time.
+TELLING = {"reading/found", "reading/unreadable", "table_checks", "role_checks", "split_checks", "threads", "compat"}
+
+
+def test_all_that_a_result_is_computed_by_decides_it() -> None:
+    """A module that was split in two must not drop out of the fingerprint with its second half."""
+    room = "boston_exp.experiment."
+    reached, left = set(), {f"{room}{name}" for name in ("dataset", "split", "models", "evaluation")}
+    while left:
+        name = left.pop()
+        reached.add(name)
+        left |= {each for each in GRAPH[name] if each.startswith(room)} - reached
+    names = {name.removeprefix(room).replace(".", "/") for name in reached}
+    assert names - TELLING == set(fingerprints.DECIDING)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from boston_exp import process
 from boston_exp.config.invocation import again
+from boston_exp.experiment import threads
 from boston_exp.experiment.checks.columns import as_numbers, most_correlated
 from boston_exp.experiment.checks.context import ROWS, Context, few, sample
 from boston_exp.experiment.checks.finding import Finding
@@ -79,7 +80,6 @@ def _reference(context: Context, chosen: np.ndarray) -> np.ndarray:
     """What the reference predicts for these held-out rows; fitted on at most 10,000 training rows, in one thread:
     OpenMP's threads spin where others work."""
     from sklearn.ensemble import HistGradientBoostingRegressor
-    from threadpoolctl import threadpool_limits
 
     rows, roles = context.rows, context.roles
     columns = rows.X_train.columns[[roles.get(name) not in WITHOUT_MEANING for name in rows.X_train.columns]]
@@ -93,7 +93,7 @@ def _reference(context: Context, chosen: np.ndarray) -> np.ndarray:
             columns = columns[most_correlated(matrix, y[ranked], COLUMNS)]
         together = pd.concat([rows.X_train[columns].iloc[train], rows.X_test[columns].iloc[chosen]])
         X = _as_boosting_takes(together, len(train), roles)
-        with threadpool_limits(1):
+        with threads.pools().limit(limits=1):
             fitted = HistGradientBoostingRegressor(random_state=0).fit(X[: len(train)], y[train])
             predicted = fitted.predict(X[len(train) :])
         _predicted.clear()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from boston_exp.experiment.conformal import once
+
 if TYPE_CHECKING:  # the sweep's main process reads edges.py without scikit-learn
     from sklearn.base import BaseEstimator
 
@@ -44,7 +46,7 @@ class Context:
         """The same of the training rows, each predicted by a model that was not fitted on it; None without folds."""
         if self.evaluated.folds is None:
             return None
-        table = self.evaluated.folds.out_of_fold.drop_duplicates("row")  # of repeated folds the first
+        table = once(self.evaluated.folds.out_of_fold)
         return table["actual"].to_numpy(np.float64), table["predicted"].to_numpy(np.float64)
 
     @cached_property

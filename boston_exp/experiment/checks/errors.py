@@ -7,6 +7,7 @@ import numpy as np
 from boston_exp.config.invocation import again
 from boston_exp.experiment.checks.context import Context, sample
 from boston_exp.experiment.checks.finding import Finding
+from boston_exp.experiment.conformal import once
 
 FEWEST = 20  # held-out rows
 BROKEN = 2.58  # standard errors: 0.5 % on the one side
@@ -109,7 +110,7 @@ def _groups(context: Context) -> tuple[np.ndarray | None, np.ndarray | None]:
     if not name or context.evaluated.folds is None:
         return None, None
     column = context.dataset.table[name]
-    rows = (context.evaluated.folds.out_of_fold["row"].unique(), context.rows.X_test.index)
+    rows = (once(context.evaluated.folds.out_of_fold)["row"], context.rows.X_test.index)
     inside, outside = (column.loc[each].factorize()[0] for each in rows)
     return inside, outside
 

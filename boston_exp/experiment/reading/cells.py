@@ -5,9 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
+from collections.abc import Iterable
 
 WHITESPACE = r"\s+"
 ROWS = 200  # that are looked at
+
+
+def refuse_twins(names: Iterable[str]) -> None:
+    """Raise ValueError for names of columns that cannot be told apart."""
+    twice = sorted(name for name, number in Counter(names).items() if number > 1)
+    if twice:
+        raise ValueError(f"two columns are named {', '.join(twice)}")
 
 
 def lines_of(text: str) -> list[str]:

@@ -14,12 +14,14 @@ from boston_exp.config.invocation import again, quoted, quoted_list
 from boston_exp.config.schema import Data
 from boston_exp.errors import Fault, InvalidData, did_you_mean
 from boston_exp.experiment.reading import header
+from boston_exp.experiment.reading.cells import refuse_twins
 
 ARROW = (".feather", ".arrow", ".ipc")
 PARQUET = (".parquet", ".pq")
 ENCRYPTED = "it is encrypted, and a password is never asked for here: save it without one"
 OLE = b"\xd0\xcf\x11\xe0"  # what Excel keeps an encrypted workbook in: [MS-OFFCRYPTO] 2.3.4
 EXCEL = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods")
+ENDINGS = (*PARQUET, *ARROW, *EXCEL)
 
 
 def read_columns(path: Path, data: Data) -> pd.DataFrame:
@@ -84,11 +86,7 @@ def read_sheet(path: Path, data: Data) -> Sheet:
             raise InvalidData(Fault(says, again(f"data.sheet={quoted(names[0])}")))
         above, first = _header(book, sheet) if has_header else (0, [])
         frame = pd.read_excel(book, sheet_name=sheet, header=above if has_header else None, dtype=object)
-    named = [name for name in first if name]
-    if len(set(named)) < len(named):
-        raise ValueError(
-            f"two columns are named {', '.join(sorted({each for each in named if named.count(each) > 1}))}"
-        )
+    refuse_twins(filter(None, first))
     if data.columns:
         if len(data.columns) != frame.shape[1]:
             raise ValueError(f"data.columns has {len(data.columns)} names for {frame.shape[1]} columns")

@@ -18,10 +18,11 @@ from boston_exp.config.invocation import again, was_typed
 from boston_exp.config.schema import Data
 from boston_exp.errors import Fault, InvalidData
 from boston_exp.experiment.reading import files, packaged
+from boston_exp.experiment.reading.cells import refuse_twins
 from boston_exp.experiment.reading.columns import marks_of, plain
 from boston_exp.experiment.reading.found import Found
 from boston_exp.experiment.reading.text_table import read_text
-from boston_exp.experiment.reading.unreadable import refusal, two_of_one_name
+from boston_exp.experiment.reading.unreadable import refusal
 
 DECIDING = ("sep", "decimal", "thousands", "encoding", "header", "columns", "date_format", "sheet", "drop", "target")
 
@@ -92,8 +93,7 @@ def _read(path: Path, data: Data) -> Read:
             frame, found, how = read_text(path, data)
             decimal = how.decimal
         frame.columns = pd.Index([str(name) for name in frame.columns], dtype=object)
-        if not frame.columns.is_unique:
-            raise two_of_one_name(sorted(set(frame.columns[frame.columns.duplicated()])))
+        refuse_twins(frame.columns)
     except (ValueError, LookupError, ArrowException, *files.DAMAGED) as error:
         raise refusal(path, data, error) from error
     if frame.empty:

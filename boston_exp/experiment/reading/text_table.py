@@ -13,10 +13,10 @@ import pandas as pd
 
 from boston_exp.config.schema import Data
 from boston_exp.experiment.reading import files
-from boston_exp.experiment.reading.cells import fields, lines_of
+from boston_exp.experiment.reading.cells import fields, lines_of, refuse_twins
 from boston_exp.experiment.reading.found import Found
 from boston_exp.experiment.reading.sniffing import Dialect, NoText, decoded, dialect, encoding_of
-from boston_exp.experiment.reading.unreadable import MORE_FIELDS, refuse_names_of_named, refuse_unsplit, two_of_one_name
+from boston_exp.experiment.reading.unreadable import MORE_FIELDS, refuse_names_of_named, refuse_unsplit
 
 LEADING_ZERO = re.compile(r"0\d+")
 OPEN = ("sep", "decimal", "encoding", "header")
@@ -92,9 +92,7 @@ def _parsed(path: Path, data: Data, head: Head) -> pd.DataFrame:
     if not first:
         return pd.DataFrame()
     names: list[Any] = data.columns or (first[0] if head.how.header else list(range(len(first[0]))))
-    named = [name for name in names if name != ""]
-    if len(set(named)) < len(named):
-        raise two_of_one_name(sorted({name for name in named if named.count(name) > 1}))
+    refuse_twins(filter(None, map(str, names)))
     names = [f"Unnamed: {place}" if name == "" else name for place, name in enumerate(names)]
     codes = {names[place]: str for place in _codes(path, head, len(names)) if names[place] != data.target}
     frame = _by_pandas(path, settings | ({"dtype": codes} if codes else {}))

@@ -21,11 +21,6 @@ from boston_exp.experiment.reading.values import AMONG_NUMBERS
 MORE_FIELDS = "rows have more fields than there are names for"
 
 
-def two_of_one_name(names: Iterable[str]) -> ValueError:
-    """The error of a table whose columns cannot be told apart."""
-    return ValueError(f"two columns are named {', '.join(names)}")
-
-
 def refusal(path: Path, data: Data, error: BaseException) -> InvalidData:
     """The refusal of a file that cannot be read, with the command that reads it where there is one."""
     cause = str(error).partition("\n")[0].rstrip(". ")
@@ -35,7 +30,7 @@ def refusal(path: Path, data: Data, error: BaseException) -> InvalidData:
 def _mend(path: Path, data: Data, error: BaseException) -> str:
     if isinstance(error, NoText):
         return renamed(path, error.ending) if error.ending else again("data.path=<another file>")
-    if path.suffix.lower() in (*packaged.EXCEL, *packaged.PARQUET, *packaged.ARROW):
+    if path.suffix.lower() in packaged.ENDINGS:
         return mend_of_packaged(path, error)
     if path.suffix.lower() not in files.PACKED and "named" in str(error):
         return f"{again()}   (once each column has a name of its own)"

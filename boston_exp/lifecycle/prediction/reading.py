@@ -172,7 +172,7 @@ def _mend(given: str, path: Path, error: BaseException) -> str:
         saved = f"new{error.ending}"
         return f"cat > {saved} && {again(f'input={saved}')}" if given == STDIN else renamed(path, error.ending, "input")
     ending = path.suffix.lower()
-    if ending in (*packaged.PARQUET, *packaged.ARROW, *packaged.EXCEL):
+    if ending in packaged.ENDINGS:
         return mend_of_packaged(path, error, "input")
     if ending in files.PACKED:
         return again("input=<another file>")

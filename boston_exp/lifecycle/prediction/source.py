@@ -15,8 +15,9 @@ from sklearn.base import BaseEstimator
 
 from boston_exp.config.invocation import again, for_services
 from boston_exp.errors import Fault, InvalidConfig, nearest
-from boston_exp.experiment.conformal import CLUSTER, once
+from boston_exp.experiment.conformal import once
 from boston_exp.experiment.grouping import COLUMN, Grouping
+from boston_exp.experiment.units import CLUSTER
 from boston_exp.lifecycle import evidence, selection
 from boston_exp.lifecycle.evidence import OUT_OF_FOLD
 from boston_exp.lifecycle.model_folder import CHECKED, PROFILE, PROMISE

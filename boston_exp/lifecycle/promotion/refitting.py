@@ -18,7 +18,8 @@ def refit(asked: Asked, history: History, run: RecordedRun) -> str:
     cfg = retraining.recorded_config(history, run, config, config.trusted_packages)
     composed = retraining.checked(cfg, run, config.trusted_packages)
     dataset = datasets.load(composed)
-    fitted = fit(models.build(composed, dataset.roles), dataset.X, dataset.y, dataset.weights)
+    weights = None if dataset.weights is None else dataset.weights.to_numpy()
+    fitted = fit(models.build(composed, dataset.roles), dataset.X, dataset.y, weights)
     return save_refit(
         asked.destination.server or asked.destination.uri,
         run,
