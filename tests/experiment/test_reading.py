@@ -1,15 +1,9 @@
-"""Anybody's table: what is found in a file, what its text becomes, and what is refused with the corrected command."""
+"""Anybody's table: what is found in a file of text, and what its text becomes."""
 
 from __future__ import annotations
 
-import bz2
-import datetime
-import gzip
-import io
-import lzma
 import random
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +12,8 @@ import pandas as pd
 import pytest
 
 from boston_exp import process
-from boston_exp.config import invocation
-from boston_exp.config.invocation import Invocation
-from boston_exp.config.schema import Config, Data
-from boston_exp.errors import InvalidData
-from boston_exp.experiment.reading import files
+from boston_exp.config.schema import Data
 from boston_exp.experiment.reading.table import Read, read
-from boston_exp.experiment.table_checks import table_faults
 
 
 def german(number: float, places: int = 0) -> str:
@@ -54,19 +43,6 @@ def reading(folder: Path, content: str | bytes, target: str = "y", name: str = "
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return read(Data(path=str(file), target=target, **settings))
-
-
-def refused(folder: Path, content: str | bytes, *typed: str, name: str = "t.csv", **settings: Any) -> tuple[str, str]:
-    """What is said, and the next command."""
-    process.reset()
-    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    invocation.begin(Invocation.of("run", ["data=csv", f"data.path={name}", *typed]))
-    data = Data(**{"path": str(folder / name), "target": "y", **settings})
-    try:
-        faults = tuple(table_faults(Config(data=data), read(data).frame))
-    except InvalidData as refusal:
-        faults = refusal.faults
-    return faults[0].says, faults[0].mend
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-8", "utf-8-sig", "utf-16"])
@@ -213,15 +189,6 @@ def test_an_order_of_day_and_month_that_nothing_shows_is_said(tmp_path: Path) ->
     assert reading(tmp_path, "d,y\n01/02/2003,1\n30/04/2003,2\n").frame["d"][0] == pd.Timestamp(2003, 2, 1)
 
 
-def test_a_format_of_dates_that_fits_no_column_is_refused(tmp_path: Path) -> None:
-    typed = "data.date_format=%d.%m.%Y"
-    says, mend = refused(tmp_path, "d,y\n2003-01-02,1\n2003-01-03,2\n", typed, date_format="%d.%m.%Y")
-    assert says == "data.date_format=%d.%m.%Y fits all values of no column."
-    assert mend == COMMAND
-    months = reading(tmp_path, "d,y\n2000-01,1\n2000-12,2\n")
-    assert months.frame["d"].tolist() == [pd.Timestamp(2000, 1, 1), pd.Timestamp(2000, 12, 1)]
-
-
 def test_types_do_not_depend_on_where_a_file_is_cut_for_guessing(tmp_path: Path) -> None:
     """pandas guesses by pieces, and warns of what does not agree."""
     rows = 300_000
@@ -238,194 +205,11 @@ def test_a_byte_that_is_no_utf_8_may_come_late(tmp_path: Path) -> None:
     assert made.found.says == "encoding cp1252"
 
 
-@pytest.mark.parametrize("ending", ["csv.gz", "csv.bz2", "csv.xz", "zip", "tsv", "parquet", "feather", "xlsx"])
-def test_every_format_gives_the_same_table(tmp_path: Path, ending: str) -> None:
-    frame = pd.DataFrame({"code": ["01069", "23"], "when": pd.to_datetime(["2020-01-02", "2021-03-04"]), "y": [1, 2]})
-    text, packed = frame.to_csv(index=False).encode(), io.BytesIO()
-    if ending == "zip":
-        with zipfile.ZipFile(packed, "w") as archive:
-            for hidden in ("__MACOSX/x", "._t.csv", "a/.DS_Store"):
-                archive.writestr(hidden, "")
-            archive.writestr("t.csv", text)
-    made = {"csv.gz": gzip.compress, "csv.bz2": bz2.compress, "csv.xz": lzma.compress}
-    write = {
-        "parquet": frame.to_parquet,
-        "feather": frame.to_feather,
-        "xlsx": lambda to: frame.to_excel(to, index=False),
-    }
-    content = made[ending](text) if ending in made else packed.getvalue() or text.replace(b",", b"\t")
-    if ending in write:
-        write[ending](packed)
-        content = packed.getvalue()
-    found = reading(tmp_path, content, name=f"t.{ending}").frame
-    pd.testing.assert_frame_equal(found, frame, check_dtype=False, check_column_type=False)
-    assert found["when"].dtype.kind == "M"
-
-
-def test_parquet_and_excel_have_types_that_are_made_plain(tmp_path: Path) -> None:
-    frame = pd.DataFrame(
-        {
-            "whole": pd.array([1, None], dtype="Int64"), "flag": pd.array([True, None], dtype="boolean"),
-            "day": [datetime.date(2020, 1, 2), None], "took": pd.to_timedelta([90, None], unit="s"),
-            "kind": pd.Categorical(["a", "b"]), "price": ["1.234,5", "2"], "y": [1, 2],
-        }
-    )  # fmt: skip
-    frame.to_parquet(tmp_path / "t.parquet")
-    table = read(Data(path=str(tmp_path / "t.parquet"), target="y")).frame
-    assert [dtype.kind for dtype in table.dtypes] == ["f", "O", "M", "f", "O", "f", "i"]
-    assert table.loc[0].tolist() == [1.0, True, pd.Timestamp(2020, 1, 2), 90.0, "a", 1234.5, 1]
-    with pd.ExcelWriter(tmp_path / "t.xlsx") as book:
-        pd.DataFrame({"a": [1.5, "k.A.", 2], "y": [1, 2, 3]}).to_excel(book, sheet_name="first", index=False)
-        pd.DataFrame({"b": [1, 2]}).to_excel(book, sheet_name="other", index=False)
-    made = read(Data(path=str(tmp_path / "t.xlsx"), target="y"))
-    assert made.frame["a"].tolist() == pytest.approx([1.5, np.nan, 2], nan_ok=True)
-    assert made.found.says == "sheet first (data.sheet=… for other)"
-    assert list(read(Data(path=str(tmp_path / "t.xlsx"), target="y", sheet="2")).frame) == ["b"]
-
-
-def test_a_workbook_may_have_titles_and_its_table_on_another_sheet(tmp_path: Path) -> None:
-    rows = [
-        ["Sales", None, None],
-        ["made", 2020, None],
-        [None] * 3,
-        ["town", "a", "y"],
-        ["Ulm", 1.5, 2],
-        ["Bonn", 2, "?x"],
-    ]
-    with pd.ExcelWriter(tmp_path / "t.xlsx") as book:
-        pd.DataFrame([["Read me"], ["Secret"]]).to_excel(book, sheet_name="notes", index=False, header=False)
-        pd.DataFrame(rows).to_excel(book, sheet_name="all data", index=False, header=False)
-    content = (tmp_path / "t.xlsx").read_bytes()
-    says, mend = refused(tmp_path, content, name="t.xlsx")
-    assert "data.target=y is not a column" in says
-    assert "The sheet all data has it." in says
-    assert mend.endswith('data.sheet="all data"\'')
-    says, _ = refused(tmp_path, content, name="t.xlsx", sheet="all data")
-    assert "'?x' (line 6)" in says  # as Excel counts them
-    made = reading(tmp_path, content, "a", name="t.xlsx", sheet="all data")
-    assert made.frame["a"].tolist() == [1.5, 2]
-    assert made.found.says == "3 lines above the header"
-
-
-@pytest.mark.parametrize(
-    ("content", "says", "mend"),
-    [
-        (b"a,y\n1,2\n", "it is no .xlsx file, or it is damaged", "cp "),
-        (b"PK\x03\x04" + b"\0" * 90, "it is no .xlsx file, or it is damaged", "python -m boston_exp.run"),
-        (b"\xd0\xcf\x11\xe0" + b"\0" * 900, "it is encrypted", "python -m boston_exp.run"),
-    ],
-)
-def test_a_workbook_that_cannot_be_opened_is_refused(tmp_path: Path, content: bytes, says: str, mend: str) -> None:
-    told, then = refused(tmp_path, content, name="t.xlsx")
-    assert says in told
-    assert then.startswith(mend)
-
-
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_the_clock_of_a_time_zone_is_kept(tmp_path: Path, ending: str) -> None:
-    """Hours and days of a week are what a model learns from; text may have several offsets, as in summer and winter."""
-    text = ["2023-03-01T08:00:00+01:00", "2023-07-01T08:00:00+02:00"]
-    frame = pd.DataFrame({"when": text, "y": [1, 2]})
-    if ending == "parquet":
-        frame["when"] = pd.to_datetime(frame["when"], utc=True).dt.tz_convert("Europe/Berlin")
-    content = io.BytesIO()
-    frame.to_parquet(content) if ending == "parquet" else frame.to_csv(content, index=False)
-    made = reading(tmp_path, content.getvalue(), name=f"t.{ending}").frame["when"]
-    assert made.tolist() == [pd.Timestamp(2023, 3, 1, 8), pd.Timestamp(2023, 7, 1, 8)]
-
-
 def test_rows_without_a_target_are_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
     made = reading(tmp_path, "a,y\n1,2\n2,\n3,4\n", missing_target="drop")
     assert made.without_target == 1
     assert made.frame.index.tolist() == [0, 1]
     assert made.frame["a"].tolist() == [1, 3]
-
-
-NEXT = "python -m boston_exp.run data=csv"
-COMMAND = f"{NEXT} data.path=t.csv"
-
-
-@pytest.mark.parametrize(
-    ("content", "typed", "says", "mend"),
-    [
-        ("a;y\n1;2\n3;4\n", {"sep": ","}, "data.sep=comma splits nothing", f"{COMMAND} data.sep=semicolon"),
-        ("a;y\n1,5;2\n3,5;4,5\n", {"sep": ","}, "cannot be read as a table", f"{COMMAND} data.sep=semicolon"),
-        ("a,y\n1,2\n3,4,5\n", {}, "line 3", "sed -n 3p"),
-        ("a,y\n" + "1,2.5\n" * 9 + '1,"2,5"\n', {}, "for example '2,5' (line 11)", "sed -n 11p"),
-        ("d\ty\n" + "1\t1.5\n" * 9 + "1\t1,5\n", {"decimal": "."}, "for example '1,5' (line 11)", "sed -n 11p"),
-        ("a;y\n" + "1;2,5\n" * 9, {"decimal": "."}, "not numeric", f"{COMMAND} data.decimal=comma"),
-        ("a;y\n" + "1;1.100.490\n" * 9, {"thousands": "none"}, "not numeric", f"{COMMAND} data.decimal=comma"),
-        (
-            "a;y\n" + "1;2,5\n1;1.25\n" * 9,
-            {},
-            "numbers with a decimal point, for example '1.25' (line 3, 5, 7, 9, 11, …), and numbers with a decimal "
-            "comma, for example '2,5' (line 2, 4, 6, 8, 10, …)",
-            "sed -n 2p",
-        ),
-        (
-            "a;y\n" + "1;1.100.490\n" * 9 + "1;?x\n",
-            {},
-            "9 rows are numbers with a point between thousands.",
-            "sed -n 11p",
-        ),
-        ("a;y\n" + "1;2\n" * 9, {"columns": ["b", "z"]}, "has names: a, y.", f"{COMMAND}   (data.header=true"),
-        ("a;y\nv;w\n", {"columns": ["a", "y"]}, "has names: a, y.", f"{COMMAND}   (data.header=true"),
-        ("a,y\n1,1.2.2020\n2,2020-01-02\n", {}, "not numeric", f"{COMMAND} data.target=a"),
-        ("a,y\n1,1.2.2020\n2,3.4.2021\n", {}, "has dates, not numbers", f"{COMMAND} data.target=a"),
-        ("a,y\n1,\n2,3\n4,5\n", {}, "no value in 1 of 3 rows (line 2)", f"{COMMAND} data.missing_target=drop"),
-        ("a,y,y\n1,2,3\n", {}, "two columns are named y", COMMAND),
-        ("", {}, "has no rows", NEXT),
-        ("a,y\n", {}, "has no rows", NEXT),
-        ("Köln,y\n1,2\n".encode("cp1252"), {"encoding": "utf-8"}, "can't decode", f"{COMMAND} data.encoding=cp1252"),
-        ("a,y\n1,2\n", {"encoding": "utf-9"}, "utf-9", f"{COMMAND} data.encoding=utf-8"),
-        (b"\x00\x01\x02\x03\xff" * 90, {}, "bytes that no text has", NEXT),
-        (b"PAR1" + b"\x00" * 90, {}, "it is a Parquet file", "cp "),
-        ("\ufeff\n<!DOCTYPE html><html>a,b</html>", {}, "it is an HTML page", NEXT),
-        ('[{"a": 1, "y": 2}]', {}, "it is JSON", NEXT),
-    ],
-)
-def test_what_cannot_be_read_is_refused_with_the_corrected_command(
-    tmp_path: Path, content: str | bytes, typed: dict[str, Any], says: str, mend: str
-) -> None:
-    told, then = refused(tmp_path, content, *(f"data.{name}={value}" for name, value in typed.items()), **typed)
-    assert says in told
-    assert then.startswith(mend)
-    assert NEXT in then
-
-
-def test_archives_that_cannot_be_opened_are_refused_by_name(tmp_path: Path) -> None:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
-        archive.writestr("a.csv", "a,y\n1,2\n")
-    locked = bytearray(made.getvalue())
-    for place in (locked.find(b"PK\x03\x04") + 6, locked.find(b"PK\x01\x02") + 8):
-        locked[place] |= 1  # the flag of an encrypted member
-    says, mend = refused(tmp_path, bytes(locked), name="t.zip")
-    assert "is encrypted" in says
-    assert mend.startswith("unzip ")
-    with zipfile.ZipFile(made, "a") as archive:
-        archive.writestr("b.csv", "a,y\n1,2\n")
-    says, mend = refused(tmp_path, made.getvalue(), name="t.zip")
-    assert "has 2 files: a.csv, b.csv" in says
-    assert "data.path=" in mend
-    says, _ = refused(tmp_path, gzip.compress(b"a,y\n1,2\n" * 99)[:-20], name="t.csv.gz")
-    assert "cannot be read as a table" in says
-
-
-def test_nested_columns_of_parquet_are_named_and_can_be_left_out(tmp_path: Path) -> None:
-    made = io.BytesIO()
-    pd.DataFrame({"a": [1, 2], "tags": [["x"], ["y", "z"]], "y": [1, 2]}).to_parquet(made)
-    says, mend = refused(tmp_path, made.getvalue(), name="t.parquet")
-    assert "lists, structures or bytes, which no model takes: tags" in says
-    assert "data.drop=[tags]" in mend.replace("'", "")
-    assert len(reading(tmp_path, made.getvalue(), name="t.parquet", drop=["tags"]).frame) == 2
-
-
-def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "t.csv"
-    file.write_text("a,y\n1,2\n")
-    with pytest.raises(InvalidData, match="changed while it was read"), files.steady(file), file.open("a") as more:
-        more.write("3,4\n")
 
 
 def test_the_bundled_case_is_read_as_ever() -> None:
