@@ -37,7 +37,7 @@ proof: $(VENV)/.installed-dev  ## what takes longer than a test may, its tables 
 	$(BIN)/python -m tests.lifecycle.simulations >docs/proofs/statistics.md
 	$(BIN)/python -m tests.experiment.interval_coverage >docs/proofs/intervals.md
 	$(BIN)/python -m tests.experiment.checks.null_rates >docs/proofs/checks.md
-	$(BIN)/python -m tests.experiment.any_table >docs/proofs/tables.md
+	$(BIN)/python -m tests.experiment.tables_proof >docs/proofs/tables.md
 	$(BIN)/python -m tests.experiment.interval_width >docs/proofs/interval_width.md
 
 faults: $(VENV)/.installed-dev  ## harm to each request of a run, a sweep and their publication in turn, as a table

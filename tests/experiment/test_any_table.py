@@ -1,6 +1,6 @@
 """Any table ends in a finished run or a clear refusal, and what a bare script fits is finished.
 
-In short: `make proof` takes 5,000 tables (tests/experiment/any_table.py); what they showed is in
+In short: `make proof` takes 5,000 tables (tests/experiment/tables_proof.py); what they showed is in
 test_found_in_tables.py.
 """
 
