@@ -108,6 +108,19 @@ class Predict(Recorded):
     format: str = field(default="table", metadata={"choices": ("table", "json")})
 
 
+@dataclass
+class Sync(Recorded):
+    """The composition of `sync`; `tracking` says where runs are brought to."""
+
+    source: str | None = None  # sqlite:///other.db, ./mlruns, http://other; null: what is pending for the server
+    experiments: list[str] = field(default_factory=list)  # [] for all pending; of a source, tracking.experiment_name
+    filter: str | None = None  # in MLflow's search syntax
+    all: bool = False  # every ended run; of a source, of every experiment
+    registry: bool = False  # registered models, their versions and aliases, too
+    dry_run: bool = False
+    format: str = field(default="table", metadata=FORMAT)
+
+
 for _name, _node in (
     ("doctor_schema", Doctor),
     ("history_schema", Recorded),
@@ -116,5 +129,6 @@ for _name, _node in (
     ("clean_schema", Clean),
     ("promote_schema", Promote),
     ("predict_schema", Predict),
+    ("sync_schema", Sync),
 ):
     ConfigStore.instance().store(name=_name, node=_node, provider="boston_exp")

@@ -55,6 +55,18 @@ def over_folds(metrics: Mapping[str, float], name: str) -> str:
     return plus_minus(metrics[f"cv_{name}"], metrics.get(f"cv_{name}_std", math.nan))
 
 
+def file_size(size: int | None) -> str:
+    """Of bytes: `1.2 MB`."""
+    if size is None:
+        return "unknown size"
+    value, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
 def _significant(value: float, digits: int) -> str:
     if not math.isfinite(value):
         return str(value)

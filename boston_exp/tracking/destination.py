@@ -19,6 +19,7 @@ SQLITE = "sqlite:///"
 SERVER, STATE, PENDING, PUBLISHED = "sync.server", "sync.state", "pending", "published"
 NOTE = "mlflow.note.content"  # tag: a description in Markdown, of runs and experiments
 COPY, SOURCE = "sync.run_id", "sync.source"  # tags: the id of a run's copy on a server; of a copy, that of its source
+VIA = "sync.via"  # tag: ids of the copies between a copy and its source, where it was copied more than once
 CLOUD = ("s3", "gs", "wasbs", "abfss")  # where a server may have its clients write artifacts, with keys of their own
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
+import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -103,25 +107,27 @@ def test_a_sweep_is_whole_on_the_server_with_its_parent(
 
 
 class Failing:
-    """A client whose connection breaks at its nth call: a server cannot be made to die at an exact moment."""
+    """Connections that break from the nth request on: a server cannot be made to die at an exact moment."""
 
-    def __init__(self, client: MlflowClient, nth: int) -> None:
-        self._client, self.left = client, nth
+    def __init__(self, nth: int) -> None:
+        self._request, self.left = requests.Session.request, nth
+        self._counting = threading.Lock()
 
-    def __getattr__(self, name: str) -> object:
-        method = getattr(self._client, name)
+    def replacing(self) -> Callable[..., requests.Response]:
+        """What takes the place of `requests.Session.request`."""
 
-        def call(*arguments: object, **named: object) -> object:
-            self.left -= 1
+        def request(*arguments: Any, **named: Any) -> requests.Response:
+            with self._counting:
+                self.left -= 1
             if self.left < 0:
-                raise ConnectionError("broke")
-            return method(*arguments, **named)
+                raise requests.ConnectionError("broke")
+            return self._request(*arguments, **named)
 
-        return call
+        return request
 
 
 def test_a_publication_that_breaks_at_any_step_is_completed_and_nothing_is_there_twice(
-    command: Command, store: Path, server: Service, name: str
+    command: Command, store: Path, server: Service, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from boston_exp.tracking.destination import Destination
     from boston_exp.tracking.publishing.queue import PublishingQueue
@@ -132,16 +138,17 @@ def test_a_publication_that_breaks_at_any_step_is_completed_and_nothing_is_there
     where = Destination("mlflow", f"sqlite:///{store}", "", str(store.parent / "mlartifacts"), name, server=server.url)
     steps = 0
     while True:
-        queue = PublishingQueue(where, None)
-        queue.copier.target = failing = Failing(MlflowClient(server.url), steps)  # type: ignore[assignment]
-        queue.publish(local.info.run_id)
+        queue, failing = PublishingQueue(where, None), Failing(steps)
+        with monkeypatch.context() as patched:
+            patched.setattr(requests.Session, "request", failing.replacing())
+            queue.publish(local.info.run_id)
         queue.stop()
         if failing.left >= 0:
             break
         steps += 1
         assert runs(f"sqlite:///{store}", name)[0].data.tags["sync.state"] == "pending"
         assert all(run.info.status == "RUNNING" for run in runs(server.url, name))
-    assert steps > 10
+    assert steps > 30
     (copy,) = runs(server.url, name)
     assert copy.info.status == "FINISHED"
     assert (copy.data.params, copy.data.metrics) == (local.data.params, local.data.metrics)

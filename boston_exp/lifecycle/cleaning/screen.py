@@ -7,6 +7,7 @@ from typing import Any
 from boston_exp.config.invocation import again
 from boston_exp.lifecycle.cleaning.choice import Chosen
 from boston_exp.lifecycle.cleaning.items import Item
+from boston_exp.reporting import numbers
 from boston_exp.reporting.tables import plain_table, print_rows
 
 PLURALS = {"study": "studies", "artifacts": "artifacts"}
@@ -31,7 +32,7 @@ def _drawn(found: list[Item], kept: list[dict[str, Any]], removed: bool, on_serv
         for heading in ("", "name", "", "size"):
             table.add_column(heading, overflow="fold", justify="right" if heading == "size" else "left")
         for each in found[:SHOWN]:
-            table.add_row(each.kind, each.name, each.says, human(each.size))
+            table.add_row(each.kind, each.name, each.says, numbers.file_size(each.size))
         if len(found) > SHOWN:
             table.add_row("…", f"{len(found) - SHOWN} more", "", "")
         parts.append(table)
@@ -44,7 +45,7 @@ def _drawn(found: list[Item], kept: list[dict[str, Any]], removed: bool, on_serv
         counts["model"] = models
     told = [f"{number} {kind if number == 1 else PLURALS.get(kind, f'{kind}s')}" for kind, number in counts.items()]
     sizes = [each.size for each in found if each.kind != "study"]
-    total = human(None if None in sizes else sum(each or 0 for each in sizes))
+    total = numbers.file_size(None if None in sizes else sum(each or 0 for each in sizes))
     if not found:
         parts.append("There is nothing to remove.")
     elif removed:
@@ -55,15 +56,3 @@ def _drawn(found: list[Item], kept: list[dict[str, Any]], removed: bool, on_serv
     if found and on_server:
         parts.append("A server keeps deleted runs and their files until it is told otherwise, where it runs: mlflow gc")
     return parts
-
-
-def human(size: int | None) -> str:
-    """`1.2 MB`."""
-    if size is None:
-        return "unknown size"
-    value, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

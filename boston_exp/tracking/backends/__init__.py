@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +20,7 @@ from boston_exp.errors import Fault, InvalidConfig, Kind, did_you_mean
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.protocol import Tracker
 from boston_exp.tracking.recorded import History, Registry, Removal
+from boston_exp.tracking.synchronization import Synchronization
 
 
 def names() -> list[str]:
@@ -66,6 +69,17 @@ def open_registry(destination: Destination) -> Registry:
     return registry
 
 
+def open_sync(
+    destination: Destination, source: str | None, cwd: Path
+) -> AbstractContextManager[Sequence[Synchronization]]:
+    """What brings runs to a destination: from a source, else from the store beside its server; raises InvalidConfig for
+    a backend that does not."""
+    opened: AbstractContextManager[Sequence[Synchronization]] = _opened(
+        "open_sync", destination, "takes no runs from elsewhere", source, cwd
+    )
+    return opened
+
+
 def import_ahead(backend: str) -> list[str]:
     """Modules that storing a model imports: worth importing while there is nothing else to do."""
     module = import_module(f"{__name__}.{backend}") if backend in names() else None
@@ -76,9 +90,9 @@ def _backend(destination: Destination) -> ModuleType:
     return import_module(f"{__name__}.{destination.backend}")
 
 
-def _opened(opens: str, destination: Destination, lacks: str) -> Any:
+def _opened(opens: str, destination: Destination, lacks: str, *more: Any) -> Any:
     function = getattr(_backend(destination), opens, None)
     if function is None:
         says = f"tracking.backend={destination.backend} {lacks}."
         raise InvalidConfig(Fault(says, again("tracking=local", without=["tracking"])))
-    return function(destination)
+    return function(destination, *more)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 from boston_exp import process
 from boston_exp.config.invocation import again
@@ -14,6 +16,7 @@ from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import Destination, without_user
 from boston_exp.tracking.protocol import Tracker
 from boston_exp.tracking.recorded import History, Registry, Removal
+from boston_exp.tracking.synchronization import Synchronization
 
 STORES_MODELS = "boston_exp.tracking.mlflow.models"  # imports mlflow.sklearn and skops: 0.4 s
 
@@ -62,6 +65,16 @@ def open_registry(destination: Destination) -> Registry:
     if destination.server:
         destination.login.into_environment()
     return MlflowRegistry(destination, destination.server or destination.uri)
+
+
+def open_sync(
+    destination: Destination, given: str | None, cwd: Path
+) -> AbstractContextManager[Sequence[Synchronization]]:
+    """Into its server where there is one, else into its store; from the store beside that server unless another source
+    is given."""
+    from boston_exp.tracking.publishing import opening
+
+    return opening.opened(destination, given, cwd)
 
 
 def faults(destination: Destination) -> list[Fault]:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from mlflow import MlflowClient
+from mlflow.entities import Metric
 from mlflow.store.tracking import sqlalchemy_store
-from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlLoggedModel, SqlRun
+from mlflow.store.tracking.dbmodels.models import (
+    SqlLatestMetric,
+    SqlLoggedModel,
+    SqlMetric,
+    SqlRun,
+    SqlTag,
+)
 from mlflow.utils.search_utils import SearchUtils
 from sqlalchemy import func, select
 
@@ -96,6 +104,33 @@ def _selected(uri: str, session: Any, experiments: list[str], where: str, stages
         chosen = chosen.join(each, SqlRun.run_uuid == each.c.destination_id)
     places = [int(experiment) for experiment in experiments]
     return chosen.where(SqlRun.experiment_id.in_(places), SqlRun.lifecycle_stage.in_(stages), *attributes)
+
+
+def listed(uri: str, experiments: list[str], where: str, wanted: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    """Id, experiment's id, status, end, wanted tags of runs of a database that meet a condition, the oldest first.
+
+    MLflow's search gives whole runs: 2-4 ms for each.
+    """
+    with _store(uri).ManagedSessionMaker() as session:
+        chosen = _selected(uri, session, experiments, where, ("active",))
+        chosen = chosen.add_columns(SqlRun.experiment_id, SqlRun.status, SqlRun.end_time)
+        chosen = chosen.order_by(SqlRun.start_time, SqlRun.run_uuid)
+        ids = _selected(uri, session, experiments, where, ("active",))
+        tags: dict[str, dict[str, str]] = {}
+        asked = select(SqlTag.run_uuid, SqlTag.key, SqlTag.value).where(
+            SqlTag.key.in_(wanted), SqlTag.run_uuid.in_(ids)
+        )
+        for run_id, key, value in session.execute(asked):
+            tags.setdefault(run_id, {})[key] = value
+        for run_id, experiment_id, status, end_time in session.execute(chosen).all():
+            yield run_id, str(experiment_id), status, end_time, tags.get(run_id, {})
+
+
+def metrics_of(uri: str, run_id: str) -> list[Metric]:
+    """Every value of every metric of a run in a database; MLflow's client asks for one metric after the other."""
+    with _store(uri).ManagedSessionMaker() as session:
+        found = session.query(SqlMetric).filter(SqlMetric.run_uuid == run_id).all()
+        return [metric.to_mlflow_entity() for metric in found]
 
 
 def models_of(uri: str, run_id: str) -> list[tuple[str, str]]:

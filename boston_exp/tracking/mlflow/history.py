@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from boston_exp.config.invocation import again, quoted
 from boston_exp.errors import Fault, InvalidConfig, StoreUnusable, did_you_mean, nearest
 from boston_exp.tracking import sqlite_store
-from boston_exp.tracking.destination import COPY, SOURCE, Destination
+from boston_exp.tracking.destination import COPY, SOURCE, VIA, Destination
 from boston_exp.tracking.mlflow import compat, downloads, narrowing, registry
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs, find_run, stored_model, stored_models
@@ -83,8 +83,9 @@ class MlflowHistory:
         with raised_as(StoreUnusable, self._destination):
             everywhere = [each.experiment_id for each in self._client.search_experiments()]
             found = []
-            for place in ("attributes.run_id", f"tags.`{SOURCE}`", f"tags.`{COPY}`"):
-                found += self._client.search_runs(everywhere, f"{place} LIKE '{text}%'", max_results=20)
+            for place in ("attributes.run_id", f"tags.`{SOURCE}`", f"tags.`{COPY}`", f"tags.`{VIA}`"):
+                known = f"%{text}%" if VIA in place else f"{text}%"
+                found += self._client.search_runs(everywhere, f"{place} LIKE '{known}'", max_results=20)
             return list(dict.fromkeys(run.info.run_id for run in found))
 
     def registered(self, uri: str) -> str | None:

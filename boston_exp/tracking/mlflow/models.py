@@ -70,20 +70,6 @@ def new_model(
     client.finalize_logged_model(model.model_id, "READY")
 
 
-def copy_model(source: LoggedModel, copy: LoggedModel, folder: Path) -> None:
-    """A model's stored bytes as they are; only MLmodel, which names model, run and place, is rewritten."""
-    shutil.copytree(download_artifacts(artifact_uri=source.artifact_location), folder, symlinks=True)
-    described = folder / "MLmodel"
-    text = described.read_text(encoding="utf-8")
-    for old, new in (
-        (source.artifact_location, copy.artifact_location),
-        (source.model_id, copy.model_id),
-        (str(source.source_run_id), str(copy.source_run_id)),
-    ):
-        text = text.replace(old, new)
-    described.write_text(text, encoding="utf-8")
-
-
 def load(model_uri: str, trusted_packages: tuple[str, ...] = TRUSTED) -> BaseEstimator:
     """The estimator of a stored model, of any URI of MLflow's: `runs:/<id>/model`, `models:/<name>@<alias>`."""
     return loaded(Path(download_artifacts(artifact_uri=model_uri)), model_uri, trusted_packages)

@@ -43,7 +43,7 @@ class MlflowRegistry:
                     return _version(self._client.get_model_version(name, alias_or_number))
                 return _version(self._client.get_model_version_by_alias(name, alias_or_number))
             except MlflowException as error:
-                if _is_unknown(error):
+                if is_unknown(error):
                     return None
                 raise
 
@@ -56,7 +56,7 @@ class MlflowRegistry:
             try:
                 found = self._client.get_registered_model(name).aliases
             except MlflowException as error:
-                if _is_unknown(error):
+                if is_unknown(error):
                     return {}
                 raise
             return {alias: str(version) for alias, version in found.items()}
@@ -66,7 +66,7 @@ class MlflowRegistry:
             with suppress(MlflowException):  # it is there
                 self._client.create_registered_model(name)
             clean = {key: redact(value)[:MAX_TAG] for key, value in tags.items()}
-            with _as_default(self._client.tracking_uri):
+            with as_default(self._client.tracking_uri):
                 made = self._client.create_model_version(
                     name,
                     source,
@@ -83,7 +83,7 @@ class MlflowRegistry:
             try:
                 self._client.delete_model_version(name, number)
             except MlflowException as error:
-                if not _is_unknown(error):
+                if not is_unknown(error):
                     raise
             if not self._pages(name):
                 with suppress(MlflowException):
@@ -112,7 +112,7 @@ class MlflowRegistry:
             try:
                 tags = self._client.get_registered_model(name).tags
             except MlflowException as error:
-                if _is_unknown(error):
+                if is_unknown(error):
                     return []
                 raise
         found = []
@@ -156,7 +156,7 @@ class MlflowRegistry:
 
 
 @contextmanager
-def _as_default(uri: str) -> Iterator[None]:
+def as_default(uri: str) -> Iterator[None]:
     """MLflow looks for the source of a version, `models:/<id>`, in the store that it takes for the default one, and
     creates that where there is none."""
     before = mlflow.get_tracking_uri()
@@ -181,5 +181,5 @@ def _version(found: ModelVersion) -> Version:
     return Version(found.name, str(found.version), str(found.run_id or ""), str(found.source), dict(found.tags or {}))
 
 
-def _is_unknown(error: MlflowException) -> bool:
+def is_unknown(error: MlflowException) -> bool:
     return error.get_http_status_code() in (400, 404)

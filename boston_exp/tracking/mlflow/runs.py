@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -34,10 +34,8 @@ def create_run(client: MlflowClient, experiment_id: str, name: str, tags: dict[s
 
 
 def log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> None:
-    """Any number of them: MLflow takes 100 at a time."""
-    entities = [Param(name, redact(value)[:MAX_PARAM]) for name, value in params.items()]
-    for first in range(0, len(entities), 100):
-        client.log_batch(run_id, params=entities[first : first + 100])
+    """Any number of them."""
+    log_values(client, run_id, params)
 
 
 def log_metrics(
@@ -51,7 +49,26 @@ def log_metrics(
     """Metrics, and tags in the same request. `at` is a time in ms, now by default; `origin` is model and data set."""
     at = int(time.time() * 1000) if at is None else at
     entities = [Metric(name, value, at, 0, run_id=run_id, **origin) for name, value in metrics.items()]
-    client.log_batch(run_id, metrics=entities, tags=tags_of(tags or {}))
+    log_values(client, run_id, {}, entities, tags_of(tags or {}))
+
+
+def log_values(
+    client: MlflowClient,
+    run_id: str,
+    params: dict[str, str],
+    metrics: Sequence[Metric] = (),
+    tags: Sequence[RunTag] = (),
+) -> None:
+    """In as few requests as MLflow takes them in: 100 params, 100 tags, 1,000 of all. The last tags are there last."""
+    left = [Param(name, redact(value)[:MAX_PARAM]) for name, value in params.items()]
+    numbers, words = [*metrics], [*tags]
+    while left or numbers or words:
+        client.log_batch(
+            run_id, numbers[:800], left[:100], words[:100] if len(left) <= 100 and len(numbers) <= 800 else []
+        )
+        if len(left) <= 100 and len(numbers) <= 800:
+            words = words[100:]
+        left, numbers = left[100:], numbers[800:]
 
 
 def tags_of(tags: dict[str, str]) -> list[RunTag]:

@@ -12,11 +12,14 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from boston_exp.errors import Fault, RecordingFailed, StoreUnusable
+from boston_exp.process import temporary_folder
 from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import NOTE, Destination
 from boston_exp.tracking.mlflow import pages
+from boston_exp.tracking.mlflow.copies import copy_model
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.history import finished, is_whole
 from boston_exp.tracking.mlflow.places import Placed
@@ -205,6 +208,7 @@ class MlflowSweepRecording(Placed):
                 return models.save(self._client, parent, name, params, fitted)
         kept = {"name": stored.name, "tags": stored.tags, "params": stored.params}
         described = {**kept, "model_type": stored.model_type}
-        with models.new_model(self._client, parent, **described) as (model, folder):
-            models.copy_model(stored, model, folder)
+        place = get_artifact_repository(stored.artifact_location, tracking_uri=self._client.tracking_uri)
+        with temporary_folder() as name, models.new_model(self._client, parent, **described) as (model, folder):
+            copy_model(Path(place.download_artifacts("", name)), stored, model, folder)
         return str(model.model_id)

@@ -1,7 +1,8 @@
 """Copies one run from a store to another: whole, idempotent, raises what goes wrong.
 
-The copy carries the source run's id from its first moment, `sync.complete` from its last; whatever is written in
-between may be written twice. So a run in the target is whole, or visibly not finished and finished by the next call.
+The copy carries the source run's id from its first moment, `sync.complete` from its last, once its files were compared;
+whatever is written in between may be written twice. So a run in the target is whole, or visibly not finished and
+finished by the next call.
 
 A request that creates something and is not answered in time may still arrive: it is not sent again by this process, and
 whoever finds two copies of one source keeps the same one and deletes the other.
@@ -9,130 +10,142 @@ whoever finds two copies of one source keeps the same one and deletes the other.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput, Run
+from mlflow.entities import LoggedModel, LoggedModelInput, Metric, Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from boston_exp.process import temporary_folder
+from boston_exp.storage.s3 import Access
 from boston_exp.tracking.destination import NOTE, SOURCE
-from boston_exp.tracking.mlflow.runs import (
-    COMPLETE,
-    MODEL,
-    find_run,
-    log_datasets,
-    log_metrics,
-    log_params,
-    origin_of,
-    tags_of,
-)
+from boston_exp.tracking.mlflow.runs import COMPLETE, MODEL, find_run, log_datasets, log_values, tags_of
 from boston_exp.tracking.mlflow.store import experiment_named
-from boston_exp.tracking.publishing.files import Put, Uploads, own_files
-from boston_exp.tracking.publishing.once import SOURCE_MODEL, Once
+from boston_exp.tracking.publishing import arrived
+from boston_exp.tracking.publishing.files import Upload, Uploads, below
+from boston_exp.tracking.publishing.ledger import Ledger, Unwritten
+from boston_exp.tracking.publishing.models import ModelCopier
+from boston_exp.tracking.publishing.once import Once
 from boston_exp.tracking.publishing.shared import POINTS_AT_RUNS, SharedPages, goes_along, translated
+from boston_exp.tracking.publishing.source import Source, origin_id, passed
 
 STEP = 20.0  # seconds that a few small requests may take together; a time-out of MLflow's is between bytes
 SLOWEST = 100_000  # bytes a second of an upload that is waited for
 
 
-def copy_run(run: Run, source: MlflowClient, target: MlflowClient, shown_target: str) -> None:
+def copy_run(run: Run, source: MlflowClient, target: MlflowClient, shown_target: str) -> Run:
     """Copy one run, and the parent or best child that it points at. Idempotent; raises what the stores do."""
 
     def experiment(name: str) -> str:
         return str(experiment_named(target, name, shown_target).experiment_id)
 
-    with closing(RunCopier(source, target, experiment)) as copier:
-        copier.copy(run)
+    with closing(RunCopier(Source(source), target, experiment)) as copier:
+        return copier.copy(run)
 
 
 class RunCopier:
     """Copies runs from `source` to `target`, and remembers which copy is whose.
 
-    `experiment` gives the id in the target of an experiment by its name, `copied` is told of each run and its whole
-    copy, `known` gives the id of a run's copy where that is known to be whole there. `in_doubt` is told of a run whose
-    copy may or may not be created, `settled` if that was answered; `doubted` tells which were in doubt before.
-    `deadline`, on the monotonic clock, is when the present step has to end.
+    `experiment` gives the id in the target of an experiment by its name; `ledger` has what is known of the copies;
+    `access` is the way to artifacts in S3. Several threads may copy at once, each a run that no other one copies.
     """
 
     def __init__(
         self,
-        source: MlflowClient,
+        source: Source,
         target: MlflowClient,
         experiment: Callable[[str], str],
-        copied: Callable[[Run, Run], None] = lambda run, copy: None,
-        known: Callable[[Run], str | None] = lambda run: None,
-        in_doubt: Callable[[Run], None] = lambda run: None,
-        settled: Callable[[Run], None] = lambda run: None,
-        doubted: Callable[[Run], bool] = lambda run: False,
+        ledger: Ledger | None = None,
+        access: Access | None = None,
     ) -> None:
         self._source = source
         self.target = target
         self._experiment = experiment
-        self._copied = copied
-        self._known = known
-        self._doubted = doubted
-        self._once = Once(target, in_doubt, settled)
-        self.deadline = float("inf")
-        self._uploads = Uploads()
+        self._ledger = ledger or Unwritten()
+        self._once = Once(target, self._ledger)
+        self.uploads = Uploads(partial(arrived.check, access=access))
+        self._models = ModelCopier(source, target, self._once, self._upload)
+        self._deadlines: dict[int, float] = {}  # on the monotonic clock, of the present step of each thread
         self._experiments: dict[str, str] = {}  # ids in the target by ids in the source
         self._copies: dict[str, str] = {}  # likewise, of runs
-        self._pages = SharedPages(source, target)
+        self._pages = SharedPages(source.client, target)
+        self._pointed_at = threading.RLock()  # two runs may point at one that is not copied yet
         self._translated = partial(translated, id_of=self._known_id, places=self._experiments)
+
+    @property
+    def deadline(self) -> float:
+        """When the steps that are under way have to end, on the monotonic clock."""
+        return min([*self._deadlines.values()], default=float("inf"))
 
     def close(self) -> None:
         """Start no more uploads; those under way are not waited for."""
-        self._uploads.close()
+        self.uploads.close()
 
-    def copy(self, run: Run) -> None:
+    def copy(self, run: Run) -> Run:
         """Make the run's copy whole: params, inputs, artifacts, models, metrics, tags, status and times."""
         try:
             copy = self._copy_of(run)
             whole = copy.data.tags.get(COMPLETE) == str(run.info.end_time) and copy.info.status == run.info.status
+            if copy.info.run_id == origin_id(run):  # it was recorded there
+                return copy
             if not whole:
                 self._write(run, copy)
-            elif self._doubted(run):
+            elif self._ledger.doubted(run):
                 for output in run.outputs.model_outputs if run.outputs else []:
-                    self._once.model(copy.info.experiment_id, output.model_id)
+                    self._models.keep_one(output.model_id, copy)
             self._step()
             self._pages.share(run.info.experiment_id, self._experiment_of(run), self._translated)
-            self._copied(run, copy)
+            self._ledger.published(run, copy)
+            return copy
         finally:
-            self.deadline = float("inf")
+            self._deadlines.pop(threading.get_ident(), None)
 
     def open(self, run: Run) -> None:
         """Make the copy of a run that goes on, such as the parent of others, with its params alone."""
         try:
-            self._write_params(run, self._copy_of(run))
+            copy = self._copy_of(run)
+            if copy.data.params != run.data.params:
+                log_values(self.target, copy.info.run_id, params=run.data.params)
         finally:
-            self.deadline = float("inf")
+            self._deadlines.pop(threading.get_ident(), None)
+
+    def id_of(self, source_id: str) -> str:
+        """The id in the target of a run of the source, which is copied if it was not."""
+        with self._pointed_at:
+            return self._id_in_target(source_id)
+
+    def copy_model(self, model_id: str, run: Run, copy: Run) -> LoggedModel | None:
+        """A model that belongs to the run and is none of its outputs; None where it was deleted."""
+        return self._models.copy(model_id, copy, partial(self._once.creating, run), step=None)
 
     def _step(self, seconds: float = STEP) -> None:
-        self.deadline = time.monotonic() + seconds
+        self._deadlines[threading.get_ident()] = time.monotonic() + seconds
 
     def _copy_of(self, run: Run) -> Run:
         """The run's copy, created if there is none: found by the source's id, a tag of `create_run` itself."""
-        source_id = run.info.run_id
+        source_id, origin = run.info.run_id, origin_id(run)
         self._step()
         experiment_id = self._experiment_of(run)
         if source_id not in self._copies:
             # Recursive: copying the parent copies its best child, possibly this run. Check the cache again afterwards.
-            tags = {**self._tags(run, "mlflow.parentRunId"), SOURCE: source_id}
+            tags = {**self._tags(run, "mlflow.parentRunId"), **passed(run)}
         if source_id in self._copies:
             return self.target.get_run(self._copies[source_id])
-        copy = self._once.run(experiment_id, source_id)
+        copy = find_run(self.target, origin) if origin != source_id else None
+        copy = copy or self._once.run(experiment_id, origin)
         if copy is None:
-            self._once.refuse_again(source_id)
+            self._once.refuse_again(origin)
             name, start = run.info.run_name, run.info.start_time
-            with self._once.creating(run, source_id, self._doubted(run)):
+            with self._once.creating(run, origin):
                 self.target.create_run(experiment_id, start_time=start, tags=tags, run_name=name)
-            copy = self._once.run(experiment_id, source_id)
+            copy = self._once.run(experiment_id, origin)
             if copy is None:
                 raise MlflowException(f"the copy of run {source_id} was created and cannot be found")
+            self._once.created(copy)
         self._once.check_place(copy.info.artifact_uri)
         self._copies[source_id] = copy.info.run_id
         return copy
@@ -145,13 +158,13 @@ class RunCopier:
         tags = {name: value for name, value in run.data.tags.items() if goes_along(name)}
         note = {NOTE: self._translated(tags[NOTE])} if NOTE in tags else {}
         ids = {name: run.data.tags[name] for name in pointers if run.data.tags.get(name)}
-        return tags | note | {name: self._id_in_target(source_id) for name, source_id in ids.items()}
+        return tags | note | {name: self.id_of(source_id) for name, source_id in ids.items()}
 
     def _id_in_target(self, source_id: str) -> str:
         if source_id not in self._copies:
-            pointed_at = find_run(self._source, source_id)
+            pointed_at = self._source.run(source_id)
             if pointed_at:
-                known = self._known(pointed_at)
+                known = self._ledger.copy_of(pointed_at)
                 if known:
                     self._copies[source_id] = known
                     return known
@@ -166,83 +179,65 @@ class RunCopier:
 
     def _known_id(self, source_id: str) -> str:
         """The id of a run's copy where there is one, else its own, which every command takes as well."""
-        if source_id not in self._copies and (run := find_run(self._source, source_id)):
-            return self._known(run) or source_id
+        if source_id not in self._copies and (run := self._source.run(source_id)):
+            return self._ledger.copy_of(run) or source_id
         return self._copies.get(source_id, source_id)
-
-    def _write_params(self, run: Run, copy: Run) -> None:
-        if copy.data.params != run.data.params:
-            log_params(self.target, copy.info.run_id, run.data.params)
 
     def _write(self, run: Run, copy: Run) -> None:
         copy_id, info = copy.info.run_id, run.info
         self._step()
-        self._write_params(run, copy)
         inputs = run.inputs.dataset_inputs if run.inputs else []
         if inputs:
             log_datasets(self.target, copy_id, inputs)
-        if self._source.list_artifacts(info.run_id):  # a run that failed may have none
-            self._upload(
-                Path(self._source.download_artifacts(info.run_id, "")),
-                lambda file, folder: self.target.log_artifact(copy_id, file, folder),
-                without=MODEL,
-            )
-        outputs = run.outputs.model_outputs if run.outputs else []
-        model_ids = [self._copy_model(output.model_id, run, copy) for output in outputs]
+        models = self._write_files(run, copy)
+        used = [each.model_id for each in run.inputs.model_inputs or []] if run.inputs else []
+        if any(model_id in models for model_id in used):
+            self.target.log_inputs(copy_id, models=[LoggedModelInput(models[each]) for each in used if each in models])
         self._step()
-        origin = origin_of(model_ids[-1] if model_ids else None, inputs)
-        known = copy.data.metrics if set(model_ids) <= set(_models_of(copy)) else {}  # a new model gets all of them
-        changed = {name: value for name, value in run.data.metrics.items() if known.get(name) != value}
-        log_metrics(self.target, copy_id, changed, at=info.end_time, **origin)
+        metrics = [
+            Metric(
+                metric.key,
+                metric.value,
+                metric.timestamp,
+                metric.step,
+                models.get(str(metric.model_id)),
+                metric.dataset_name,
+                metric.dataset_digest,
+                copy_id,
+            )
+            for metric in self._source.metrics(run)
+        ]
         tags = {**self._tags(run, *POINTS_AT_RUNS), COMPLETE: str(info.end_time)}
         self._step()
-        self.target.log_batch(copy_id, tags=tags_of(tags))
+        params = {} if copy.data.params == run.data.params else run.data.params
+        changed = {name: value for name, value in tags.items() if copy.data.tags.get(name) != value}
+        log_values(self.target, copy_id, params, metrics, tags_of(changed))
         self.target.set_terminated(copy_id, info.status, info.end_time)
 
-    def _copy_model(self, model_id: str, run: Run, copy: Run) -> str:
-        self._step()
-        source = self._source.get_logged_model(model_id)
-        model = self._once.model(copy.info.experiment_id, model_id)
-        if model is None:
-            self._once.refuse_again(model_id)
-            with self._once.creating(run, model_id, self._doubted(run)):
-                self.target.create_logged_model(
-                    copy.info.experiment_id,
-                    name=source.name,
-                    source_run_id=copy.info.run_id,
-                    tags={**source.tags, SOURCE_MODEL: model_id},
-                    params=source.params,
-                    model_type=source.model_type,
-                )
-            model = self._once.model(copy.info.experiment_id, model_id)
-            if model is None:
-                raise MlflowException(f"the copy of model {model_id} was created and cannot be found")
-        self._once.check_place(model.artifact_location)
-        if model.model_id not in _models_of(copy):
-            self.target.log_outputs(copy.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
-        if str(model.status) == str(source.status):
-            return str(model.model_id)
-        with temporary_folder() as name:
-            from boston_exp.tracking.mlflow.models import copy_model  # imports mlflow.sklearn and skops: 0.5 s
+    def _write_files(self, run: Run, copy: Run) -> dict[str, str]:
+        """Artifacts, then models; returns the ids of their copies by those in the source."""
+        copied: dict[str, str] = {}
+        outputs = run.outputs.model_outputs if run.outputs else []
+        place = get_artifact_repository(copy.info.artifact_uri, tracking_uri=self.target.tracking_uri)
+        with self._source.artifacts(run) as root:
+            # the only model's files are below `model/` of the run as well, and name it
+            is_twice = len(outputs) == 1 and (root / MODEL / "MLmodel").is_file()
+            self._upload(below(root, place, without=MODEL if is_twice else ""))
+        for output in outputs:
+            self._step()
+            creating, also = partial(self._once.creating, run), copy.info.artifact_uri if is_twice else None
+            model = self._models.copy(output.model_id, copy, creating, output.step, also)
+            if model is not None:
+                copied[output.model_id] = model.model_id
+        return copied
 
-            folder = Path(name) / MODEL
-            copy_model(source, model, folder)
-            self._upload(folder, lambda file, inside: self.target.log_model_artifact(model.model_id, file, inside))
-            self._upload(folder.parent, lambda file, inside: self.target.log_artifact(copy.info.run_id, file, inside))
-        self.target.finalize_logged_model(model.model_id, source.status)
-        return str(model.model_id)
-
-    def _upload(self, root: Path, put: Put, without: str = "") -> None:
-        files = own_files(root, without)
-        self._step(STEP + sum(file.stat().st_size for file in files) / SLOWEST)
-        self._uploads.put(root, files, put)
+    def _upload(self, uploads: list[Upload]) -> None:
+        """Send files and compare what has arrived; both takes a time that goes with their size."""
+        self._step(STEP + 2 * sum(upload.file.stat().st_size for upload in uploads) / SLOWEST)
+        self.uploads.put(uploads)
 
     def _experiment_of(self, run: Run) -> str:
         source_id = run.info.experiment_id
         if source_id not in self._experiments:
-            self._experiments[source_id] = self._experiment(self._source.get_experiment(source_id).name)
+            self._experiments[source_id] = self._experiment(self._source.client.get_experiment(source_id).name)
         return self._experiments[source_id]
-
-
-def _models_of(run: Run) -> list[str]:
-    return [str(output.model_id) for output in run.outputs.model_outputs] if run.outputs else []

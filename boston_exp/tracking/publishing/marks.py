@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
@@ -16,10 +17,10 @@ DOUBT = 600.0  # seconds for which a request that was not answered may still be 
 class Marks:
     """Tags of the runs of a store, for one server. `ids` has its identity by the name of an experiment."""
 
-    def __init__(self, local: MlflowClient, server: str) -> None:
+    def __init__(self, local: MlflowClient, server: str, ids: Mapping[str, str]) -> None:
         self._local = local
         self._server = server
-        self.ids: dict[str, str] = {}
+        self.ids = ids
         self._names: dict[str, str] = {}  # of experiments, by their local ids
 
     def copy_of(self, run: Run, doubted: bool = False) -> str | None:

@@ -7,7 +7,7 @@ come to be: whoever finds them keeps the same one and deletes the other.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlflow import MlflowClient
@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from boston_exp.errors import Fault, ServerRefuses
 from boston_exp.tracking.destination import SOURCE, foreign_place
 from boston_exp.tracking.mlflow.runs import COMPLETE, find_model
+from boston_exp.tracking.publishing.ledger import Ledger
 
 log = logging.getLogger(__name__)
 SOURCE_MODEL = "sync.source_model"  # tag of a copied model: the id of what it is a copy of
@@ -24,14 +25,14 @@ SERVES = "start it with: mlflow server --artifacts-destination <where> …   (it
 
 
 class Once:
-    """Copies in `target`. `in_doubt` is told of a run whose copy, or that of its model, may or may not be created, and
-    `settled` if that was answered."""
+    """Copies in `target`. The ledger is told of a run whose copy, or that of its model, may or may not be created, and
+    when that was answered."""
 
-    def __init__(self, target: MlflowClient, in_doubt: Callable[[Run], None], settled: Callable[[Run], None]) -> None:
+    def __init__(self, target: MlflowClient, ledger: Ledger) -> None:
         self._target = target
-        self._in_doubt = in_doubt
-        self._settled = settled
+        self._ledger = ledger
         self._unanswered: set[str] = set()  # ids of runs and models in the source
+        self._new: set[str] = set()  # ids of copies that this process has created, and that have no model yet
 
     def run(self, experiment_id: str, source_id: str) -> Run | None:
         """The copy of a run, if there is one. Of several the whole one is kept, or the first by id; no other is."""
@@ -46,12 +47,13 @@ class Once:
         return found[0] if found else None
 
     @contextmanager
-    def creating(self, run: Run, source_id: str, doubted: bool) -> Iterator[None]:
+    def creating(self, run: Run, source_id: str) -> Iterator[None]:
         """A request that creates the copy of `source_id`, the id of the run or of one of its models.
 
-        In doubt from before it is sent: this process may be gone when it is carried out. `doubted` if it was already.
+        In doubt from before it is sent: this process may be gone when it is carried out.
         """
-        self._in_doubt(run)
+        doubted = self._ledger.doubted(run)
+        self._ledger.doubt(run)
         try:
             yield
         except Exception as error:
@@ -59,10 +61,19 @@ class Once:
                 self._unanswered.add(source_id)
                 raise
             if not doubted:
-                self._settled(run)
+                self._ledger.settle(run)
             raise
         if not doubted:
-            self._settled(run)
+            self._ledger.settle(run)
+
+    def created(self, copy: Run) -> None:
+        self._new.add(copy.info.run_id)
+
+    def is_new(self, copy: Run) -> bool:
+        """Whether there is no need to look for a copy of its model; true once for each copy."""
+        is_new = copy.info.run_id in self._new
+        self._new.discard(copy.info.run_id)
+        return is_new
 
     def refuse_again(self, source_id: str) -> None:
         if source_id in self._unanswered:

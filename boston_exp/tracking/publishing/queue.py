@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
@@ -17,17 +16,16 @@ from boston_exp.config.invocation import command_line
 from boston_exp.errors import Fault, ServerRefuses, StoreUnusable
 from boston_exp.process import remembered
 from boston_exp.redaction import redact
-from boston_exp.storage import credentials
-from boston_exp.tracking.destination import Destination, foreign_place
+from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow import compat, pages
 from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs, find_run
-from boston_exp.tracking.mlflow.store import connect, experiment_named
+from boston_exp.tracking.mlflow.store import connect
 from boston_exp.tracking.publishing import health
 from boston_exp.tracking.publishing.copy import RunCopier
+from boston_exp.tracking.publishing.experiments import ServerExperiments
 from boston_exp.tracking.publishing.lock import HeldError, PublishLock
 from boston_exp.tracking.publishing.marks import Marks
-from boston_exp.tracking.publishing.once import SERVES
-from boston_exp.tracking.publishing.shared import SERVER_ID
+from boston_exp.tracking.publishing.source import Source
 
 log = logging.getLogger(__name__)
 BACKLOG = 25  # runs that a command publishes of those that earlier ones could not, the oldest first
@@ -62,18 +60,10 @@ class PublishingQueue:
         self._destination = destination
         self._local = connect(destination)[0]
         self._server = MlflowClient(destination.server)
-        self._marks = Marks(self._local, self.shown)
+        self._experiments = ServerExperiments(self._server, destination)
+        self._marks = Marks(self._local, self.shown, self._experiments.ids)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="publish")
-        self.copier = RunCopier(
-            self._local,
-            self._server,
-            self._experiment_on_server,
-            copied=self._mark_published,
-            known=self._marks.copy_of,
-            in_doubt=self._marks.doubt,
-            settled=self._marks.settle,
-            doubted=self._marks.doubted,
-        )
+        self.copier = RunCopier(Source(self._local), self._server, self._experiments.id_of, self._marks, destination.s3)
         self._submitted: list[tuple[str, Future[None]]] = []
         self._there: set[str] = set()  # ids of the runs that this process has published, or found published
         self._places: dict[str, str] = {}  # id of the experiment there, by the copy's id
@@ -84,7 +74,7 @@ class PublishingQueue:
         self._lock = PublishLock(self._path)
         if not outage:
             try:
-                process.within(OPENING, lambda: self._experiment_on_server(destination.experiment_name))
+                process.within(OPENING, lambda: self._experiments.id_of(destination.experiment_name))
             except (MlflowException, TimeoutError) as error:  # it answered a moment ago
                 self.outage = f"{self.shown} {health.reason(error)}"
 
@@ -150,7 +140,9 @@ class PublishingQueue:
         if copy_id and copy_id in self._present(run, copy_id):
             self._there.add(run.info.run_id)
         else:
-            self.copier.copy(run)
+            copy = self.copier.copy(run)
+            self._places[copy.info.run_id] = copy.info.experiment_id
+            self._there.add(run.info.run_id)
 
     def _present(self, run: Run, copy_id: str) -> set[str]:
         """Ids of whole copies on the server, this one among them if it is there: of a sweep's points all at once."""
@@ -161,7 +153,7 @@ class PublishingQueue:
             return {copy_id} if active else set()
         if parent not in self._points:
             there = str(self._server.get_run(copy_id).data.tags.get("mlflow.parentRunId"))
-            place = self._experiment_on_server(self._marks.name_of(run))
+            place = self._experiments.id_of(self._marks.name_of(run))
             found = all_runs(self._server, [place], f"tags.mlflow.parentRunId = '{there}'")
             self._points[parent] = {each.info.run_id for each in found if COMPLETE in each.data.tags}
         return self._points[parent]
@@ -218,26 +210,3 @@ class PublishingQueue:
         self._thread.shutdown(wait=False, cancel_futures=True)
         self.copier.close()
         process.abandon_threads()
-
-    def _mark_published(self, run: Run, copy: Run) -> None:
-        self._places[copy.info.run_id] = copy.info.experiment_id
-        self._marks.published(run, copy)
-        self._there.add(run.info.run_id)
-
-    def _experiment_on_server(self, name: str) -> str:
-        """The id of the experiment there; raises ServerRefuses if its artifacts would be written on this machine."""
-        experiment = experiment_named(self._server, name, self.shown)
-        wrong = foreign_place(experiment.artifact_location, str(self._destination.server))
-        if wrong:
-            raise ServerRefuses(Fault(f"Nothing is published to {self.shown}: {wrong}.", SERVES))
-        if (
-            experiment.artifact_location.startswith("s3://") and self._destination.s3
-        ):  # clients write artifacts directly
-            credentials.into_environment(self._destination.s3.variables())
-        self._marks.ids[name] = experiment.tags.get(SERVER_ID) or self._named(experiment.experiment_id)
-        return str(experiment.experiment_id)
-
-    def _named(self, experiment_id: str) -> str:
-        """Give the experiment an identity; another client may do so at the same time, and the last one stays."""
-        self._server.set_experiment_tag(experiment_id, SERVER_ID, uuid.uuid4().hex)
-        return str(self._server.get_experiment(experiment_id).tags[SERVER_ID])

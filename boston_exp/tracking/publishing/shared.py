@@ -11,9 +11,10 @@ from mlflow import MlflowClient
 from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import COPY, NOTE, SERVER, STATE
 from boston_exp.tracking.mlflow import pages
+from boston_exp.tracking.mlflow.runs import COMPLETE
 
 SERVER_ID = "sync.server_id"
-OWN = (SERVER, SERVER_ID, STATE, COPY, liveness.PROCESS, liveness.HEARTBEAT)  # tags of the source alone
+OWN = (SERVER, SERVER_ID, STATE, COPY, COMPLETE, liveness.PROCESS, liveness.HEARTBEAT)  # tags of the source alone
 IN_DOUBT = (
     "sync.in_doubt."  # and a server_id: when a request that creates its copy there was sent, until it is answered
 )

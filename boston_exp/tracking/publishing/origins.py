@@ -1,0 +1,91 @@
+"""Where runs are brought from: a database, a server, a folder of files of MLflow's earlier versions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from boston_exp.config.invocation import again
+from boston_exp.errors import Fault, InvalidConfig, StoreUnusable
+from boston_exp.process import temporary_folder
+from boston_exp.redaction import redact
+from boston_exp.storage import credentials
+from boston_exp.tracking import sqlite_store
+from boston_exp.tracking.destination import SQLITE, Destination, without_user
+from boston_exp.tracking.publishing.source import Source
+
+MIGRATION = 600.0  # seconds for MLflow to read a folder of files
+
+
+@contextmanager
+def opened(given: str, cwd: Path, destination: Destination) -> Iterator[tuple[str, Source]]:
+    """A source of runs for a destination, shown as it was given; nothing is written to it.
+
+    Raises InvalidConfig for what is none, StoreUnusable for one that cannot be read.
+    """
+    if given.startswith(("http://", "https://")):
+        _log_in(given, destination)
+        yield without_user(given), Source(MlflowClient(given.rstrip("/")))
+    elif given.startswith(SQLITE):
+        path = (cwd / given.removeprefix(SQLITE)).resolve()
+        if not path.is_file():
+            raise InvalidConfig(Fault(f"source={given} does not exist.", f"ls {path.parent}"))
+        faults = sqlite_store.faults(path)
+        if faults:
+            raise StoreUnusable(*faults)
+        yield given, Source(MlflowClient(f"{SQLITE}{path}"), beside=path.parent)
+    elif "://" in given:
+        yield redact(given), Source(MlflowClient(given))
+    else:
+        folder = (cwd / Path(given).expanduser()).resolve()
+        if not folder.is_dir():
+            says = f"source={given} is neither a store's address nor a folder that exists."
+            raise InvalidConfig(Fault(says, again("source=sqlite:///<file>") + "   (or http://…, or a folder mlruns)"))
+        with temporary_folder() as name:
+            _migrate(folder, given, Path(name) / "migrated.db")
+            yield given, Source(MlflowClient(f"{SQLITE}{name}/migrated.db"), beside=_with_runs(folder))
+
+
+def place_of_lock(source: str, target: str) -> Path:
+    """Of two that bring the same runs to the same target from a source that nothing is written beside."""
+    digest = hashlib.sha256(f"{source}\0{target}".encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"boston_exp-sync-{os.getuid()}-{digest}"
+
+
+def _with_runs(folder: Path) -> Path:
+    return folder / "mlruns" if (folder / "mlruns").is_dir() else folder
+
+
+def _migrate(folder: Path, given: str, target: Path) -> None:
+    """By MLflow's own `migrate-filestore`, into a database that goes again."""
+    command = [sys.executable, "-m", "mlflow", "migrate-filestore", "--source", str(folder)]
+    command += ["--target", f"{SQLITE}{target}", "--no-progress"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"{SQLITE}{target}"}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=MIGRATION, check=False)
+    except subprocess.TimeoutExpired as error:
+        says = f"source={given} could not be read within {MIGRATION:.0f} s."
+        raise StoreUnusable(Fault(says, f"mlflow migrate-filestore --source {folder} --target …")) from error
+    if done.returncode:
+        said = redact((done.stderr or done.stdout).strip().rpartition("\n")[2])[:300]
+        says = f"source={given} is not a folder of MLflow's runs: {said}"
+        raise StoreUnusable(Fault(says, again("source=sqlite:///<file>") + "   (or http://…, or a folder mlruns)"))
+
+
+def _log_in(source: str, destination: Destination) -> None:
+    """MLflow sends the login in the environment to every server that it talks to, so two servers cannot have two."""
+    target, login = destination.server, credentials.login_for(source, from_conf=False)
+    if target is None:
+        login.into_environment()
+    elif credentials.origin(source) != credentials.origin(target) and (login.variables or destination.login.variables):
+        says = f"MLflow would send one login to both {without_user(source)} and {without_user(target)}."
+        first, then = again("tracking.uri=sqlite:///between.db"), again("source=sqlite:///between.db")
+        raise InvalidConfig(Fault(says, f"{first}   (with the login of the first; with that of the second: {then})"))
