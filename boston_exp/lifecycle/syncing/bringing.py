@@ -11,7 +11,7 @@ from boston_exp.config.commands import Sync
 from boston_exp.config.invocation import again, quoted
 from boston_exp.errors import Fault, InvalidConfig, did_you_mean, nearest
 from boston_exp.tracking.destination import Destination
-from boston_exp.tracking.synchronization import Done, Left, Plan, Synchronization
+from boston_exp.tracking.synchronization import Done, Plan, Synchronization
 
 ROUNDS = 3  # a training may end while others' runs are brought
 
@@ -62,19 +62,20 @@ def bring(parts: Sequence[Synchronization], config: Sync, destination: Destinati
 
 
 def _bring(part: Synchronization, config: Sync, destination: Destination, watch: Watch, brought: Brought) -> None:
-    left: list[Left] = []
     for number in range(ROUNDS if config.source is None else 1):
         plan = _plan(part, config, destination)
         if number == 0:
             brought.there += plan.there
-        elif {entry.run_id for entry in plan.todo} <= {each.what for each in left}:
+        elif not plan.todo:
             break
         before = brought.done
         watch.planned(before.runs + len(plan.todo))
         done = part.carry_out(plan, config.registry, partial(_told, watch, before), watch.waiting)
-        left, brought.done = done.left, _sum(before, done)
+        brought.done = _sum(before, done)
+        if done.left:
+            brought.done.left += done.left
+            break
     brought.going_on += plan.going_on
-    brought.done.left += left
 
 
 def _told(watch: Watch, before: Done, now: Done) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -124,6 +124,16 @@ def listed(uri: str, experiments: list[str], where: str, wanted: tuple[str, ...]
             tags.setdefault(run_id, {})[key] = value
         for run_id, experiment_id, status, end_time in session.execute(chosen).all():
             yield run_id, str(experiment_id), status, end_time, tags.get(run_id, {})
+
+
+def locations(uri: str, run_ids: Sequence[str]) -> Iterator[str]:
+    """Where a database says that artifacts and models of these runs are; MLflow's client reads whole runs for it."""
+    with _store(uri).ManagedSessionMaker() as session:
+        for first in range(0, len(run_ids), 500):
+            some = run_ids[first : first + 500]
+            yield from session.execute(select(SqlRun.artifact_uri).where(SqlRun.run_uuid.in_(some))).scalars()
+            models = select(SqlLoggedModel.artifact_location).where(SqlLoggedModel.source_run_id.in_(some))
+            yield from session.execute(models).scalars()
 
 
 def metrics_of(uri: str, run_id: str) -> list[Metric]:

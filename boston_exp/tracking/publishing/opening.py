@@ -37,7 +37,7 @@ def opened(destination: Destination, given: str | None, cwd: Path) -> Iterator[l
     if given is not None and _is_target(given, cwd, destination):
         says = f"source={given} is where runs are brought to."
         raise InvalidConfig(Fault(says, again("source=<another store>")))
-    with raised_as(StoreUnusable, destination):
+    with raised_as(StoreUnusable, replace(destination, uri=destination.server or destination.uri)):
         if destination.server is None:
             yield from _into_store(destination, given, cwd)
         else:

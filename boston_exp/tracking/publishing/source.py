@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from boston_exp.process import temporary_folder
+from boston_exp.storage.folders import bytes_in
 from boston_exp.tracking.destination import SOURCE, VIA, foreign_place
 from boston_exp.tracking.mlflow import compat
 from boston_exp.tracking.mlflow.runs import find_run
@@ -85,18 +86,17 @@ class Source:
                 raise MlflowException(f"the files of its model are not at {model.artifact_location}")
             yield folder
 
-    def size(self, run_id: str) -> int | None:
-        """Bytes of the run's artifacts and models; None where they are not on this machine."""
-        run = self.client.get_run(run_id)
-        outputs = run.outputs.model_outputs if run.outputs else []
-        models = [model for output in outputs if (model := self.model(output.model_id))]
+    def size(self, run_ids: Sequence[str]) -> int | None:
+        """Bytes of the artifacts and models of runs; None where they are not on this machine."""
+        if self._server is not None:
+            return None
         total = 0
-        for location in [run.info.artifact_uri, *(model.artifact_location for model in models)]:
-            parts = urlsplit(str(location))
+        for location in compat.locations(self._uri, run_ids):
+            parts = urlsplit(location)
             if parts.scheme not in ("", "file"):
                 return None
             folder = self._found(Path(unquote(parts.path)))
-            total += sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file()) if folder else 0
+            total += bytes_in(folder) if folder else 0
         return total
 
     @contextmanager

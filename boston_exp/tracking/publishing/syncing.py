@@ -61,8 +61,7 @@ class MlflowSynchronization:
         return sorted(each.name for each in self._source.client.search_experiments())
 
     def size(self, plan: Plan) -> int | None:
-        sizes = [self._source.size(entry.run_id) for entry in plan.todo]
-        return None if None in sizes else sum(filter(None, sizes))
+        return self._source.size([entry.run_id for entry in plan.todo])
 
     def carry_out(
         self, plan: Plan, registry: bool, told: Callable[[Done], None], waiting: Callable[[str], None]
@@ -131,10 +130,10 @@ class MlflowSynchronization:
                 error = future.exception()
                 if error is not None and not isinstance(error, Exception):
                     raise error
-                yield under_way.pop(future), error
                 if error is not None and gone is None:
                     lost = self._lost()
                     gone = ConnectionError(lost) if lost else None
+                yield under_way.pop(future), error and (gone or error)
             if time.monotonic() > self._copier.deadline:
                 gone = TimeoutError("the target takes too long to answer")
                 process.abandon_threads()
