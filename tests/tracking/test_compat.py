@@ -1,4 +1,4 @@
-"""What is left out when a model is stored, and that nothing is lost by it."""
+"""What is taken from inside of libraries: that nothing is lost by it, and that an upgrade would be noticed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import mlflow
 import numpy as np
 import pytest
 import skops.io
+from mlflow import MlflowClient
 
+from boston_exp.tracking.mlflow import compat
 from tests.conftest import Command, python
+from tests.lifecycle.syncing.foreign import EXPERIMENT, history
 
 
 def test_a_stored_forest_has_a_compact_schema_that_skops_alone_can_read(command: Command, store: Path) -> None:
@@ -44,3 +47,29 @@ def test_storing_a_model_does_not_look_through_all_installed_packages(tmp_path: 
     )
     shown = python("-c", script, cwd=tmp_path)
     assert shown.out.strip() == "None", shown.err
+
+
+def test_what_is_read_of_many_runs_at_once_is_what_mlflow_reads_of_each(store: Path) -> None:
+    """Tables of MLflow's databases, of which a release may change the columns."""
+    ids = history(store)
+    client, uri = MlflowClient(f"sqlite:///{store}"), f"sqlite:///{store}"
+    place = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    found = {row[0]: row for row in compat.listed(uri, [place], "tags.team = 'growth'", ("team", "mlflow.parentRunId"))}
+    assert set(found) == {ids[name] for name in ("good", "bad", "open")}
+    for run_id, row in found.items():
+        run = client.get_run(run_id)
+        assert row[1:4] == (place, run.info.status, run.info.end_time)
+        assert row[4] == {"team": "growth", "mlflow.parentRunId": ids["search"]}
+    for run_id in ids.values():
+        asked = [
+            each for name in client.get_run(run_id).data.metrics for each in client.get_metric_history(run_id, name)
+        ]
+        facts = [
+            sorted((m.key, str(m.value), m.timestamp, m.step) for m in some)
+            for some in (asked, compat.metrics_of(uri, run_id))
+        ]
+        assert facts[0] == facts[1]
+    good = client.get_run(ids["good"])
+    models = [client.get_logged_model(output.model_id) for output in good.outputs.model_outputs]
+    expected = {good.info.artifact_uri, *(model.artifact_location for model in models)}
+    assert set(compat.locations(uri, [ids["good"]])) == expected
