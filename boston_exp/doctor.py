@@ -10,7 +10,7 @@ from boston_exp import command
 from boston_exp.config import checks
 from boston_exp.config.commands import Doctor
 from boston_exp.config.parsing import parse
-from boston_exp.diagnosis import examination
+from boston_exp.diagnosis import examination, pending
 from boston_exp.diagnosis.finding import Patient
 from boston_exp.errors import InvalidConfig
 from boston_exp.tracking import destination as destinations
@@ -25,6 +25,7 @@ def doctor(cfg: DictConfig) -> None:
     if faults:
         raise InvalidConfig(*faults)
     patient = Patient(config, typed, destinations.resolve(config, typed))
+    pending.check_forgotten(patient)
     findings = examination.examine(patient)
     if config.fix and any(finding.fix for finding in findings):
         examination.fix(findings)

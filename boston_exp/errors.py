@@ -22,6 +22,7 @@ class Kind(Enum):
     OTHER = auto()
     VALUE = auto()  # a setting that is out of range or unknown
     BUCKET_MISSING = auto()  # or not visible to this key
+    OLD_SCHEMA = auto()  # of a store: `doctor fix=true` upgrades it
     OTHER_PROGRAM = auto()  # something else listens on that port
     SECRET = auto()  # where it would be written down
 

@@ -21,7 +21,8 @@ class Doctor:
     data: Data = field(default_factory=Data)
     tracking: Tracking = field(default_factory=Tracking)
     storage: Storage = field(default_factory=Storage)
-    fix: bool = False  # create buckets and the store, close dead runs
+    fix: bool = False  # create buckets and the store, upgrade its schema, close dead runs, remove what they left
+    forget: str | None = None  # address of a server that is gone: with fix=true no run waits for it any more
     format: str = field(default="table", metadata=FORMAT)
 
 

@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from boston_exp import process
-from boston_exp.diagnosis import installation, services, stores
+from boston_exp.diagnosis import installation, pending, services, stores
 from boston_exp.diagnosis.finding import Finding, Patient, wrong
+from boston_exp.errors import ExpectedFailure
 from boston_exp.redaction import redact
 from boston_exp.reporting.tables import print_rows
 
@@ -27,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     installation.disk,
     installation.container,
     stores.store,
+    pending.pending,
     stores.studies,
     services.server,
     services.buckets,
@@ -69,11 +71,14 @@ def fix(findings: list[Finding]) -> None:
     for finding in findings:
         if finding.fix:
             try:
-                finding.fix()
-                print(f"fixed: {finding.what}", file=sys.stderr)
+                said = finding.fix()
+                print(redact(f"fixed: {finding.what}" + (f": {said}" if said else "")), file=sys.stderr)
+            except ExpectedFailure as failure:
+                for fault in failure.faults:
+                    print(redact(f"not fixed: {finding.what}: {fault.says}\n  next: {fault.mend}"), file=sys.stderr)
             except Exception as error:  # printed here; the next examination finds it again
-                said = redact(str(error)).partition("\n")[0]
-                print(f"not fixed: {finding.what}: {said}", file=sys.stderr)
+                told = redact(str(error)).partition("\n")[0]
+                print(f"not fixed: {finding.what}: {told}", file=sys.stderr)
 
 
 def show(findings: list[Finding], form: str) -> None:

@@ -11,6 +11,8 @@ from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault
 from boston_exp.tracking.destination import Destination
 
+Fix = Callable[[], str | None]  # mends it; may say what there is to know of that
+
 
 @dataclass(frozen=True)
 class Patient:
@@ -29,21 +31,21 @@ class Finding:
     state: Literal["ok", "warning", "wrong"]
     says: str
     mend: str = ""
-    fix: Callable[[], None] | None = field(default=None, repr=False)
+    fix: Fix | None = field(default=None, repr=False)
 
 
 def ok(what: str, says: str) -> Finding:
     return Finding(what, "ok", says)
 
 
-def warning(what: str, says: str, mend: str, fix: Callable[[], None] | None = None) -> Finding:
+def warning(what: str, says: str, mend: str, fix: Fix | None = None) -> Finding:
     return Finding(what, "warning", says, mend, fix)
 
 
-def wrong(what: str, says: str, mend: str, fix: Callable[[], None] | None = None) -> Finding:
+def wrong(what: str, says: str, mend: str, fix: Fix | None = None) -> Finding:
     return Finding(what, "wrong", says, mend, fix)
 
 
-def from_fault(what: str, fault: Fault, fix: Callable[[], None] | None = None) -> Finding:
+def from_fault(what: str, fault: Fault, fix: Fix | None = None) -> Finding:
     """The message that a run would give."""
     return Finding(what, "wrong", fault.says, fault.mend, fix)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from importlib.util import find_spec
 from pathlib import Path
 
-from boston_exp.config.invocation import again
-from boston_exp.errors import Fault
+from boston_exp.config.invocation import again, current, for_services
+from boston_exp.errors import Fault, Kind
+from boston_exp.tracking import schema
 
 NETWORK = (
     "nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "beegfs", "gpfs", "glusterfs", "fuse.sshfs", "fuse.gluster",
@@ -27,7 +27,7 @@ def faults(path: Path) -> list[Fault]:
         return [Fault(f"The folder of the tracking store {path} does not exist.", f"mkdir -p {path.parent}")]
     if path.is_dir():
         return [Fault(f"The tracking store {path} is a folder, not an sqlite file.", elsewhere)]
-    if not path.exists() or path.stat().st_size == 0:
+    if not is_there(path):
         if os.access(path if path.exists() else path.parent, os.W_OK) and _can_create_in(path.parent):
             return []
         return [Fault(f"The tracking store {path} cannot be created: no permission to write there.", elsewhere)]
@@ -51,6 +51,16 @@ def faults(path: Path) -> list[Fault]:
         ]
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a store: an empty file is none yet."""
+    return path.exists() and path.stat().st_size > 0
+
+
+def of_workers(path: Path) -> list[Path]:
+    """Stores of workers on other machines, beside the main one: Destination.on_host names them."""
+    return sorted(filter(is_there, path.parent.glob(f"{path.stem}-*{path.suffix}")))
+
+
 def network_file_system(path: Path) -> str | None:
     """The kind of the network file system that a file lies on; None on a disk of this machine.
 
@@ -70,13 +80,13 @@ def create(path: Path, artifact_root: str) -> None:
     MLflow migrates in place, so that a second process sees, and then breaks, a half-made store. Here it is made
     under another name, under a file lock, and renamed when it is whole.
     """
-    if path.exists() and path.stat().st_size > 0:
+    if is_there(path):
         return
     from filelock import FileLock
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     with FileLock(path.with_name(f".{path.name}.lock")):
-        if path.exists() and path.stat().st_size > 0:
+        if is_there(path):
             return
         unfinished = path.with_name(f".{path.name}.new")
         unfinished.unlink(missing_ok=True)
@@ -104,12 +114,12 @@ def _content_faults(path: Path, elsewhere: str) -> list[Fault]:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
         if not {"alembic_version", "experiments"} <= tables:
             return [Fault(f"{path} is the database of another program, not an MLflow store.", elsewhere)]
-        (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone() or ("none",)
+        version = schema.version_of(connection)
         connection.execute("BEGIN IMMEDIATE")
         connection.rollback()
     finally:
         connection.close()
-    if version not in known_schemas():
+    if version not in schema.migrations():
         return [
             Fault(
                 f"The tracking store {path} has schema {version}, which the installed MLflow does not know: "
@@ -117,13 +127,8 @@ def _content_faults(path: Path, elsewhere: str) -> list[Fault]:
                 f"pip install --upgrade mlflow   (or {elsewhere})",
             )
         ]
+    if version != schema.newest():
+        says = f"The tracking store {path} has schema {version} of an older MLflow; the installed one wants another."
+        fix = again("fix=true") if current().command == "doctor" else for_services("doctor", "fix=true")
+        return [Fault(says, f"{fix}   (upgrades it, and keeps it as it was beside it)", Kind.OLD_SCHEMA)]
     return []
-
-
-def known_schemas() -> set[str]:
-    """Schema versions of the installed MLflow, from the names of its migration files."""
-    spec = find_spec("mlflow")
-    assert spec is not None
-    assert spec.origin is not None
-    migrations = Path(spec.origin).parent / "store" / "db_migrations" / "versions"
-    return {file.name.partition("_")[0] for file in migrations.glob("*.py")}
