@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
@@ -33,9 +35,31 @@ def remembered(maxsize: int | None = None) -> Callable[[Function], Function]:
     return decorate
 
 
-def temporary_folder() -> TemporaryDirectory[str]:
-    """A folder named after its process, `boston_exp-<pid>-…`: one that is killed leaves it, and `clean` finds it."""
-    return TemporaryDirectory(prefix=f"{TEMPORARY}{os.getpid()}-")
+@contextmanager
+def temporary_folder() -> Iterator[str]:
+    """A folder named after its process, `boston_exp-<pid>-…`: one that is killed leaves it, and `clean` finds it.
+
+    It is locked while it is used: by that a process of another container is known to live, whose id says nothing here.
+    """
+    with TemporaryDirectory(prefix=f"{TEMPORARY}{os.getpid()}-") as folder:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield folder
+        finally:
+            os.close(descriptor)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this id, in this PID namespace."""
+    try:
+        os.kill(pid, 0)  # which knows of a process even where /proc hides it
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 _abandoned: list[bool] = []

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from boston_exp import process
-from boston_exp.diagnosis import installation, pending, services, stores
+from boston_exp.diagnosis import installation, leftovers, locks, pending, services, stores
 from boston_exp.diagnosis.finding import Finding, Patient, wrong
 from boston_exp.errors import ExpectedFailure
 from boston_exp.redaction import redact
@@ -30,6 +30,8 @@ CHECKS: tuple[Check, ...] = (
     stores.store,
     pending.pending,
     stores.studies,
+    locks.locks,
+    leftovers.leftovers,
     services.server,
     services.buckets,
     services.dvc_remote,

@@ -96,7 +96,8 @@ def _forget(waiting: Waiting) -> str:
     from boston_exp.tracking.publishing.forgetting import forget
 
     number = forget(waiting.path, waiting.server)
-    return f"{number} run{'s' * (number != 1)} of {waiting.path.name} wait no longer for {waiting.server}"
+    runs = "1 run" if number == 1 else f"{number} runs"
+    return f"{runs} of {waiting.path.name} wait{'s' * (number == 1)} no longer for {waiting.server}"
 
 
 def _address(typed: str | None) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from boston_exp.process import remembered
+from boston_exp.process import is_running, remembered
 
 PROCESS, HEARTBEAT = "boston_exp.process", "boston_exp.heartbeat"
 INTERVAL = 30.0  # seconds between heartbeats
@@ -46,17 +46,6 @@ def is_dead(run_tags: dict[str, str]) -> bool:
         return _started(number) != started or psutil.Process(number).status() == psutil.STATUS_ZOMBIE
     except (psutil.Error, OSError, ValueError):
         return silent
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is a process of this id, in this PID namespace."""
-    try:
-        os.kill(pid, 0)  # which knows of a process even where /proc hides it
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
 
 
 def is_of_here(process: str) -> bool:

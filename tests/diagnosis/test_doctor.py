@@ -18,7 +18,7 @@ from boston_exp.config.commands import Doctor
 from boston_exp.config.parsing import parse
 from boston_exp.config.schema import CONF
 from boston_exp.config.settings import Typed
-from boston_exp.diagnosis import examination, installation, services, stores
+from boston_exp.diagnosis import examination, installation, pending, services, stores
 from boston_exp.diagnosis.examination import Check
 from boston_exp.diagnosis.finding import Finding, Patient
 from boston_exp.tracking import destination
@@ -286,7 +286,7 @@ def test_runs_of_dead_processes_are_closed_by_fix(store: Path, tmp_path: Path) -
     assert re.search(listed("runs say RUNNING, and their processes are gone"), said)
     result = ran(tmp_path, *overrides, "fix=true")
     assert "fixed: runs" in result.err
-    assert [finding.state for finding in found(stores.store, *overrides)] == ["ok", "ok", "ok"]
+    assert [finding.state for finding in found(stores.store, *overrides)] == ["ok", "ok"]
 
 
 @pytest.mark.slow
@@ -297,9 +297,9 @@ def test_runs_that_wait_for_a_server(store: Path, tmp_path: Path) -> None:
         "-m", "boston_exp.run", "model=dummy", "figures=none", *places, f"hydra.run.dir={tmp_path}/o", cwd=tmp_path
     )
     assert result.code == 0, result.err
-    said = wrong(stores.store, *places)
+    said = wrong(pending.pending, *places)
     assert re.search(listed("1 run is not on … yet"), said)
-    assert f"python -m boston_exp.run tracking=server tracking.uri={url}" in said
+    assert f"python -m boston_exp.sync tracking=server tracking.uri={url} tracking.local_uri=sqlite:///{store}" in said
 
 
 @pytest.mark.slow

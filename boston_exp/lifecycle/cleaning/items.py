@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from boston_exp.lifecycle.cleaning import belongings
-from boston_exp.lifecycle.cleaning.belongings import is_older, remove_folder
+from boston_exp.lifecycle.cleaning.belongings import remove_folder
 from boston_exp.lifecycle.cleaning.choice import ORPHANS, Chosen
-from boston_exp.storage.folders import bytes_in
+from boston_exp.storage.folders import bytes_in, is_older, left_behind
 from boston_exp.tracking import liveness
 from boston_exp.tracking.recorded import History, RecordedRun, Removal
 
@@ -93,7 +93,7 @@ def _orphans(
     for output in belongings.outputs():
         if output.store == store and history.run(output.run_id) is None and is_older(output.folder, older_than):
             yield _folder("output folder", output.folder, "its run is gone")
-    for folder in belongings.temporary(older_than):
+    for folder in left_behind(older_than):
         yield _folder("temporary folder", folder, "its process is gone")
 
 

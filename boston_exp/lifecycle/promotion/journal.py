@@ -20,9 +20,8 @@ from typing import Any
 
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig
+from boston_exp.storage.promotion_files import FOLDER, JOURNAL, LOCK, MODELS
 
-MODELS = Path("data/models")
-FOLDER = MODELS / ".promotion"
 DVC_YAML = "dvc.yaml"
 
 
@@ -81,7 +80,7 @@ class Journal:
 
     def save(self) -> None:
         """Whole or not at all, and on the disk."""
-        file = Path(self.root) / FOLDER / "journal.json"
+        file = Path(self.root) / JOURNAL
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_suffix(".new")
         with draft.open("w") as stream:
@@ -118,7 +117,7 @@ class Journal:
 
     def close(self) -> None:
         """Forget it: it is done or undone."""
-        (Path(self.root) / FOLDER / "journal.json").unlink(missing_ok=True)
+        (Path(self.root) / JOURNAL).unlink(missing_ok=True)
         shutil.rmtree(Path(self.root) / FOLDER, ignore_errors=True)
 
 
@@ -134,7 +133,7 @@ def digest(place: Path) -> str:
 
 def left(root: Path) -> Journal | None:
     """Of a promotion that was interrupted. What an interrupted one had only made ready is removed."""
-    file = root / FOLDER / "journal.json"
+    file = root / JOURNAL
     try:
         return Journal(**{**json.loads(file.read_text()), "root": str(root)})
     except FileNotFoundError:
@@ -153,7 +152,7 @@ def alone(root: Path) -> Iterator[int]:
 
     Raises InvalidConfig while there is another, and where data/models cannot be written to.
     """
-    file = root / MODELS / ".promotion.lock"
+    file = root / LOCK
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)

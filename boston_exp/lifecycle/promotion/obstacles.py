@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault
 from boston_exp.lifecycle.promotion import names, tags
-from boston_exp.lifecycle.promotion.journal import DVC_YAML, MODELS
+from boston_exp.lifecycle.promotion.journal import DVC_YAML
 from boston_exp.lifecycle.promotion.plan import Asked
 from boston_exp.storage import dvc_remote
 from boston_exp.storage.git import Git
+from boston_exp.storage.promotion_files import MODELS
 
 
 def faults(asked: Asked) -> Iterator[Fault]:

@@ -14,11 +14,12 @@ from boston_exp.experiment.metrics import Metric
 from boston_exp.lifecycle import selection
 from boston_exp.lifecycle.promotion import bundle, gate, journal, messages, names, steps, tags
 from boston_exp.lifecycle.promotion.gate import Verdict
-from boston_exp.lifecycle.promotion.journal import MODELS, Journal
+from boston_exp.lifecycle.promotion.journal import Journal
 from boston_exp.lifecycle.promotion.plan import ALL, REFIT, Asked, Plan
 from boston_exp.lifecycle.promotion.steps import COMMIT, GTO, Content, Tools
 from boston_exp.lifecycle.ranking.groups import HELD_OUT, value
 from boston_exp.storage.git import Git
+from boston_exp.storage.promotion_files import MODELS
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.recorded import History, RecordedRun, Registry, Version
 

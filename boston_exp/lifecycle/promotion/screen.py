@@ -11,11 +11,12 @@ from rich.table import Table
 from boston_exp.config.invocation import again, for_services, quoted_list
 from boston_exp.config.schema import TRUSTED
 from boston_exp.lifecycle.promotion import messages
-from boston_exp.lifecycle.promotion.journal import MODELS, Journal
+from boston_exp.lifecycle.promotion.journal import Journal
 from boston_exp.lifecycle.promotion.plan import Plan
 from boston_exp.lifecycle.promotion.steps import Tools
 from boston_exp.reporting import numbers
 from boston_exp.reporting.tables import labelled, plain_table, print_rows
+from boston_exp.storage.promotion_files import MODELS
 
 
 def show_plan(plan: Plan, form: str) -> None:

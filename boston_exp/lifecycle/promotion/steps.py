@@ -14,11 +14,12 @@ from boston_exp.config.settings import Typed
 from boston_exp.errors import ExpectedFailure, Fault, NotPromoted
 from boston_exp.lifecycle.model_folder import CARD, PAGE
 from boston_exp.lifecycle.promotion import tags
-from boston_exp.lifecycle.promotion.journal import DVC_YAML, FOLDER, Journal, digest
+from boston_exp.lifecycle.promotion.journal import DVC_YAML, Journal, digest
 from boston_exp.lifecycle.promotion.names import previous
 from boston_exp.process import temporary_folder
 from boston_exp.storage import dvc_remote
 from boston_exp.storage.git import Git, GitFailed
+from boston_exp.storage.promotion_files import FOLDER
 from boston_exp.tracking.recorded import Registry
 
 IDENTITY = "promotion.id"  # tag of a version: the promotion that has made it
