@@ -40,19 +40,19 @@ def waits(server: str, **more: str) -> dict[str, str]:
 
 
 def test_count_age_and_store_are_told_with_the_commands_that_mend_it(
-    command: Command, client: MlflowClient, store: Path
+    command: Command, client: MlflowClient, store: Path, empty_store: Path
 ) -> None:
     """Of workers on other machines, too, whose stores lie beside the main one."""
     for start in (A_DAY + 90_000_000, A_DAY):
         run(client, start, **waits(GONE))
     worker = store.with_name("mlflow-gpu1.db")
-    shutil.copy(store, worker)
-    run(client, **waits(OTHER))
+    shutil.copy(empty_store, worker)
+    run(MlflowClient(f"sqlite:///{worker}"), **waits(OTHER))
     said = " ".join(command("format=csv", program="doctor").out.split())
     assert f"2 runs are not on {GONE} yet, the oldest since 2023-11-14" in said
     assert "in mlflow.db" in said
     assert f"python -m boston_exp.sync tracking=server tracking.uri={GONE} tracking.local_uri=sqlite:///{store}" in said
-    assert f"tracking.uri={GONE} tracking.local_uri=sqlite:///{worker}" in said
+    assert f"tracking.uri={OTHER} tracking.local_uri=sqlite:///{worker}" in said
     assert f"1 run is not on {OTHER} yet" in said
     assert f"fix=true forget={OTHER}" in said
 
