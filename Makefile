@@ -17,7 +17,7 @@ endif
 install_lock = $(install) --require-hashes -r $(1) && $(install) --no-deps --no-build-isolation -e . \
 	&& $(BIN)/python -m compileall -q boston_exp
 
-.PHONY: help run check test proof faults lint env stack bench gallery lock clean
+.PHONY: help run check test proof reproduce faults lint env stack bench gallery lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -42,6 +42,9 @@ proof: $(VENV)/.installed-dev  ## what takes longer than a test may, its tables 
 
 faults: $(VENV)/.installed-dev  ## harm to each request of a run, a sweep and their publication in turn, as a table
 	$(BIN)/python -m tests.faults.requests_lost $(ARGS) >docs/proofs/requests.md
+
+reproduce: $(VENV)/.installed-dev  ## the commands of README and other documents again, each digit compared; ARGS=data/README.md
+	@$(BIN)/python -m tests.documented $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## style and types
 	$(BIN)/ruff check .

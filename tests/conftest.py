@@ -125,8 +125,12 @@ def git(*arguments: str, cwd: Path) -> str:
 
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project as it is in this work tree, uncommitted changes included, committed in a repository of its own."""
-    folder = tmp_path_factory.mktemp("pristine") / "project"
+    """The project, committed in a repository of its own."""
+    return committed_copy(tmp_path_factory.mktemp("pristine") / "project")
+
+
+def committed_copy(folder: Path) -> Path:
+    """The project as it is in this work tree, uncommitted changes included, committed in a new repository."""
     listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():

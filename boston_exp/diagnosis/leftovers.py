@@ -49,7 +49,7 @@ def _trees(git: Git) -> Iterator[tuple[Path, Path]]:
             found, tree = note.stat(), (note.parent / note.read_text().strip()).parent
         except OSError:
             continue
-        folder = next((each for each in (tree, *tree.parents) if process_of(each) is not None), None)
+        folder = next((each for each in (*reversed(tree.parents), tree) if process_of(each) is not None), None)
         if folder is None:
             continue
         old = found.st_uid == os.getuid() and time.time() - found.st_mtime > HOUR

@@ -6,6 +6,7 @@ store is as it was or as it has to be, and a program that has it open sees eithe
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sqlite3
@@ -128,16 +129,19 @@ def _free(path: Path, version: str) -> Iterator[Path]:
 
 @contextmanager
 def _draft(path: Path, purpose: str) -> Iterator[Path]:
-    """A file beside the store, which goes; one of an attempt that was killed, too."""
-    draft = path.with_name(f".{path.name}.{purpose}")
-    files = [draft, *(draft.with_name(f"{draft.name}-{beside}") for beside in ("wal", "shm", "journal"))]
-    for file in files:
-        file.unlink(missing_ok=True)
+    """A file beside the store, which goes; those of attempts that were killed, too. Not under their name: MLflow may be
+    at work on one still."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{purpose}")
+
+    def remove() -> None:
+        for file in path.parent.glob(f".{path.name}.*.{purpose}*"):  # with -wal, -shm, -journal
+            file.unlink(missing_ok=True)
+
+    remove()
     try:
         yield draft
     finally:
-        for file in files:
-            file.unlink(missing_ok=True)
+        remove()
 
 
 def _migrate(path: Path, draft: Path, deadline: float) -> None:

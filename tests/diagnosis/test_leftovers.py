@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from boston_exp.diagnosis import examination, leftovers, locks
 from boston_exp.diagnosis.finding import Finding
 from boston_exp.storage import promotion_files
 from tests.conftest import git
-from tests.diagnosis.test_doctor import found
+from tests.diagnosis.test_doctor import found, listed
 
 DEAD = 2**22 + 1  # no process has this pid
 HOLDS = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
@@ -92,6 +93,7 @@ def test_a_stopped_process_that_holds_a_lock_is_named_and_one_that_runs_is_not(p
             time.sleep(0.01)
         (finding,) = found(locks.locks, uri)
         assert f"process {holder.pid} ({holder.name()}), which is stopped, holds {file}" in finding.says
+        assert re.search(listed("which is stopped, holds …"), finding.says)
         assert finding.mend.startswith(f"kill -CONT {holder.pid}")
         assert finding.fix is None
 
@@ -104,7 +106,8 @@ def test_a_lock_file_of_a_git_that_was_killed_is_told_and_one_of_a_git_at_work_i
     with subprocess.Popen(["git", "cat-file", "--batch"], cwd=project, stdin=subprocess.PIPE):
         assert [finding.state for finding in found(locks.locks, "tracking=none")] == ["ok"]
     (finding,) = found(locks.locks, "tracking=none")
-    assert f"{lock} exists since 120 min, and no git is at work" in finding.says
+    assert f"{lock} exists since 120 min" in finding.says
+    assert re.search(listed("and no git is at work in …: it was killed there"), finding.says)
     assert finding.mend.startswith(f"rm {lock}")
     assert finding.fix is None
 
@@ -117,13 +120,14 @@ def test_fix_removes_the_work_trees_and_folders_of_dead_processes_and_no_others(
     old, new = folder(project, DEAD, "old_1234"), folder(project, DEAD, "new_1234", age=0)
     with process.temporary_folder() as used:  # of a process in another container: its id says nothing here
         other = Path(used).rename(project.parent / "temporary" / f"boston_exp-{DEAD}-used_123")
-        tree(project, other / "tree")
+        tree(project, other / other.name)  # of the same name: the lock is on the outer one
         aged(other)
         findings = told()
         assert [finding.says.partition(":")[0] for finding in findings] == [
             "1 git work tree of commands that were killed",
             "1 temporary folder of commands that were killed",
         ]
+        assert all(re.search(listed("of commands that were killed"), finding.says) for finding in findings)
         examination.fix(findings)
         assert told() == []
         assert other.exists()
@@ -131,7 +135,7 @@ def test_fix_removes_the_work_trees_and_folders_of_dead_processes_and_no_others(
     assert not old.exists()
     assert all(each.exists() for each in (alive, mine, new))
     assert str(dead) not in known(project)
-    assert all(str(each) in known(project) for each in (alive, mine, other / "tree"))
+    assert all(str(each) in known(project) for each in (alive, mine, other / other.name))
 
 
 def test_a_work_tree_whose_folder_is_gone_is_forgotten_once_it_is_an_hour_old(project: Path) -> None:
@@ -155,6 +159,7 @@ def test_a_promotion_that_was_interrupted_is_told_with_the_command_that_settles_
     with held(project / promotion_files.LOCK):
         assert told() == []  # it is at work
     (finding,) = told()
+    assert re.search(listed("The promotion of … was interrupted"), finding.says)
     assert finding.says == f"The promotion of {'1' * 32} to houses@champion was interrupted."
     assert finding.mend.startswith(
         f"python -m boston_exp.promote run_id={'1' * 32} alias=champion tracking.uri=sqlite:///m.db"
