@@ -1,7 +1,7 @@
 """What the documents show is run again, in fresh clones, and every digit that is printed is compared with theirs.
 
-`make reproduce` prints a table and ends with 1 where one differs; tests do the same, part by part. What may differ is known
-by rule (VARIES): ids, times, dates, sizes, ports, commits.
+`make reproduce` prints a table and ends with 1 where one differs; tests do the same, part by part. What may differ is
+known by rule (VARIES): ids, times, dates, sizes, ports, commits.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tests import services
 from tests.conftest import ROOT, committed_copy, git
 
 README = "README.md"
-# A document, and which of its parts: each runs in a clone of its own. What comes after README's first sweep needs nothing
-# of what is above it.
+# A document, and which of its parts: each runs in a clone of its own. What comes after README's first sweep needs
+# nothing of what is above it.
 DOCUMENTS = ((README, 0), (README, 1), ("data/README.md", 0), ("docs/from_the_guide.md", 0))
 SPLIT = "\n## Sweeps\n"
 RECORDED = "|".join(re.findall(r"md5: (\w+)", (ROOT / "data" / "raw" / "housing.csv.dvc").read_text()))
