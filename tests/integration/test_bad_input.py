@@ -237,7 +237,7 @@ def test_an_object_that_the_remote_does_not_have_is_named(clone: Path) -> None:
         (lambda path: path.write_bytes(path.read_bytes()[:5000]), "is not an intact sqlite database"),
         (lambda path: change(path, "DROP TABLE alembic_version"), "is the database of another program"),
         (lambda path: change(path, "UPDATE alembic_version SET version_num='ffffffffffff'"), "a newer MLflow made it"),
-        (lambda path: change(path, "UPDATE alembic_version SET version_num='0a8213491aaa'"), "out-of-date"),
+        (lambda path: change(path, "UPDATE alembic_version SET version_num='0a8213491aaa'"), "of an older MLflow"),
     ],
     ids=["garbage", "folder", "cut short", "foreign", "newer schema", "older schema"],
 )
