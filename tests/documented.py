@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import dedent
 
 import psutil
 
@@ -68,8 +69,8 @@ class Compared:
 def shown_in(text: str) -> list[Shown]:
     """Commands and outputs of all `console` blocks, in their order; `...` stands for what is left out."""
     steps: list[Shown] = []
-    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
-        for line in block.splitlines():
+    for block in re.findall(r"```console\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE):
+        for line in dedent(block).splitlines():
             if line.startswith("$ "):
                 steps.append(Shown(line[2:], []))
             elif line.strip() and line != "...":
@@ -108,7 +109,9 @@ def _environment(clone: Path) -> dict[str, str]:
     (clone / ".venv").symlink_to(sys.prefix)
     for name in ("pyproject.toml", "requirements.lock", "requirements-dev.lock"):
         os.utime(clone / name, (0, 0))  # older than the environment
-    environment = services.plain_environment(PYTHONPATH=str(clone), DVC_NO_ANALYTICS="true")
+    environment = services.plain_environment(
+        PYTHONPATH=str(clone), DVC_NO_ANALYTICS="true", XDG_STATE_HOME=str(clone.parent / "state")
+    )
     for who in ("AUTHOR", "COMMITTER"):
         environment |= {f"GIT_{who}_NAME": "Ada", f"GIT_{who}_EMAIL": "ada@localhost"}
     return environment

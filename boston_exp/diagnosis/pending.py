@@ -23,17 +23,18 @@ from boston_exp.tracking.tagged import TaggedRun, tagged_runs
 
 @dataclass(frozen=True)
 class Waiting:
-    """Ended runs of one store that are pending for one server, the oldest first."""
+    """Ended runs of one store that are pending for one server, the oldest first; `beside` is the main store."""
 
     server: str
     path: Path
+    beside: Path
     runs: tuple[TaggedRun, ...]
 
     @property
     def sync(self) -> str:
-        """The command that publishes them."""
-        usual = self.path == PROJECT_ROOT / "mlflow.db"
-        store = [] if usual else [f"tracking.local_uri={SQLITE}{self.path}"]
+        """The command that publishes them, and with those of the main store those of workers beside it."""
+        usual = self.beside == PROJECT_ROOT / "mlflow.db"
+        store = [] if usual else [f"tracking.local_uri={SQLITE}{self.beside}"]
         return command_line("sync", "tracking=server", f"tracking.uri={self.server}", *store)
 
 
@@ -89,7 +90,7 @@ def _waiting(path: Path, broken: list[Path]) -> list[Waiting]:
         for run in runs:
             if run.tags.get(STATE) == PENDING and run.status != "RUNNING":
                 found.setdefault((run.tags.get(SERVER, ""), store), []).append(run)
-    return [Waiting(server, store, tuple(runs)) for (server, store), runs in found.items()]
+    return [Waiting(server, store, path, tuple(runs)) for (server, store), runs in found.items()]
 
 
 def _forget(waiting: Waiting) -> str:

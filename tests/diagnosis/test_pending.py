@@ -52,8 +52,9 @@ def test_count_age_and_store_are_told_with_the_commands_that_mend_it(
     assert f"2 runs are not on {GONE} yet, the oldest since 2023-11-14" in said
     assert "in mlflow.db" in said
     assert f"python -m boston_exp.sync tracking=server tracking.uri={GONE} tracking.local_uri=sqlite:///{store}" in said
-    assert f"tracking.uri={OTHER} tracking.local_uri=sqlite:///{worker}" in said
     assert f"1 run is not on {OTHER} yet" in said
+    assert "in mlflow-gpu1.db" in said
+    assert f"tracking.uri={OTHER} tracking.local_uri=sqlite:///{store}" in said  # which brings the workers', too
     assert f"fix=true forget={OTHER}" in said
 
 
