@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeVar, cast
@@ -86,7 +86,14 @@ class NotPromoted(ExpectedFailure): ...
 
 
 class Pruned(Exception):
-    """A point of a search that is not worth finishing; not a failure."""
+    """A point of a search that is not worth finishing after a fold, with its scores so far; not a failure."""
+
+    def __init__(self, says: str, fold: int = 0, metrics: Mapping[str, float] | None = None) -> None:
+        super().__init__(says)
+        self.fold, self.metrics = fold, dict(metrics or {})
+
+    def __reduce__(self) -> tuple[type[Pruned], tuple[str, int, dict[str, float]]]:
+        return type(self), (str(self), self.fold, self.metrics)
 
 
 class Together:

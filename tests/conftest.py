@@ -47,6 +47,14 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     process.reset()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of a test gets into the user's state folder (training/seal.py); commands that it starts inherit it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp().parent / "boston_exp-state"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow store with nothing in it, made once for all workers: its migrations take two seconds."""

@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from boston_exp.config.schema import TRUSTED, Data, Range, Storage, Tracking, ranged
+from boston_exp.config.schema import SEED, TRUSTED, Data, Range, Storage, Tracking, ranged
 
 FORMAT: dict[str, Any] = {"choices": ("table", "json", "csv", "markdown")}
 METRIC = "rmse"
@@ -122,6 +122,22 @@ class Sync(Recorded):
     format: str = field(default="table", metadata=FORMAT)
 
 
+@dataclass
+class Reproduce(Recorded):
+    """The composition of `reproduce`."""
+
+    run_id: Any = None  # an id, the beginning of one, best, models:/<name>@<alias>; all
+    tolerance: float = ranged(0.0, Range("a number of at least 0", 0, example=1e-9))  # relative
+    environment: str = field(default="current", metadata={"choices": ("current", "recorded")})
+    bisect: bool = False  # where it differs, change one thing at a time to find the one that explains it
+    trust: bool = False  # run code that comes from the record, not from this machine
+    record: bool = True  # the new run, tagged as a repetition
+    sample: int = ranged(20, Range("a whole number from 1 to 10000", 1, 10_000, whole=True))  # of run_id=all
+    sample_seed: int = ranged(0, SEED)
+    trusted_packages: list[str] = field(default_factory=lambda: [*TRUSTED])
+    format: str = field(default="table", metadata=FORMAT)
+
+
 for _name, _node in (
     ("doctor_schema", Doctor),
     ("history_schema", Recorded),
@@ -131,5 +147,6 @@ for _name, _node in (
     ("promote_schema", Promote),
     ("predict_schema", Predict),
     ("sync_schema", Sync),
+    ("reproduce_schema", Reproduce),
 ):
     ConfigStore.instance().store(name=_name, node=_node, provider="boston_exp")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +30,12 @@ def parsed(history: History, run_id: str, path: str) -> Any:
         return yaml.safe_load(text(history, run_id, path) or "")
     except yaml.YAMLError:
         return None
+
+
+def literal(node: Any) -> Any:
+    """A recorded configuration for OmegaConf: it is resolved, so a `${` in it is text, and looks nothing up here."""
+    if isinstance(node, dict):
+        return {key: literal(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [literal(value) for value in node]
+    return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", node) if isinstance(node, str) else node

@@ -37,7 +37,7 @@ def recorded_config(history: History, run: RecordedRun, here: Recorded, trusted:
     if not isinstance(node, dict):
         says = f"{run.run_id} ({run.name}) has no {CONFIG} that can be read."
         raise InvalidConfig(Fault(says, for_services("run", f"base={run.run_id}", "evaluation=cv")))
-    kept = {name: value for name, value in node.items() if name not in OF_HERE}
+    kept = {name: records.literal(value) for name, value in node.items() if name not in OF_HERE}
     kept |= {"quiet": True, "report": None, "name": None, "skip_finished": None}
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), _without_unknown(kept))

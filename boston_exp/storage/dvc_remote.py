@@ -81,6 +81,24 @@ def pull(folder: Path, storage: Storage, typed: Typed) -> None:
         repo.pull(targets=[str(pointer)])
 
 
+def cached(root: Path, md5: str, storage: Storage, typed: Typed) -> Path | None:
+    """The file of that md5 in DVC's cache, got from the storage group's remote where it is not there yet; None where
+    neither has it, or the project is not under DVC. Raises DataUnavailable where the remote cannot be reached.
+
+    Whatever .dvc file named it: one of another commit may name any remote.
+    """
+    if not (root / ".dvc").is_dir():
+        return None
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    remote = storage.dvc_remote
+    with _repository(root / "data", (storage, typed), f"dvc remote list   (the storage group has {remote})") as repo:
+        cache = repo.cache.local
+        if not cache.exists(md5):
+            repo.cloud.pull([HashInfo("md5", md5)], remote=remote)
+        return Path(cache.oid_to_path(md5)) if cache.exists(md5) else None
+
+
 def unknown_files(folder: Path) -> list[str]:
     """Files below a folder that DVC's cache does not have: they would be lost with it. Raises DataUnavailable."""
     with _repository(folder, None, "dvc status") as repo:

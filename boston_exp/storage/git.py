@@ -162,6 +162,15 @@ class Git:
         """The newest commit of this branch whose message has this line."""
         return self.answer("log", "-1", "--format=%H", "--fixed-strings", f"--grep={text}", "HEAD") or None
 
+    def has(self, commit: str) -> bool:
+        """Whether a commit is in this repository."""
+        return bool(self.answer("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"))
+
+    def is_known(self, commit: str) -> bool:
+        """Whether a branch or tag that is here leads to a commit."""
+        places = ("refs/heads", "refs/tags", "refs/remotes")
+        return bool(self.answer("for-each-ref", "--count=1", "--contains", commit, *places))
+
     def tags(self) -> list[str]:
         return self.answer("tag", "--list").splitlines()
 

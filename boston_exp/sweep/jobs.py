@@ -68,7 +68,7 @@ class SweepJob(Job):
 
     def reached(self, fold: int, metrics: dict[str, float]) -> None:
         if self.should_prune(fold, metrics):
-            raise Pruned(f"pruned after fold {fold}, clearly worse than the others so far")
+            raise Pruned(f"pruned after fold {fold}, clearly worse than the others so far", fold, metrics)
 
     def ended(self, trained: Trained) -> None:
         self.say("reused" if trained.reused else "finished", trained.run_id, trained.metrics)

@@ -108,6 +108,9 @@ class Recording(Protocol):
     def log(self, outcome: Outcome) -> None:
         """Write all of it; raises RecordingFailed, and the run is then not FINISHED."""
 
+    def log_files(self, files: Path) -> None:
+        """What a run that is pruned has instead of an outcome: the content of a folder. Raises RecordingFailed."""
+
 
 Refit = Callable[[], AbstractContextManager[Outcome]]
 

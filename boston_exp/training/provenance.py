@@ -118,9 +118,12 @@ def _user() -> str:
 
 @remembered()
 def environment() -> str:
-    """Every installed distribution as `name==version`, sorted, one a line."""
-    found = {f"{name}=={version}" for name, version in map(_name_and_version, metadata.distributions())}
-    return f"# Python {platform.python_version()}\n" + "\n".join(sorted(found, key=str.lower)) + "\n"
+    """Every installed distribution as `name==version`, sorted, one a line; of several versions what is imported."""
+    found: dict[str, str] = {}
+    for name, version in map(_name_and_version, metadata.distributions()):
+        found.setdefault(name, version)  # in the order of the path
+    lines = sorted((f"{name}=={version}" for name, version in found.items()), key=str.lower)
+    return f"# Python {platform.python_version()}\n" + "\n".join(lines) + "\n"
 
 
 def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
@@ -155,7 +158,9 @@ def machine() -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "libc": " ".join(platform.libc_ver()),
-        "pools": sorted(pools, key=lambda pool: (pool["library"], pool["implementation"])),
+        "pools": sorted(
+            pools, key=lambda pool: tuple(str(pool[key]) for key in ("library", "implementation", "version"))
+        ),
     }
 
 

@@ -29,6 +29,7 @@ from boston_exp.redaction import redact
 from boston_exp.tracking.protocol import Outcome, Plan
 from boston_exp.training import provenance
 from boston_exp.training.fingerprint import NUMERIC_LIBRARIES, config_digest, distribution, fingerprint
+from boston_exp.training.seal import SEAL, sealed
 from boston_exp.training.telling import Told
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,8 @@ def plan(
         "git.dirty": str(code.dirty).lower(),
         **provenance.origin(),
     }
+    if code.commit and (seal := sealed(code.commit, code.patch)):
+        own[SEAL] = seal
     if code.dirty:
         own["git.patch"] = code.says
     if code.too_large:
@@ -106,10 +109,7 @@ def outcome(
     """Metrics, model and a temporary folder with every artifact."""
     with temporary_folder() as folder:
         files = Path(folder)
-        _write(files / "config" / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        _write(files / "config" / "overrides.yaml", as_yaml(typed.overrides))
-        _write(files / "environment" / "requirements.txt", provenance.environment())
-        _write(files / "environment" / "platform.json", json.dumps(provenance.machine(), indent=1))
+        write_circumstances(files, cfg, typed)
         known = groupings(dataset, rows, config.data.slices)
         _write(files / "profile.json", json.dumps(profile(dataset, rows, known), indent=1))
         evaluated.predictions.to_csv(files / "predictions.csv", index=False)
@@ -122,12 +122,6 @@ def outcome(
             told.groups.to_csv(files / "slices.csv", index=False)
         if told.page is not None:
             _write(files / "report.html", told.page)
-        code = provenance.code()
-        if code.patch:
-            (files / "git").mkdir()
-            (files / "git" / "diff.patch").write_bytes(code.patch)
-        if code.too_large:
-            _write(files / "git" / "changed_files.csv", code.too_large)
         if config.figures.draw:
             from boston_exp.reporting import figures  # matplotlib costs 0.45 s to import
 
@@ -143,6 +137,20 @@ def outcome(
             trusted_packages=tuple(config.trusted_packages),
             store_model=store_model,
         )
+
+
+def write_circumstances(files: Path, cfg: DictConfig, typed: Typed) -> None:
+    """What it takes to train a run again, which one that is pruned has, too: configuration, environment, changes."""
+    _write(files / "config" / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    _write(files / "config" / "overrides.yaml", as_yaml(typed.overrides))
+    _write(files / "environment" / "requirements.txt", provenance.environment())
+    _write(files / "environment" / "platform.json", json.dumps(provenance.machine(), indent=1))
+    code = provenance.code()
+    if code.patch:
+        (files / "git").mkdir()
+        (files / "git" / "diff.patch").write_bytes(code.patch)
+    if code.too_large:
+        _write(files / "git" / "changed_files.csv", code.too_large)
 
 
 def requirements(estimator: BaseEstimator, trusted_packages: Sequence[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from boston_exp.config.schema import Config
 from boston_exp.config.settings import Typed
-from boston_exp.errors import InvalidData, Together
+from boston_exp.errors import InvalidData, Pruned, Together
 from boston_exp.experiment import checks, importance, metrics, models
 from boston_exp.experiment import dataset as datasets
 from boston_exp.experiment.checks.context import Context
@@ -19,6 +19,7 @@ from boston_exp.experiment.checks.finding import Finding
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.evaluation import Doing, Evaluated, evaluate
 from boston_exp.experiment.split import Split, split_rows
+from boston_exp.process import temporary_folder
 from boston_exp.storage import dvc_remote
 from boston_exp.tracking import backends, model_types
 from boston_exp.tracking.destination import Destination
@@ -71,7 +72,13 @@ def _train(experiment: Experiment, job: Job, doing: Doing) -> Trained:
         job.began(recording.run_id)
         collector.start()
         resamples = config.evaluation.n_resamples
-        evaluated = evaluate(estimator, rows, config.seed, resamples, job.reached, doing)
+        try:
+            evaluated = evaluate(estimator, rows, config.seed, resamples, job.reached, doing)
+        except Pruned:
+            with temporary_folder() as folder:
+                record.write_circumstances(Path(folder), experiment.cfg, experiment.typed)
+                recording.log_files(Path(folder))
+            raise
         doing("checks")
         roles = {name: role.name for name, role in dataset.roles.items()}
         found = checks.run(Context(dataset, rows, evaluated, estimator, config, roles, swept=bool(job.swept)))

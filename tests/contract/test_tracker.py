@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from sklearn.linear_model import Ridge
 
-from boston_exp.errors import StoreUnusable
+from boston_exp.errors import Pruned, StoreUnusable
 from boston_exp.tracking import backends
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.protocol import Failure, Finished, Outcome, Plan, SweepPlan, Tracker
@@ -109,6 +109,22 @@ def test_an_interruption_leaves_a_killed_run_and_is_passed_on(tracker: Tracker, 
         raise KeyboardInterrupt
     # who presses Ctrl-C wants to leave: a server gets it from the next command
     assert [run.info.status for run in recorded(destination)] in ([], ["KILLED"])
+
+
+def test_a_pruned_run_keeps_its_files_and_the_scores_of_its_folds(
+    tracker: Tracker, destination: Destination, tmp_path: Path
+) -> None:
+    """So that it can be trained again, and compared. Under names of their own: they are no scores of all folds."""
+    with pytest.raises(Pruned), tracker.start(PLAN) as recording:  # noqa: PT012
+        recording.log_files(outcome(tmp_path).files)
+        raise Pruned("worse than others", 2, {"cv_rmse": 7.5})
+    if destination.backend == "dvclive":
+        assert not Path(str(destination.artifact_root)).exists()
+    for run in recorded(destination):
+        assert (run.info.status, run.data.metrics) == ("KILLED", {"pruned_cv_rmse": 7.5})
+        assert (run.data.tags["pruned"], run.data.tags["pruned.after"]) == ("true", "2")
+        client = MlflowClient(destination.server or destination.uri)
+        assert [item.path for item in client.list_artifacts(run.info.run_id, "config")] == ["config/config.yaml"]
 
 
 def test_two_runs_do_not_mix(tracker: Tracker, destination: Destination, tmp_path: Path) -> None:

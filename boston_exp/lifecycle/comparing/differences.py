@@ -28,8 +28,14 @@ class Differs:
 
 def differences(history: History, runs: list[RecordedRun]) -> list[Differs]:
     """All of them; runs whose environment was not recorded do not differ in it."""
+    return differences_between([(history, run) for run in runs])
+
+
+def differences_between(recorded: list[tuple[History, RecordedRun]]) -> list[Differs]:
+    """The same of runs that are not all in one history."""
+    runs = [run for _, run in recorded]
     with temporary_folder() as folder:
-        files = [_files(history, run, Path(folder) / run.run_id) for run in runs]
+        files = [_files(history, run, Path(folder) / run.run_id) for history, run in recorded]
     return [
         *_differing("parameter", [run.params for run in runs]),
         *_differing("data", [_only(run.tags, DATA) for run in runs]),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from boston_exp.config.invocation import for_services
 from boston_exp.errors import Fault, InvalidConfig
-from boston_exp.tracking.recorded import FINISHED, SCORED, History, RecordedRun, joined
+from boston_exp.tracking.recorded import COMPETES, FINISHED, SCORED, History, RecordedRun, joined
 
 # Everything that has to be equal, as MLflow's search names it.
 KEYS = ("tags.`data.md5`", "tags.`split.digest`", "params.`data.target`", "params.`data.target_unit`")
@@ -54,7 +54,7 @@ def groups(history: History, where: str = "") -> list[Group]:
 
     Each is found by asking for the newest run that is in none of those that are known.
     """
-    asked = joined(FINISHED, where)
+    asked = joined(FINISHED, where, COMPETES)
     found = [Group(run, condition, asked) for run, condition in _split(history, asked, KEYS)]
     return sorted(found, key=lambda group: (not group.n_folds, -group.newest.start_time))
 
@@ -75,7 +75,7 @@ def same_rows(run: RecordedRun) -> str:
 def unranked(history: History, where: str = "") -> tuple[int, RecordedRun | None]:
     """How many runs say nothing of their split, and the newest of them: records of version 1, or of other programs."""
     condition = joined(
-        FINISHED, where, "tags.`split.digest` IS NULL", "tags.`sweep.key` IS NULL", f"tags.`{SCORED}` IS NULL"
+        FINISHED, where, "tags.`split.digest` IS NULL", "tags.`sweep.key` IS NULL", f"tags.`{SCORED}` IS NULL", COMPETES
     )
     newest = history.newest(condition, top=1)
     return (history.count(condition), newest[0]) if newest else (0, None)

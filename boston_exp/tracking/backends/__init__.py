@@ -8,7 +8,7 @@ back; `faults(destination)` where something can be known to be wrong beforehand,
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
@@ -78,6 +78,25 @@ def open_sync(
         "open_sync", destination, "takes no runs from elsewhere", source, cwd
     )
     return opened
+
+
+def adopt(
+    destination: Destination,
+    source: Destination,
+    run_id: str,
+    beside: str,
+    name: str,
+    tags: Mapping[str, str],
+    params: Mapping[str, str],
+    files: Path,
+) -> str:
+    """Copy a run of another store, `source`, into the experiment of the run `beside`; returns the copy's id.
+
+    It gets this name, and these tags, params and files besides, or in place of its own. Raises RecordingFailed, and
+    InvalidConfig for a backend that records nothing.
+    """
+    told = (source, run_id, beside, name, tags, params, files)
+    return str(_opened("adopt", destination, "records nothing that could be read back", *told))
 
 
 def import_ahead(backend: str) -> list[str]:

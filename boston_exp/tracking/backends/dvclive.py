@@ -110,6 +110,9 @@ class DvcliveRecording:
                 skops.io.dump(outcome.estimator, self._folder / "model.skops")
             live.end()
 
+    def log_files(self, files: Path) -> None:
+        """Nothing: a run that was not finished leaves no files that look like results."""
+
 
 def _nested(params: dict[str, str]) -> dict[str, Any]:
     """`model.max_depth: '10'` as DVC has parameters: a tree of typed values, with the same paths on every machine."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from boston_exp import process
 from boston_exp.config.invocation import again
@@ -75,6 +76,15 @@ def open_sync(
     from boston_exp.tracking.publishing import opening
 
     return opening.opened(destination, given, cwd)
+
+
+def adopt(destination: Destination, source: Destination, run_id: str, *told: Any) -> str:
+    """On the server where there is one, else in the local store."""
+    from boston_exp.tracking.publishing import adoption
+
+    if destination.server:
+        destination.login.into_environment()
+    return adoption.adopt(source, run_id, destination, *told)
 
 
 def faults(destination: Destination) -> list[Fault]:

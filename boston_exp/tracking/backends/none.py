@@ -20,6 +20,8 @@ class Nowhere:
 class NotRecorded(Nowhere):
     def log(self, outcome: Outcome) -> None: ...
 
+    def log_files(self, files: Path) -> None: ...
+
 
 class SweepNotRecorded(Nowhere):
     def __init__(self, where: str = Nowhere.where) -> None:

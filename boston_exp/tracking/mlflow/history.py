@@ -23,7 +23,7 @@ from boston_exp.tracking.mlflow import compat, downloads, narrowing, registry
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs, find_run, stored_model, stored_models
 from boston_exp.tracking.protocol import Finished
-from boston_exp.tracking.recorded import FINISHED, MODELS, RecordedRun, joined
+from boston_exp.tracking.recorded import COMPETES, FINISHED, MODELS, RecordedRun, joined
 
 
 class MlflowHistory:
@@ -139,7 +139,7 @@ class MlflowHistory:
 
     def finished(self, fingerprint: str, with_model: bool, metrics: Sequence[str]) -> Finished | None:
         """The newest whole run with that fingerprint, as Tracker.find_finished says."""
-        for run in self._search(joined(f"tags.fingerprint = '{fingerprint}'", FINISHED), top=20):
+        for run in self._search(joined(f"tags.fingerprint = '{fingerprint}'", FINISHED, COMPETES), top=20):
             published = COMPLETE in run.data.tags or not self._on_server
             if published and is_whole(run, metrics) and (not with_model or stored_model(self._client, run)):
                 return finished(run)

@@ -17,6 +17,7 @@ from boston_exp.redaction import redact
 from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import NOTE, Destination
 from boston_exp.tracking.mlflow.failures import raised_as, written_meanwhile
+from boston_exp.tracking.recorded import PRUNED, PRUNED_AFTER
 
 log = logging.getLogger(__name__)
 Entity = TypeVar("Entity")
@@ -105,7 +106,10 @@ def open_run(client: MlflowClient, run_id: str, destination: Destination, overri
             client.set_terminated(run_id, "FINISHED")
             _forget_process(client, run_id)
     except Pruned as pruned:  # KILLED is what MLflow's own Optuna storage makes of a pruned trial
-        close_run(client, run_id, "KILLED", "", {"pruned": "true", NOTE: f"**Pruned**: {pruned}."})
+        # under names of their own: scores of some folds are not to be ranked among those of all
+        log_metrics(client, run_id, {f"{PRUNED}_{name}": value for name, value in pruned.metrics.items()})
+        told = {PRUNED: "true", PRUNED_AFTER: str(pruned.fold), NOTE: f"**Pruned**: {pruned}."}
+        close_run(client, run_id, "KILLED", "", told)
         raise
     except BaseException as error:
         status = "FAILED" if isinstance(error, Exception) else "KILLED"

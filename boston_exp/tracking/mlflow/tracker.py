@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -98,15 +99,22 @@ class MlflowRecording(Placed):
         with raised_as(RecordingFailed, self._destination):
             model_id = None
             try:
-                # not through the client, which would ask the store where the run's artifacts belong
-                place = get_artifact_repository(self._info.artifact_uri, tracking_uri=self._client.tracking_uri)
-                place.log_artifacts(str(outcome.files))
+                self._put(outcome.files)
                 if outcome.store_model:
                     from boston_exp.tracking.mlflow import models  # imports mlflow.sklearn and skops: 0.5 s
 
                     model_id = models.save(self._client, self._info, self._plan.name, self._plan.params, outcome)
             finally:  # a full disk under the artifacts is no reason to lose the scores
                 log_metrics(self._client, self.run_id, outcome.metrics, tags=outcome.tags, model_id=model_id, **origin)
+
+    def log_files(self, files: Path) -> None:
+        with raised_as(RecordingFailed, self._destination):
+            self._put(files)
+
+    def _put(self, files: Path) -> None:
+        """Not through the client, which would ask the store where the run's artifacts belong."""
+        place = get_artifact_repository(self._info.artifact_uri, tracking_uri=self._client.tracking_uri)
+        place.log_artifacts(str(files))
 
 
 _latest: list[tuple[pd.DataFrame, DatasetInput]] = []  # one: the points of a sweep share their table

@@ -135,6 +135,9 @@ class PublishedRecording(_Published):
     def log(self, outcome: Outcome) -> None:
         self._local.log(outcome)
 
+    def log_files(self, files: Path) -> None:
+        self._local.log_files(files)
+
 
 class PublishedSweepRecording(_Published):
     _local: MlflowSweepRecording

@@ -1,0 +1,1 @@
+"""Trains a recorded run again and says whether it is the same."""

@@ -1,0 +1,54 @@
+"""Whose code a record brings: it runs here only if it comes from here, or somebody has read it and says so."""
+
+from __future__ import annotations
+
+import sys
+
+from boston_exp.config.invocation import again
+from boston_exp.config.schema import Config, Data
+from boston_exp.config.targets import faults as target_faults
+from boston_exp.errors import Fault, InvalidConfig
+from boston_exp.lifecycle.reproduction.asked import Asked
+from boston_exp.lifecycle.reproduction.original import Original
+from boston_exp.storage.git import Git
+from boston_exp.training.seal import SEAL, holds
+
+
+def check(original: Original, asked: Asked, show: bool = True) -> None:
+    """Raises InvalidConfig for a commit that is not here, for names of code that are not trusted here, and for code
+    that comes from elsewhere, which it prints before where it is to be shown."""
+    git, commit = Git(asked.root), original.commit
+    if not git.has(commit):
+        says = f"{original.shown} is from commit {commit[:12]}, which is not in this repository."
+        raise InvalidConfig(Fault(says, "git fetch --all --tags   (or get the repository that it was recorded in)"))
+    faults = list(target_faults(_named(original, asked.config.trusted_packages)))
+    if faults:
+        told = f"   (what {original.run.run_id} has recorded is trusted as far as trusted_packages= says)"
+        raise InvalidConfig(*(Fault(fault.says, fault.mend + told, fault.kind) for fault in faults))
+    known = git.is_known(commit)
+    if asked.config.trust or holds(original.run.tags.get(SEAL, ""), commit, original.patch):
+        return
+    if original.patch:
+        if show:
+            print(printable(original.patch), file=sys.stderr)
+        says = f"{original.shown} is from uncommitted changes that were not recorded by you on this machine."
+        raise InvalidConfig(Fault(says, again("trust=true") + "   (once you have read them: they would run here)"))
+    if not known:
+        says = f"{original.shown} is from commit {commit[:12]}, which no branch or tag here leads to."
+        look = f"git log -p {commit[:12]}   (then, if that code may run here: {again('trust=true')})"
+        raise InvalidConfig(Fault(says, look))
+
+
+def _named(original: Original, trusted: list[str]) -> Config:
+    """The names of code in a recorded configuration, for today's checks."""
+    node = original.config
+    data = node.get("data")
+    loader = data.get("loader") if isinstance(data, dict) else None
+    preprocess = node.get("preprocess") or {}
+    return Config(node["model"], Data(loader=loader), preprocess, trusted_packages=trusted)
+
+
+def printable(patch: bytes) -> str:
+    """A patch as a terminal may show it: nothing in it hides what it says."""
+    text = patch.decode("utf-8", "replace")
+    return "".join(each if each.isprintable() or each in "\n\t" else f"\\x{ord(each):02x}" for each in text)
