@@ -6,7 +6,9 @@ The old store is a real one that MLflow's own last migration was taken back from
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -151,7 +153,7 @@ def test_a_killed_upgrade_leaves_the_store_as_it_was_and_no_backup_is_overwritte
     until = time.monotonic() + 60
     while not list(old.parent.glob("*.upgrade")) and time.monotonic() < until:
         time.sleep(0.01)
-    killed.kill()
+    os.killpg(killed.pid, signal.SIGKILL)  # with the MLflow that it has started
     killed.wait()
     assert content(old) == before
     (first,) = old.parent.glob("*.backup")
