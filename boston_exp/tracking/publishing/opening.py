@@ -56,7 +56,7 @@ def _into_server(destination: Destination, given: str | None, cwd: Path) -> Iter
     own = destination.sqlite_path
     assert own is not None
     if given is None or (given.startswith(SQLITE) and (cwd / given.removeprefix(SQLITE)).resolve() == own):
-        paths = [path for path in (own, *sorted(own.parent.glob(f"{own.stem}-*{own.suffix}"))) if path.exists()]
+        paths = [path for path in (own, *sqlite_store.of_workers(own)) if sqlite_store.is_there(path)]
         yield [_of_own(path, target, places, lost, destination) for path in paths]
         return
     with origins.opened(given, cwd, destination) as (name, source):

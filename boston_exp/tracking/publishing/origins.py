@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from mlflow import MlflowClient
 
 from boston_exp.config.invocation import again
-from boston_exp.errors import Fault, InvalidConfig, StoreUnusable
+from boston_exp.errors import Fault, InvalidConfig, Kind, StoreUnusable
 from boston_exp.process import temporary_folder
 from boston_exp.redaction import redact
 from boston_exp.storage import credentials
-from boston_exp.tracking import sqlite_store
+from boston_exp.tracking import schema, sqlite_store
 from boston_exp.tracking.destination import SQLITE, Destination, without_user
 from boston_exp.tracking.publishing.source import Source
 
@@ -38,10 +39,9 @@ def opened(given: str, cwd: Path, destination: Destination) -> Iterator[tuple[st
         path = (cwd / given.removeprefix(SQLITE)).resolve()
         if not path.is_file():
             raise InvalidConfig(Fault(f"source={given} does not exist.", f"ls {path.parent}"))
-        faults = sqlite_store.faults(path)
-        if faults:
-            raise StoreUnusable(*faults)
-        yield given, Source(MlflowClient(f"{SQLITE}{path}"), beside=path.parent)
+        with temporary_folder() as name:
+            copy = _copied(path, given, Path(name) / path.name)
+            yield given, Source(MlflowClient(f"{SQLITE}{copy}"), beside=path.parent)
     elif "://" in given:
         yield redact(given), Source(MlflowClient(given))
     else:
@@ -58,6 +58,29 @@ def place_of_lock(source: str, target: str) -> Path:
     """Of two that bring the same runs to the same target from a source that nothing is written beside."""
     digest = hashlib.sha256(f"{source}\0{target}".encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"boston_exp-sync-{os.getuid()}-{digest}"
+
+
+def _copied(path: Path, given: str, copy: Path) -> Path:
+    """What the database has at this moment, as a database of the installed MLflow: opening it would write to it, also
+    where there is nothing to upgrade, and it may be read-only."""
+    written = path.with_name(f"{path.name}-wal").exists()  # without, sqlite reads it where it cannot write at all
+    how = "mode=ro" if written else "immutable=1"
+    try:
+        with (
+            closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=5)) as source,
+            closing(sqlite3.connect(copy)) as target,
+        ):
+            source.backup(target)
+    except sqlite3.Error as error:
+        raise StoreUnusable(Fault(f"source={given} cannot be read: {error}.", f"ls -l {path}")) from error
+    faults = sqlite_store.faults(copy)
+    if faults and faults[0].kind is Kind.OLD_SCHEMA:
+        schema.upgrade(copy)
+    elif faults:
+        raise StoreUnusable(
+            *(Fault(fault.says.replace(str(copy), str(path)), again("source=<another>")) for fault in faults)
+        )
+    return copy
 
 
 def _with_runs(folder: Path) -> Path:

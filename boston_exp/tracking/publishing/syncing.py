@@ -97,8 +97,9 @@ class MlflowSynchronization:
                 else:
                     failed[entry.run_id] = self._reason(error)
                 done.bytes = self._copier.uploads.bytes
+                self._lock.gets_on()
                 told(done)
-        again = [entry for entry in plan.todo if entry.run_id in failed and not self._lost()]
+        again = [entry for entry in plan.todo if entry.run_id in failed] if failed and not self._lost() else []
         for entry, error in self._each(self._copy, again, threads, at_once=1):  # one connection may have broken
             if error is None:
                 done.runs += 1

@@ -19,6 +19,7 @@ from mlflow.store.tracking.file_store import FileStore
 
 from tests.conftest import Command, Result
 from tests.lifecycle.syncing.foreign import DATASET, EXPERIMENT, VALUES, history
+from tests.tracking.test_schema import taken_back
 
 
 @pytest.fixture
@@ -45,13 +46,18 @@ def copies(store: Path, experiment: str = EXPERIMENT) -> dict[str, Run]:
     return {run.info.run_name: run for run in runs}
 
 
+def content_of(folder: Path) -> dict[Path, bytes]:
+    """Without sqlite's notes of who reads at this moment."""
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file() and not file.name.endswith("-shm")}
+
+
 def values(client: MlflowClient, run_id: str, name: str) -> list[tuple[int, int, str]]:
     return sorted((each.step, each.timestamp, str(each.value)) for each in client.get_metric_history(run_id, name))
 
 
 def test_a_history_that_others_made_comes_whole_and_once(sync: Command, store: Path, other: Path) -> None:
     ids = history(other)
-    before = other.read_bytes()
+    before = content_of(other.parent)
     result = sync(f"source=sqlite:///{other}", f"experiments=[{EXPERIMENT}]")
     assert result.code == 0, result.err
     assert "3 runs" in result.out
@@ -80,7 +86,7 @@ def test_a_history_that_others_made_comes_whole_and_once(sync: Command, store: P
     assert Path(target.download_artifacts(copy_id, "tables/loss.csv")).read_text() == "epoch,loss\n"
     experiment = target.get_experiment(found["good"].info.experiment_id)
     assert experiment.tags["mlflow.note.content"] == "what keeps customers"
-    assert other.read_bytes() == before
+    assert content_of(other.parent) == before
     again = sync(f"source=sqlite:///{other}", f"experiments=[{EXPERIMENT}]")
     assert (again.code, "0 runs; 3 were there" in again.out) == (0, True)
     assert set(copies(store)) == {"search", "good", "bad"}
@@ -321,3 +327,28 @@ def test_registered_models_come_with_versions_and_aliases(sync: Command, store: 
     assert left.code == 1
     assert "it names version 2 there, which was not set from here" in left.out
     assert str(target.get_model_version_by_alias("keeper", "champion").version) == "2"
+
+
+@pytest.mark.slow
+def test_a_store_of_an_older_mlflow_is_read_and_stays_as_it_is(sync: Command, store: Path, other: Path) -> None:
+    """MLflow refuses it until it is upgraded, which is for whoever owns it to do."""
+    history(other)
+    taken_back(other)
+    content = other.read_bytes()
+    result = sync(f"source=sqlite:///{other}", "all=true")
+    assert result.code == 0, result.err
+    assert set(copies(store)) == {"search", "good", "bad"}
+    assert other.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all", None])
+def test_what_is_no_store_is_no_source(sync: Command, store: Path, other: Path, content: bytes | None) -> None:
+    if content is None:
+        with sqlite3.connect(other.with_name("shop.db")) as database:
+            database.execute("CREATE TABLE orders (id INTEGER)")
+    else:
+        other.with_name("shop.db").write_bytes(content)
+    result = sync("source=sqlite:///laptop/shop.db", "all=true")
+    assert result.code == 2
+    assert "shop.db" in result.err
+    assert "Traceback" not in result.err
