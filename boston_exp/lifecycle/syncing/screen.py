@@ -116,7 +116,7 @@ def show_done(brought: Brought, destination: Destination, form: str) -> None:
 
     def drawn() -> list[Any]:
         told = [_runs(done.runs) + (f", {file_size(done.bytes)}" if done.runs else "")]
-        told += [f"{done.versions} version{'s' * (done.versions != 1)} of registered models"] * bool(done.versions)
+        told += [f"{done.versions} registered version{'s' * (done.versions != 1)}"] * bool(done.versions)
         told += [f"{brought.there:,} were there"] * bool(brought.there)
         told += [f"{brought.going_on:,} still run, and come when they end"] * bool(brought.going_on)
         parts: list[Any] = [labelled("brought", f"to {where} ({destination.why}): {'; '.join(told)}")]

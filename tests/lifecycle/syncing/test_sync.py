@@ -309,7 +309,7 @@ def test_registered_models_come_with_versions_and_aliases(sync: Command, store: 
     bring = (f"source=sqlite:///{other}", "all=true", "registry=true")
     result = sync(*bring)
     assert result.code == 0, result.err
-    assert "2 versions of registered" in result.out
+    assert "2 registered versions" in result.out
     there = target.get_registered_model("keeper")
     assert (there.description, there.tags["owner"]) == ("who stays", "growth")
     champion = target.get_model_version_by_alias("keeper", "champion")
