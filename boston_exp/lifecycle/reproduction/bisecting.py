@@ -53,10 +53,11 @@ def _changes(differing: tuple[Differs, ...]) -> Iterator[Change]:
     if kernels:
         then = kernels[0].values[0]
         yield Change(f"the BLAS kernel {then}", tuple(kernels), {KERNEL: then})
-    threads = [each for each in differing if each.name.endswith("threads")]
-    if threads:
-        then = threads[0].values[0]
-        yield Change(f"{then} threads", tuple(threads), dict.fromkeys(THREADS, then))
+    for kind, library in explaining.KINDS.items():
+        threads = [each for each in differing if each.name.startswith(library) and each.name.endswith("threads")]
+        if threads:
+            then = threads[0].values[0]
+            yield Change(f"{then} threads of {library}", tuple(threads), dict.fromkeys(THREADS[kind], then))
     for each in differing:
         if explaining.is_numeric(each) and each.name != "Python" and each.values[0]:
             requirement = f"{each.name}=={each.values[0]}"

@@ -29,7 +29,10 @@ PRIMARY = "recorded"  # the configuration that Hydra composes
 SHOWN = 15  # lines of what a training that failed has said
 # Of services and of Hydra, DVC and Python: what is trained finds none of them.
 SETTINGS = ("MLFLOW_", "AWS_", "MINIO_", "DVC_", "HYDRA_", "BOSTON_EXP_", "OPTUNA_", "POSTGRES_", "PG", "PYTHON")
-THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+THREADS = {
+    "blas": ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
+    "openmp": ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"),  # joblib counts the cores, of which a point has its share
+}
 # `python -m boston_exp.run` that the kernel ends with us, should we be killed. 1 is PR_SET_PDEATHSIG: prctl(2)
 BOUND = """
 import ctypes, os, runpy, signal, sys
@@ -144,14 +147,17 @@ def _environment(project: Path, packages: Path | None) -> dict[str, str]:
 
 
 def _threads(platform: Mapping[str, Any]) -> dict[str, str]:
-    """As many as the run had, where it says so and there are cores for them: a point of a sweep has its share."""
-    pools = platform.get("pools")
-    found = {pool.get("threads") for pool in pools if isinstance(pool, dict)} if isinstance(pools, list) else set()
-    (threads,) = found if len(found) == 1 else (None,)
-    if not isinstance(threads, int) or threads < 1:
-        return {}
-    # more than there are cores would wait for each other awake: 10 to 50 times as long
-    return dict.fromkeys(THREADS, str(min(threads, os.cpu_count() or 1)))
+    """As many as the run had, where it says so and there are cores for them: a point of a sweep has its share.
+
+    More than there are cores would wait for each other awake: 10 to 50 times as long.
+    """
+    pools, cores = platform.get("pools"), os.cpu_count() or 1
+    found: dict[str, str] = {}
+    for pool in pools if isinstance(pools, list) else []:
+        threads = pool.get("threads") if isinstance(pool, dict) else None
+        if isinstance(threads, int) and threads > 0:
+            found |= dict.fromkeys(THREADS.get(str(pool.get("library")), ()), str(min(threads, cores)))
+    return found
 
 
 @contextmanager
