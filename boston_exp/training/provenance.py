@@ -135,8 +135,9 @@ def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
 
 @remembered()
 def machine() -> dict[str, Any]:
-    """What makes two runs of one fingerprint comparable bit by bit: Python, OS, CPU, and the BLAS and OpenMP that
-    NumPy and scikit-learn use, with their kernels and threads."""
+    """What makes two runs of one fingerprint comparable bit by bit: Python, OS, CPU, the instructions that NumPy's own
+    loops use, and the BLAS and OpenMP that NumPy and scikit-learn use, with their kernels and threads."""
+    import numpy as np
     from threadpoolctl import threadpool_info
 
     pools = [
@@ -157,6 +158,7 @@ def machine() -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "numpy_simd": " ".join(np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])) or "none",
         "libc": " ".join(platform.libc_ver()),
         "pools": sorted(
             pools, key=lambda pool: tuple(str(pool[key]) for key in ("library", "implementation", "version"))

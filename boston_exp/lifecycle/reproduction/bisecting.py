@@ -19,6 +19,8 @@ from boston_exp.tracking.recorded import History
 
 KERNEL = "OPENBLAS_CORETYPE"  # https://github.com/OpenMathLib/OpenBLAS#setting-the-target-with-environment-variables
 
+NUMPY = "NPY_DISABLE_CPU_FEATURES"  # https://numpy.org/doc/stable/reference/simd/build-options.html#runtime-dispatch
+
 
 @dataclass(frozen=True)
 class Change:
@@ -53,6 +55,11 @@ def _changes(differing: tuple[Differs, ...]) -> Iterator[Change]:
     if kernels:
         then = kernels[0].values[0]
         yield Change(f"the BLAS kernel {then}", tuple(kernels), {KERNEL: then})
+    for each in differing:
+        known, used = (set(value.split()) - {"none"} for value in each.values)
+        if each.name == explaining.SIMD and known < used:
+            without = " ".join(sorted(used - known))
+            yield Change(f"NumPy without {without}", (each,), {NUMPY: without})
     for kind, library in explaining.KINDS.items():
         threads = [each for each in differing if each.name.startswith(library) and each.name.endswith("threads")]
         if threads:

@@ -13,6 +13,7 @@ from boston_exp.training.fingerprint import NUMERIC_LIBRARIES
 
 ORDER = ("code", "data", "parameter", "machine", "version")
 KINDS = {"blas": "BLAS", "openmp": "OpenMP"}
+SIMD = "numpy_simd"  # instructions beyond the least that NumPy needs, by which logarithms and sums are computed
 OF_ITSELF = (
     "data.path",
     "data.changed",
@@ -33,7 +34,11 @@ class Pool:
 
 def differing(before: tuple[History, RecordedRun], after: tuple[History, RecordedRun]) -> list[Differs]:
     """Code, data and settings, then the machine, then versions, those of numeric libraries first."""
-    found = [each for each in differences_between([before, after]) if each.name not in OF_ITSELF]
+    found = [
+        each
+        for each in differences_between([before, after])
+        if each.name not in OF_ITSELF and (each.kind != "machine" or each.values[0])  # an earlier version noted less
+    ]
     spread = [part for each in found for part in (_pools(each) if each.name == "pools" else [each])]
     return sorted(spread, key=lambda each: (ORDER.index(each.kind), not is_numeric(each), each.name.lower()))
 

@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from threadpoolctl import threadpool_info
 
 from boston_exp.process import TEMPORARY
+from boston_exp.training.provenance import machine
 from tests.conftest import ROOT, Command, git, python
 from tests.lifecycle.reproduction.conftest import RIDGE, Record
 from tests.services import Service
@@ -45,6 +46,26 @@ def test_another_kernel_of_blas_changes_last_bits_and_is_found_to_explain_them(c
     tolerant = command(f"run_id={run_id}", "tolerance=1e-9", program="reproduce")
     assert tolerant.code == 0
     assert "bisect=true" not in tolerant.out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("X86_V3" not in machine()["numpy_simd"], reason="NumPy has no such instructions to do without")
+def test_instructions_of_numpy_change_a_logarithm_and_are_found_to_explain_what_follows(
+    command: Command, store: Path
+) -> None:
+    """A last bit of log(y) makes a tree split elsewhere: then it is no matter of last digits any more."""
+    recorded = python(
+        "-m", "boston_exp.run", "model=log_target", "evaluation=cv", "figures=none", "quiet=true",
+        f"tracking.uri=sqlite:///{store}", f"hydra.run.dir={store.parent}/o",
+        cwd=ROOT, NPY_DISABLE_CPU_FEATURES=machine()["numpy_simd"],
+    )  # fmt: skip
+    assert recorded.code == 0, recorded.err
+    run_id = recorded.out.split()[-1]
+    result = command(f"run_id={run_id}", "bisect=true", "record=false", "format=json", program="reproduce")
+    assert result.code == 1
+    found = json.loads(result.out)
+    assert [each["name"] for each in found["differences"]] == ["numpy_simd"]
+    assert found["cause"] == "NumPy without " + " ".join(sorted(machine()["numpy_simd"].split()))
 
 
 def test_an_environment_that_cannot_be_built_names_what_is_missing(
