@@ -9,7 +9,6 @@ import platform
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from boston_exp.config.settings import PROJECT_ROOT
-from boston_exp.process import remembered
+from boston_exp.process import remembered, temporary_folder
 from boston_exp.redaction import redact_source
 
 CODE = ("boston_exp", "conf")  # where a new file that nobody has added to git can change a result
@@ -58,7 +57,7 @@ def code() -> Code:
     if not new and not _git("status", "--porcelain", "--untracked-files=no", "--", *PROJECT):
         return Code(commit, False, b"")
     index = Path(_git("rev-parse", "--path-format=absolute", "--git-path", "index").decode().strip())
-    with tempfile.TemporaryDirectory() as folder:  # a copy of the index, so that the user's own stays as it is
+    with temporary_folder() as folder:  # a copy of the index, so that the user's own stays as it is
         copy = Path(folder) / "index"
         if index.exists():
             shutil.copy(index, copy)
