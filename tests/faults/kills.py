@@ -3,7 +3,8 @@
     python -m tests.faults.kills [--kills 200] [--seed 1] [--only run,sweep]      some 20 minutes; prints a table
 
 Every command is killed with all that it has started. One kill in ten is of an interpreter of its own, imports included;
-the others are forked where the imports are done. The moments are drawn evenly over the life of the undisturbed command.
+the others are forked where the imports are done. Half of the moments are drawn evenly over the life of the undisturbed
+command, half over its second half, in which it records, publishes and commits.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ from tests.faults.forked import Command
 from tests.faults.killed_commands import SUBJECTS, Place, Subject
 
 OURS = re.compile(r"boston_exp-\d+-[a-z0-9_]{8}")  # as process.temporary_folder names them; `clean` finds them
+PYTHONS = "pymp-"  # of Python's multiprocessing: the socket of a fork server, a few bytes
 HEAD = """# Commands killed with SIGKILL
 
 Printed by `python -m tests.faults.kills` (`make faults`), seed {seed}: {kills} kills of a command with everything that
-it has started, at moments drawn evenly over its life; then the same command again, undisturbed. "Killed while" is read
-from what the kill has left. One in ten is of an interpreter of its own, with its imports; the others are forked where
-these are done. Looked for in the end: runs that are not whole here and once on the server, anything RUNNING, models
-that are not READY or do not load, an sqlite file that is not intact, a work tree with changes, temporary files that
-`clean` does not find.
+it has started, half of them at moments drawn evenly over its life, half over its second half, in which it records,
+publishes and commits; then the same command again, undisturbed. "Killed while" is read from what the kill has left.
+One in ten is of an interpreter of its own, with its imports; the others are forked where these are done. Looked for in
+the end: runs that are not whole here and once on the server, anything RUNNING, models that are not READY or do not
+load, an sqlite file that is not intact, a work tree with changes, temporary files that `clean` does not find.
 """
 
 
@@ -95,7 +97,7 @@ def life_of(subject: Subject, place: Place) -> dict[bool, float]:
 
 
 def kills(
-    server: str, folder: Path, count: int, seed: int, subjects: Sequence[Subject], wholes: int = 10
+    server: str, folder: Path, count: int, seed: int, subjects: Sequence[Subject], wholes: float = 0.1
 ) -> Iterator[Killed]:
     """`count` kills over the subjects in turn."""
     empty, temporary = folder / "empty.db", folder / "temporary"
@@ -106,13 +108,12 @@ def kills(
         own = count // len(subjects) + (index < count % len(subjects))
         life = life_of(subject, Place(folder, server, temporary, empty))
         print(f"{subject.name}: {life[False]:.2f} s, {life[True]:.2f} s with imports", file=sys.stderr)
-        parts = [(number + draw.random()) / own for number in range(own)]
-        draw.shuffle(parts)
+        parts = [number % 2 / 2 + draw.random() / (1 + number % 2) for number in range(own)]
         for number, part in enumerate(parts):
-            tries, seen = 0, None
+            tries, seen, whole = 0, None, draw.random() < wholes
             while seen is None:  # it took less time than before, and had ended
                 place = Place(folder / f"{subject.name}-{number}-{tries}", server, temporary, empty)
-                seen = kill(subject, place, life, part * 0.9**tries, whole=number % wholes == wholes - 1)
+                seen = kill(subject, place, life, part * 0.9**tries, whole)
                 tries += 1
                 subject.forget(place)
             litter(seen, temporary)
@@ -122,7 +123,7 @@ def kills(
 def litter(seen: Killed, temporary: Path) -> None:
     """Temporary files that nobody would find; each is told of once."""
     for path in temporary.iterdir():
-        if not OURS.fullmatch(path.name):
+        if not OURS.fullmatch(path.name) and not path.name.startswith(PYTHONS):
             inside = sorted(str(each.relative_to(path)) for each in path.rglob("*")) if path.is_dir() else []
             seen.balance.add("litter", f"{path.name}: {inside[:5]}")
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -131,7 +132,10 @@ def litter(seen: Killed, temporary: Path) -> None:
 def left_for_clean(folder: Path, temporary: Path) -> tuple[int, int]:
     """How many temporary folders the kills have left, and how many are there after `clean`, two hours later."""
     for path in temporary.iterdir():
-        os.utime(path, (time.time() - 7200,) * 2)
+        if path.name.startswith(PYTHONS):
+            shutil.rmtree(path)
+        else:
+            os.utime(path, (time.time() - 7200,) * 2)
     before = len(list(temporary.iterdir()))
     store = folder / "clean.db"
     shutil.copy(folder / "empty.db", store)

@@ -120,7 +120,9 @@ class MlflowSweepRecording(Placed):
         """Points that an earlier part took from other runs, unless these were deleted since."""
         if not any(item.path == RESULTS for item in self._client.list_artifacts(self.run_id)):
             return {}
-        table = pd.read_csv(self._client.download_artifacts(self.run_id, RESULTS), dtype={"key": str, "run_id": str})
+        with temporary_folder() as folder:  # MLflow would leave a copy in one of its own
+            file = self._client.download_artifacts(self.run_id, RESULTS, folder)
+            table = pd.read_csv(file, dtype={"key": str, "run_id": str})
         found = {}
         for key, run_id in table.loc[table["status"] == "reused", ["key", "run_id"]].itertuples(index=False):
             with suppress(MlflowException):
