@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import signal
 import sys
@@ -20,14 +21,16 @@ from omegaconf import DictConfig, OmegaConf
 from boston_exp import process, redaction
 from boston_exp.config import checks, invocation
 from boston_exp.config.commands import Recorded
+from boston_exp.config.compat import around_hydra
 from boston_exp.config.invocation import Invocation
 from boston_exp.config.parsing import parse
 from boston_exp.config.schema import CONF
 from boston_exp.config.secrecy import refuse_hydras, refuse_typed, remove_composed
 from boston_exp.config.settings import PROJECT_ROOT, ROOT_VARIABLE, Typed
 from boston_exp.config.spelling import spelled
-from boston_exp.errors import ExpectedFailure, Fault, InvalidConfig, Kind, print_failure
+from boston_exp.errors import DiskRefuses, ExpectedFailure, Fault, InvalidConfig, Kind, print_failure
 from boston_exp.signals import Terminated, raising, received, terminable
+from boston_exp.storage.disk import refusals_expected
 from boston_exp.tracking import backends
 from boston_exp.tracking import destination as destinations
 from boston_exp.tracking.destination import Destination
@@ -63,8 +66,9 @@ def task(config_name: str) -> Callable[[Callable[[DictConfig], Returned]], Calla
         @functools.wraps(function)
         def guarded(cfg: DictConfig) -> Returned:
             try:
-                refuse_hydras(HydraConfig.get())
-                return function(cfg)
+                with refusals_expected():
+                    refuse_hydras(HydraConfig.get())
+                    return function(cfg)
             except ExpectedFailure as failure:
                 if any(fault.kind is Kind.SECRET for fault in failure.faults):
                     remove_composed(HydraConfig.get())
@@ -109,8 +113,10 @@ def main(name: str, command: Callable[[], Any], prepare: Callable[[list[str]], l
     # GNU OpenMP's threads wait some microseconds awake, then sleep: its default of milliseconds stalls a busy machine
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
-        with redaction.streams(), terminable(), raising(signal.SIGINT, KeyboardInterrupt, once=False), _exit_codes():
+        interrupted = raising(signal.SIGINT, KeyboardInterrupt, once=False)
+        with redaction.streams(), terminable(), interrupted, _exit_codes(), around_hydra(_disks_expected):
             redaction.log_records()
+            logging.raiseExceptions = False  # a log file on a full disk is not worth a traceback a line
             _require_project()
             sys.argv[1:] = spelled(sys.argv[1:])
             invocation.begin(Invocation.of(name, sys.argv[1:]))
@@ -138,6 +144,16 @@ def _require_project() -> None:
         )
         raise InvalidConfig(Fault(says, "cd <the project's folder>   (or, there: python -m pip install -e .)"))
     os.environ[ROOT_VARIABLE] = str(PROJECT_ROOT)
+
+
+def _disks_expected(call: Callable[[], Any]) -> Any:
+    """Outside of a job, a disk that refuses ends the command with a message; inside, `task` has seen to it."""
+    try:
+        with refusals_expected():
+            return call()
+    except DiskRefuses as failure:
+        print_failure(failure)
+        sys.exit(2)
 
 
 @contextmanager

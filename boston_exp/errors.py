@@ -45,6 +45,7 @@ class ExpectedFailure(Exception):
     │   ├── InvalidData      known once the table was read
     │   └── DataUnavailable  the file is missing and its DVC remote does not give it
     ├── StoreUnusable        the tracking store cannot be opened or written
+    ├── DiskRefuses          it is full, or nothing may be written there
     ├── ServerRefuses        an MLflow server answers, and the cause is on this side: password, scheme, address
     ├── FitFailed            the estimator raises in fit or predict; the run is FAILED
     └── RecordingFailed      the fit is done but its record could not be written; the run is not FINISHED
@@ -71,6 +72,9 @@ class DataUnavailable(Refused): ...
 
 
 class StoreUnusable(ExpectedFailure): ...
+
+
+class DiskRefuses(ExpectedFailure): ...
 
 
 class ServerRefuses(ExpectedFailure): ...

@@ -103,6 +103,7 @@ def current(hydra_config: HydraConf) -> Iterator[Job]:
     with ExitStack() as stack:
         secrecy.known()
         redaction.log_records()
+        logging.raiseExceptions = False
         stack.enter_context(redaction.streams())
         stack.enter_context(_no_screen())
         stack.enter_context(terminable())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -36,6 +37,10 @@ def faults(path: Path) -> list[Fault]:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return []  # locked by a writer: MLflow retries until it gets the lock
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):  # the low byte is the kind
+            free = shutil.disk_usage(path.parent).free
+            says = f"The tracking store {path} cannot be used: {error}; its disk has {free // 1000:,} kB of room left."
+            return [Fault(says, f"df -h {path.parent}   (free some space; then: {again()})")]
         if "readonly" in str(error) or "unable to open" in str(error):
             return [
                 Fault(

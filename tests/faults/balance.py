@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections import Counter
+import uuid
+from collections import Counter, deque
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from boston_exp.tracking.mlflow.runs import all_runs
 from boston_exp.tracking.model_files import loaded
 
 KINDS = ("lost", "doubled", "RUNNING", "half a model", "unclean", "litter", "failed")
+KEPT = 8  # copies of stores
+_folder = tempfile.TemporaryDirectory(prefix="looked-at-")
+_copies: deque[Path] = deque()
 
 
 @dataclass
@@ -33,6 +38,17 @@ class Balance:
 
     def count(self, kind: str) -> int:
         return sum(each == kind for each, _ in self.wrong)
+
+
+def opened(store: Path) -> MlflowClient:
+    """A client of the store as it is now, from a copy of its own: MLflow keeps connections by the path of a file, also
+    to one that was replaced since."""
+    while len(_copies) > KEPT:
+        _copies.popleft().unlink()
+    _copies.append(Path(_folder.name) / f"{uuid.uuid4().hex}.db")
+    with closing(sqlite3.connect(store)) as source, closing(sqlite3.connect(_copies[-1])) as target:
+        source.backup(target)
+    return MlflowClient(f"sqlite:///{_copies[-1]}")
 
 
 def runs_of(client: MlflowClient, name: str) -> list[Run]:
@@ -55,17 +71,18 @@ def models_of(client: MlflowClient, name: str) -> list[LoggedModel]:
 
 def look(store: Path, server: str | None, name: str, load: bool = True) -> Balance:
     """Of one experiment; every model that says READY is loaded, unless `load` is False."""
-    found, local = Balance(), MlflowClient(f"sqlite:///{store}")
+    found, local = Balance(), opened(store)
     here = runs_of(local, name)
     found.runs = len(here)
     check_store(found, store)
-    check_runs(found, "here", here, models_of(local, name), load)
+    own = models_of(local, name)
+    check_runs(found, "here", here, own, load)
     if server:
         client = MlflowClient(server)
         there = runs_of(client, name)
         models = models_of(client, name)
         check_runs(found, "on the server", there, models, load, server)
-        check_copies(found, here, there, models)
+        check_copies(found, here, there, own, models)
     return found
 
 
@@ -85,9 +102,6 @@ def check_runs(
     for run in runs:
         if run.info.status == "RUNNING":
             found.add("RUNNING", f"run {run.info.run_id} {where}")
-        for output in run.outputs.model_outputs if run.outputs else []:
-            if run.info.status == "FINISHED" and output.model_id not in {model.model_id for model in models}:
-                found.add("lost", f"model {output.model_id} of the finished run {run.info.run_id} {where}")
     for model in models:
         of = statuses.get(str(model.source_run_id), "gone")
         if str(model.status) == "READY":
@@ -107,7 +121,13 @@ def load_model(found: Balance, where: str, model: LoggedModel, uri: str | None) 
         found.add("half a model", f"model {model.model_id} {where}: {type(error).__name__}: {str(error)[:200]}")
 
 
-def check_copies(found: Balance, here: list[Run], there: list[Run], models: list[LoggedModel]) -> None:
+def check_copies(
+    found: Balance,
+    here: list[Run],
+    there: list[Run],
+    here_models: list[LoggedModel],
+    there_models: list[LoggedModel],
+) -> None:
     """Every run is whole there, once, with the scores and the status that it has here."""
     whole = {run.data.tags.get("sync.source"): run for run in there if "sync.complete" in run.data.tags}
     found.copies = len(whole)
@@ -122,12 +142,13 @@ def check_copies(found: Balance, here: list[Run], there: list[Run], models: list
             run.info.status, run.info.start_time, run.info.end_time,
         ):  # fmt: skip
             found.add("lost", f"the copy of {run.info.run_id} has another status or time")
-        of_copy = {output.model_id for output in copy.outputs.model_outputs} if copy.outputs else set()
-        of_run = run.outputs.model_outputs if run.outputs else []
-        if len(of_copy) != len(of_run):
-            found.add("lost", f"the copy of {run.info.run_id} has {len(of_copy)} models, not {len(of_run)}")
+    ready = Counter(model.source_run_id for model in there_models if str(model.status) == "READY")
+    for model in here_models:
+        copy = whole.get(model.source_run_id)
+        if str(model.status) == "READY" and copy and not ready[copy.info.run_id]:
+            found.add("lost", f"the copy of {model.source_run_id} has no model")
     sources = Counter(run.data.tags.get("sync.source") for run in there)
-    of_models = Counter(model.tags.get("sync.source_model") for model in models)
+    of_models = Counter(model.tags.get("sync.source_model") for model in there_models)
     for source, count in (*sources.items(), *of_models.items()):
         if count > 1:
             found.add("doubled", f"{source} has {count} copies")

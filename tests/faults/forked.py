@@ -26,6 +26,8 @@ PRELOAD = (
     "boston_exp.sweep.preload",
     "boston_exp.run",
     "boston_exp.promote",
+    "boston_exp.sync",
+    "boston_exp.lifecycle.syncing.bringing",
     "boston_exp.lifecycle.promotion.promoting",
     "boston_exp.tracking.publishing.tracker",
     "boston_exp.tracking.mlflow.models",
@@ -46,10 +48,14 @@ class Command:
     project: Path | None = None
 
     @property
+    def log(self) -> Path:
+        """Neither in its folder nor among its temporary files: these may be full."""
+        return self.temporary.with_name(f"{self.temporary.name}.{self.program}.log")
+
+    @property
     def said(self) -> str:
         """What the latest start of it has printed."""
-        file = self.folder / f"{self.program}.said"
-        return file.read_text(errors="replace") if file.exists() else ""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
 class Started:
@@ -78,12 +84,16 @@ class Started:
         except ProcessLookupError:  # it was forked this moment, and leads no group yet
             os.kill(self.pid, signal.SIGKILL)
         killed = self.code(10) == -signal.SIGKILL
-        until = time.monotonic() + 10
+        self.settle()
+        return killed
+
+    def settle(self, patience: float = 10) -> None:
+        """Wait until nothing that it has started is left, its fork server for instance."""
+        until = time.monotonic() + patience
         with suppress(ProcessLookupError):
             while time.monotonic() < until:
                 os.killpg(self.pid, 0)
                 time.sleep(0.005)
-        return killed
 
 
 def start(command: Command, whole: bool = False) -> Started:
@@ -98,7 +108,7 @@ def start(command: Command, whole: bool = False) -> Started:
         if command.project is None
         else ["-c", f"from tests.faults import forked; forked.main('{command.program}', '{command.project}')"]
     )
-    with (command.folder / f"{command.program}.said").open("wb") as said:
+    with command.log.open("wb") as said:
         return Started(
             subprocess.Popen(
                 [sys.executable, *arguments, *command.overrides],
@@ -119,6 +129,7 @@ def done(command: Command, whole: bool = False) -> int:
     if code is None:
         started.kill()
         return -1
+    started.settle()
     return code
 
 
@@ -132,7 +143,7 @@ def main(program: str, project: str | None) -> None:
 
 def _command(command: Command) -> None:
     os.setsid()
-    said = os.open(command.folder / f"{command.program}.said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    said = os.open(command.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1)
     os.dup2(said, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

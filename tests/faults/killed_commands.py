@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -44,6 +46,9 @@ class Subject(Protocol):
 
     name: str
 
+    def root(self, place: Place) -> Path:
+        """The folder that has all that the command writes."""
+
     def prepare(self, place: Place) -> None:
         """What has to be there before."""
 
@@ -66,6 +71,9 @@ class Trained:
     name: str
     overrides: tuple[str, ...]
 
+    def root(self, place: Place) -> Path:
+        return place.folder
+
     def prepare(self, place: Place) -> None:
         place.folder.mkdir()
         shutil.copy(place.empty, place.store)
@@ -87,7 +95,7 @@ class Run(Trained):
     overrides = ("model=ridge", "figures=none", "skip_finished=true")
 
     def phase(self, place: Place) -> str:
-        runs = balance.runs_of(MlflowClient(f"sqlite:///{place.store}"), place.name)
+        runs = balance.runs_of(balance.opened(place.store), place.name)
         if not runs:
             return "it starts"
         (run,) = runs
@@ -99,10 +107,12 @@ class Run(Trained):
 
     def look(self, place: Place) -> Balance:
         found = balance.look(place.store, place.server, place.name)
-        runs = balance.runs_of(MlflowClient(f"sqlite:///{place.store}"), place.name)
+        runs = balance.runs_of(balance.opened(place.store), place.name)
         finished = sum(run.info.status == "FINISHED" for run in runs)
         if finished != 1:
             found.add("doubled" if finished else "lost", f"{finished} finished runs")
+        if found.models != 2:
+            found.add("lost", f"{found.models} models, here and there, not 2")
         return found
 
 
@@ -110,14 +120,14 @@ class Sweep(Trained):
     """A grid with two workers."""
 
     name = "sweep"
-    alphas = (1, 2, 3, 4, 5, 6)
+    alphas = (1, 2, 3, 4)
     overrides = (
         "-m", "model=ridge", "figures=none", "evaluation=holdout", f"model.alpha={','.join(map(str, alphas))}",
         "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
     )  # fmt: skip
 
     def phase(self, place: Place) -> str:
-        runs = balance.runs_of(MlflowClient(f"sqlite:///{place.store}"), place.name)
+        runs = balance.runs_of(balance.opened(place.store), place.name)
         points = [run for run in runs if "sweep.key" not in run.data.tags]
         if not runs:
             return "it starts"
@@ -131,7 +141,7 @@ class Sweep(Trained):
 
     def look(self, place: Place) -> Balance:
         found = balance.look(place.store, place.server, place.name)
-        runs = balance.runs_of(MlflowClient(f"sqlite:///{place.store}"), place.name)
+        runs = balance.runs_of(balance.opened(place.store), place.name)
         parents = [run for run in runs if "sweep.key" in run.data.tags]
         if len(parents) != 1 or parents[0].info.status != "FINISHED":
             found.add("doubled" if parents else "lost", f"sweeps: {[run.info.status for run in parents]}")
@@ -141,7 +151,71 @@ class Sweep(Trained):
             found.add("lost", f"points: {dict(points)}")
         if any(count > 1 for count in points.values()):
             found.add("doubled", f"points: {dict(points)}")
+        if found.models != 2:
+            found.add("lost", f"{found.models} models, here and there, not 2")
         return found
+
+
+class Sync:
+    """Two runs with models and a sweep of two points, recorded while no server answered, are brought to one."""
+
+    name = "sync"
+    recorded = (
+        ("model=ridge",), ("model=knn", "evaluation=cv"), ("-m", "model=ridge", "model.alpha=3,4"),
+    )  # fmt: skip
+    runs, models = 5, 3
+
+    def root(self, place: Place) -> Path:
+        return place.folder.with_name("base-of-sync")
+
+    def _store(self, place: Place) -> Path:
+        return self.root(place) / "mlflow.db"
+
+    def prepare(self, place: Place) -> None:
+        """In one place, because MLflow keeps absolute paths. Server and experiment get the names of this case."""
+        place.folder.mkdir()
+        base, ready = self.root(place), place.folder.with_name("base-of-sync-ready")
+        if not ready.exists():
+            self._make(place)
+            base.rename(ready)
+        shutil.rmtree(base, ignore_errors=True)
+        shutil.copytree(ready, base)
+        with closing(sqlite3.connect(self._store(place))) as connection, connection:
+            connection.execute("UPDATE tags SET value = ? WHERE key = 'sync.server'", (place.server,))
+            connection.execute("UPDATE experiments SET name = ? WHERE name = ?", (place.name, NAME))
+
+    def _make(self, place: Place) -> None:
+        base = self.root(place)
+        base.mkdir()
+        shutil.copy(place.empty, self._store(place))
+        where = ("tracking=server", "tracking.uri=http://127.0.0.1:9", f"tracking.local_uri=sqlite:///{base}/mlflow.db")
+        for number, overrides in enumerate(self.recorded):
+            folders = (f"hydra.run.dir={base}/{number}", f"hydra.sweep.dir={base}/{number}")
+            made = Command("run", (*overrides, "figures=none", *where, *folders), base, place.temporary)
+            assert forked.done(made) == 0, made.said
+
+    def command(self, place: Place) -> Command:
+        where = (f"tracking.uri={place.server}", f"tracking.local_uri=sqlite:///{self._store(place)}")
+        return Command("sync", ("tracking=server", *where), place.folder, place.temporary)
+
+    def phase(self, place: Place) -> str:
+        there = balance.runs_of(MlflowClient(place.server), place.name)
+        whole = sum("sync.complete" in run.data.tags for run in there)
+        if not there:
+            return "it starts"
+        return f"it brings run {whole + 1} of {self.runs}" if whole < self.runs else "it ends"
+
+    def look(self, place: Place) -> Balance:
+        found = balance.look(self._store(place), place.server, place.name)
+        if found.copies != self.runs:
+            found.add("lost", f"{found.copies} whole copies, not {self.runs}")
+        if found.models != 2 * self.models:
+            found.add("lost", f"{found.models} models, here and there, not {2 * self.models}")
+        return found
+
+    def forget(self, place: Place) -> None:
+        shutil.rmtree(place.folder)
+        shutil.rmtree(self.root(place))
 
 
 class Promotion:
@@ -150,10 +224,13 @@ class Promotion:
     name = "promote"
     on_server = False
 
+    def root(self, place: Place) -> Path:
+        return place.folder.with_name(f"base-of-{self.name}")
+
     def prepare(self, place: Place) -> None:
         """The project stands in one place, because MLflow keeps absolute paths, and is brought back for each case."""
         place.folder.mkdir()
-        self._base = place.folder.with_name(f"base-of-{self.name}")
+        self._base = self.root(place)
         ready = self._base.with_name(f"{self._base.name}-ready")
         if not ready.exists():
             self._make(place)
@@ -205,7 +282,7 @@ class Promotion:
         return (f"tracking.uri=sqlite:///{self._store}", name)
 
     def _client(self, place: Place) -> MlflowClient:
-        return MlflowClient(place.server if self.on_server else f"sqlite:///{self._store}")
+        return MlflowClient(place.server) if self.on_server else balance.opened(self._store)
 
     def _run_of(self, place: Place, model: str) -> str:
         runs = balance.runs_of(self._client(place), self._base.name)
@@ -295,7 +372,7 @@ class PromotionOnServer(Promotion):
     on_server = True
 
 
-SUBJECTS: dict[str, type[Subject]] = {each.name: each for each in (Run, Sweep, Promotion, PromotionOnServer)}
+SUBJECTS: dict[str, type[Subject]] = {each.name: each for each in (Run, Sweep, Promotion, PromotionOnServer, Sync)}
 
 
 def _artifacts(place: Place) -> bool:

@@ -30,9 +30,9 @@ from tests.faults.balance import Balance
 NAME = "boston-housing"
 HEAD = """# Four sweeps at once
 
-Printed by `python -m tests.faults.together` (`make faults`): {sweeps} sweeps of {points} points each, started in the same
-moment, on one store that is not there yet. Every point has to be recorded once, FINISHED, with no error and no retry;
-"alone" is one of the sweeps on a store of its own.
+Printed by `python -m tests.faults.together` (`make faults`): {sweeps} sweeps of {points} points each, started in the
+same moment, on one store that is not there yet. Every point has to be recorded once, FINISHED, with no error and no
+retry; "alone" is one of the sweeps on a store of its own.
 """
 
 

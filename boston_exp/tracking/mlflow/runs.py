@@ -133,11 +133,9 @@ def close_run(
     """End a run that did not finish, and the model that it may have been writing."""
     told = {"error": message, NOTE: f"**{status.capitalize()}**: {message}"} if message else {}
     client.log_batch(run_id, tags=tags_of({**told, **(tags or {})}))
-    outputs = client.get_run(run_id).outputs
-    for output in outputs.model_outputs if outputs else []:
-        model = find_model(client, output.model_id)
-        if model and model.status == LoggedModelStatus.PENDING:
-            client.finalize_logged_model(output.model_id, "FAILED")
+    for model in models_of(client, client.get_run(run_id).info):
+        if model.status == LoggedModelStatus.PENDING:
+            client.finalize_logged_model(model.model_id, "FAILED")
     client.set_terminated(run_id, status, end_time)
     _forget_process(client, run_id)
 
@@ -184,6 +182,12 @@ def all_runs(
         page = client.search_runs(experiments, condition, max_results=1000, order_by=order_by, page_token=token)
         yield from page
         token = page.token or ""
+
+
+def models_of(client: MlflowClient, run: RunInfo) -> list[LoggedModel]:
+    """The models that name this run, whatever their state: one that was made a moment ago may not be among the run's
+    outputs yet."""
+    return list(client.search_logged_models([run.experiment_id], filter_string=f"source_run_id = '{run.run_id}'"))
 
 
 def stored_model(client: MlflowClient, run: Run) -> LoggedModel | None:

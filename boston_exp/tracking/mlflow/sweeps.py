@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Run
+from mlflow.entities import Experiment, LoggedModelStatus, Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -32,6 +32,7 @@ from boston_exp.tracking.mlflow.runs import (
     log_failure,
     log_metrics,
     log_params,
+    models_of,
     origin_of,
     stored_model,
     tags_of,
@@ -202,6 +203,9 @@ class MlflowSweepRecording(Placed):
         from boston_exp.tracking.mlflow import models  # imports mlflow.sklearn and skops: 0.5 s
 
         parent = self._client.get_run(self.run_id).info
+        for model in models_of(self._client, parent):
+            if model.status == LoggedModelStatus.FAILED:  # half of one, of an earlier part that was killed
+                self._client.delete_logged_model(model.model_id)
         stored = stored_model(self._client, best) if best else None
         if stored is None:
             name, params = (best.info.run_name, best.data.params) if best else (self._plan.name, self._plan.params)

@@ -141,9 +141,10 @@ def passed(run: Run) -> dict[str, str]:
 
 
 def _has_files(run: Run) -> bool:
-    """Whether its record cannot do without files: this project's runs that ended, and runs with a model."""
+    """Whether its record cannot do without files of the run's own: this project's runs that ended well, and runs of
+    MLflow 2 with a model. Models of MLflow 3 have a place of their own, and that of a run that was killed none."""
     ours = "record.version" in run.data.tags and run.info.status == "FINISHED"
-    return ours or "mlflow.log-model.history" in run.data.tags or bool(run.outputs and run.outputs.model_outputs)
+    return ours or ("mlflow.log-model.history" in run.data.tags and not (run.outputs and run.outputs.model_outputs))
 
 
 def _attributed(metric: Metric, of_models: Series) -> list[Metric]:

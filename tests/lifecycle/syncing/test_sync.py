@@ -162,7 +162,7 @@ def test_a_run_whose_files_are_gone_is_left_with_the_reason(sync: Command, store
     assert result.code == 1
     (left,) = json.loads(result.out)["left"]
     assert left["what"] == ids["good"]
-    assert "its artifacts are not at" in left["reason"]
+    assert "are not at" in left["reason"]
     assert copies(store)["bad"].info.status == "FAILED"
     assert copies(store)["good"].info.status == "RUNNING"  # visibly not whole
 
