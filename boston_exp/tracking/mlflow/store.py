@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from boston_exp.config.invocation import again, quoted
 from boston_exp.errors import Fault, StoreUnusable
 from boston_exp.process import remembered
-from boston_exp.tracking import liveness, sqlite_store
+from boston_exp.tracking import database, liveness, sqlite_store
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow.runs import all_runs, close_run
 
@@ -37,7 +37,8 @@ def connect(destination: Destination) -> tuple[MlflowClient, Experiment]:
         kind = None if destination.worker else sqlite_store.network_file_system(destination.sqlite_path)
         if kind:
             log.warning("%s lies on a network file system (%s): for one machine at a time", destination.shown_uri, kind)
-    client = MlflowClient(destination.uri)
+    with database.alone(destination.uri):
+        client = MlflowClient(destination.uri)
     experiment = _experiment(client, destination)
     if not destination.worker:  # it would race with the main process, which marks the runs of killed workers FAILED
         close_dead_runs(client)
