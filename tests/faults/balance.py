@@ -19,7 +19,7 @@ from boston_exp.tracking.model_files import loaded
 
 KINDS = ("lost", "doubled", "RUNNING", "half a model", "unclean", "litter", "failed")
 KEPT = 8  # copies of stores
-_folder = tempfile.TemporaryDirectory(prefix="looked-at-")
+_folders: list[tempfile.TemporaryDirectory[str]] = []  # one, not made by a command that imports this
 _copies: deque[Path] = deque()
 
 
@@ -30,7 +30,7 @@ class Balance:
     wrong: list[tuple[str, str]] = field(default_factory=list)
     runs: int = 0  # in the local store
     copies: int = 0  # whole, on the server
-    models: int = 0  # that were loaded, here and there
+    models: int = 0  # of finished runs that were loaded, here and there
 
     def add(self, kind: str, says: str) -> None:
         assert kind in KINDS
@@ -43,9 +43,11 @@ class Balance:
 def opened(store: Path) -> MlflowClient:
     """A client of the store as it is now, from a copy of its own: MLflow keeps connections by the path of a file, also
     to one that was replaced since."""
+    if not _folders:
+        _folders.append(tempfile.TemporaryDirectory(prefix="looked-at-"))
     while len(_copies) > KEPT:
         _copies.popleft().unlink()
-    _copies.append(Path(_folder.name) / f"{uuid.uuid4().hex}.db")
+    _copies.append(Path(_folders[0].name) / f"{uuid.uuid4().hex}.db")
     with closing(sqlite3.connect(store)) as source, closing(sqlite3.connect(_copies[-1])) as target:
         source.backup(target)
     return MlflowClient(f"sqlite:///{_copies[-1]}")
@@ -105,20 +107,22 @@ def check_runs(
     for model in models:
         of = statuses.get(str(model.source_run_id), "gone")
         if str(model.status) == "READY":
-            if load:
-                load_model(found, where, model, uri)
+            if load and load_model(found, where, model, uri):
+                found.models += of == "FINISHED"
         elif str(model.status) == "PENDING" or of == "FINISHED":
             found.add("half a model", f"model {model.model_id} {where} is {model.status}, its run {of}")
 
 
-def load_model(found: Balance, where: str, model: LoggedModel, uri: str | None) -> None:
+def load_model(found: Balance, where: str, model: LoggedModel, uri: str | None) -> bool:
+    """Whether it can be loaded."""
     try:
         with tempfile.TemporaryDirectory() as copy:
             place = download_artifacts(model.artifact_location, tracking_uri=uri, dst_path=copy)
             loaded(Path(place), model.model_id, ("sklearn", "skrub"))
-        found.models += 1
     except Exception as error:
         found.add("half a model", f"model {model.model_id} {where}: {type(error).__name__}: {str(error)[:200]}")
+        return False
+    return True
 
 
 def check_copies(

@@ -74,9 +74,9 @@ def kill(subject: Subject, place: Place, life: dict[bool, float], part: float, w
     seen.seconds = time.monotonic() - begun
     seen.balance = subject.look(place)
     if seen.code != 0 or "Traceback" in command.said:
-        seen.balance.add(
-            "failed", f"exit code {seen.code}: {forked.last_words(command.said, 6)} (killed after: {before})"
-        )
+        seen.balance.add("failed", f"exit code {seen.code} (killed after: {before})")
+    if seen.balance.wrong:
+        print(f"--- {place.name}\n{command.said}\n---", file=sys.stderr)
     return seen
 
 

@@ -1,4 +1,4 @@
-"""A model whose run was killed before all of its files were there: the run goes to a server, and holds nothing up."""
+"""Runs that were killed before all of their files were there: they go to a server, and hold nothing up."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mlflow.entities import LoggedModelOutput
 
 from boston_exp.tracking.publishing.copy import copy_run
 from tests.faults.balance import Balance, check_runs, models_of, runs_of
+from tests.services import Service
 
 
 @pytest.mark.parametrize("files", [(), ("MLmodel",), ("model.skops",)])
@@ -36,3 +37,19 @@ def test_a_killed_run_is_published_with_half_a_model(tmp_path: Path, store: Path
     found = Balance()
     check_runs(found, "in other.db", [copy], models_of(target, "x"), load=True)
     assert found.wrong == []
+
+
+def test_an_empty_file_arrives(tmp_path: Path, store: Path, server: Service) -> None:
+    """A kill between the creation of a file and its first byte leaves one; its run stayed RUNNING on the server."""
+    source, target, name = MlflowClient(f"sqlite:///{store}"), MlflowClient(server.url), tmp_path.name
+    experiment = source.create_experiment(name, artifact_location=(tmp_path / "here").as_uri())
+    run_id = source.create_run(experiment).info.run_id
+    (tmp_path / "empty.csv").touch()
+    source.log_artifact(run_id, str(tmp_path / "empty.csv"))
+    source.set_terminated(run_id, "KILLED")
+
+    copy_run(source.get_run(run_id), source, target, server.url)
+
+    (copy,) = runs_of(target, name)
+    assert copy.info.status == "KILLED"
+    assert [item.path for item in target.list_artifacts(copy.info.run_id)] == ["empty.csv"]

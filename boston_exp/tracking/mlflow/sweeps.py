@@ -203,12 +203,14 @@ class MlflowSweepRecording(Placed):
         from boston_exp.tracking.mlflow import models  # imports mlflow.sklearn and skops: 0.5 s
 
         parent = self._client.get_run(self.run_id).info
-        for model in models_of(self._client, parent):
-            if model.status == LoggedModelStatus.FAILED:  # half of one, of an earlier part that was killed
+        name, params = (best.info.run_name, best.data.params) if best else (self._plan.name, self._plan.params)
+        for model in models_of(self._client, parent):  # of an earlier part, which was killed before it could say so
+            if model.status == LoggedModelStatus.READY and model.params == params:
+                return str(model.model_id)
+            if model.status == LoggedModelStatus.FAILED:
                 self._client.delete_logged_model(model.model_id)
         stored = stored_model(self._client, best) if best else None
         if stored is None:
-            name, params = (best.info.run_name, best.data.params) if best else (self._plan.name, self._plan.params)
             with refit() as outcome:
                 fitted = replace(outcome, tags={NOTE: best.data.tags.get(NOTE, "") if best else ""})
                 return models.save(self._client, parent, name, params, fitted)

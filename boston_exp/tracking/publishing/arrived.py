@@ -56,7 +56,8 @@ def _told(place: ArtifactRepository, folders: set[str], access: Access | None, t
     if parts.scheme == "s3" and access is not None:
         return _objects(access, parts.netloc, parts.path.strip("/"))
     lists = threads.map(lambda folder: place.list_artifacts(folder or None), folders)
-    return {item.path: (item.file_size, None) for items in lists for item in items if not item.is_dir}
+    # a server leaves out the size of an empty file, as protobuf does with every zero
+    return {item.path: (item.file_size or 0, None) for items in lists for item in items if not item.is_dir}
 
 
 def _objects(access: Access, bucket: str, prefix: str) -> Told:
