@@ -24,7 +24,8 @@ from boston_exp.tracking import sqlite_store
 from tests import services
 from tests.faults import forked, mounts
 from tests.faults.balance import Balance
-from tests.faults.killed_commands import SUBJECTS, Place, Subject
+from tests.faults.killed_commands import Place, Subject
+from tests.faults.kills import SUBJECTS
 
 SIZE = 96  # megabytes of a disk
 SHARES = (0.0, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # of the room that a command needs

@@ -26,6 +26,8 @@ PRELOAD = (
     "boston_exp.sweep.preload",
     "boston_exp.run",
     "boston_exp.promote",
+    "boston_exp.reproduce",
+    "boston_exp.lifecycle.reproduction.reproducing",
     "boston_exp.sync",
     "boston_exp.lifecycle.syncing.bringing",
     "boston_exp.lifecycle.promotion.promoting",

@@ -1,6 +1,6 @@
 """SIGKILL for whole commands at random moments, then the same command again, undisturbed: what is left?
 
-    python -m tests.faults.kills [--kills 200] [--seed 1] [--only run,sweep]      some 20 minutes; prints a table
+    python -m tests.faults.kills [--kills 200] [--seed 1] [--only run,sweep]      some 25 minutes; prints a table
 
 Every command is killed with all that it has started. One kill in ten is of an interpreter of its own, imports included;
 the others are forked where the imports are done. Half of the moments are drawn evenly over the life of the undisturbed
@@ -23,12 +23,16 @@ from pathlib import Path
 
 from boston_exp.tracking import sqlite_store
 from tests import services
+from tests.conftest import ROOT, git
 from tests.faults import forked
 from tests.faults.balance import KINDS, Balance
 from tests.faults.forked import Command
-from tests.faults.killed_commands import SUBJECTS, Place, Subject
+from tests.faults.killed_commands import Place, Reproduction, SingleRun, Subject, Sweep, Sync
+from tests.faults.killed_promotion import Promotion, PromotionOnServer
 
-OURS = re.compile(r"boston_exp-\d+-[a-z0-9_]{8}")  # as process.temporary_folder names them; `clean` finds them
+COMMANDS: tuple[type[Subject], ...] = (SingleRun, Sweep, Promotion, PromotionOnServer, Sync, Reproduction)
+SUBJECTS = {kind.name: kind for kind in COMMANDS}
+OURS = re.compile(r"boston_exp-\d+-[a-z0-9_]{8}")  # named by process.temporary_folder; the doctor and clean find them
 PYTHONS = "pymp-"  # of Python's multiprocessing: the socket of a fork server, a few bytes
 HEAD = """# Commands killed with SIGKILL
 
@@ -37,7 +41,7 @@ it has started, half of them at moments drawn evenly over its life, half over it
 publishes and commits; then the same command again, undisturbed. "Killed while" is read from what the kill has left.
 One in ten is of an interpreter of its own, with its imports; the others are forked where these are done. Looked for in
 the end: runs that are not whole here and once on the server, anything RUNNING, models that are not READY or do not
-load, an sqlite file that is not intact, a work tree with changes, temporary files that `clean` does not find.
+load, an sqlite file that is not intact, a work tree with changes, temporary files that the doctor does not find.
 """
 
 
@@ -99,13 +103,15 @@ def life_of(subject: Subject, place: Place) -> dict[bool, float]:
 def kills(
     server: str, folder: Path, count: int, seed: int, subjects: Sequence[Subject], wholes: float = 0.1
 ) -> Iterator[Killed]:
-    """`count` kills over the subjects in turn."""
+    """`count` kills, of each subject its share."""
     empty, temporary = folder / "empty.db", folder / "temporary"
     sqlite_store.create(empty, "unused")
     temporary.mkdir()
     draw = random.Random(seed)  # noqa: S311
+    weights = [sum(each.share for each in subjects[:index]) for index in range(len(subjects) + 1)]
+    shares = [round(count * weight / weights[-1]) for weight in weights]
     for index, subject in enumerate(subjects):
-        own = count // len(subjects) + (index < count % len(subjects))
+        own = shares[index + 1] - shares[index]
         life = life_of(subject, Place(folder, server, temporary, empty))
         print(f"{subject.name}: {life[False]:.2f} s, {life[True]:.2f} s with imports", file=sys.stderr)
         parts = [number % 2 / 2 + draw.random() / (1 + number % 2) for number in range(own)]
@@ -129,19 +135,22 @@ def litter(seen: Killed, temporary: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def left_for_clean(folder: Path, temporary: Path) -> tuple[int, int]:
-    """How many temporary folders the kills have left, and how many are there after `clean`, two hours later."""
+def left_for_doctor(folder: Path, temporary: Path) -> tuple[int, int, int]:
+    """How many temporary folders and git work trees the kills have left, and how many of both the doctor does not find
+    two hours later."""
     for path in temporary.iterdir():
         if path.name.startswith(PYTHONS):
             shutil.rmtree(path)
         else:
             os.utime(path, (time.time() - 7200,) * 2)
-    before = len(list(temporary.iterdir()))
-    store = folder / "clean.db"
-    shutil.copy(folder / "empty.db", store)
-    overrides = ("what=[orphans]", "confirm=true", f"tracking.uri=sqlite:///{store}")
-    forked.done(Command("clean", overrides, folder, temporary))
-    return before, len(list(temporary.iterdir()))
+    before, trees = len(list(temporary.iterdir())), work_trees(temporary)
+    where = (f"tracking.uri=sqlite:///{folder}/doctor.db", "fix=true")
+    forked.done(Command("doctor", where, folder, temporary), whole=True)
+    return before, trees, len(list(temporary.iterdir())) + work_trees(temporary)
+
+
+def work_trees(temporary: Path) -> int:
+    return git("worktree", "list", cwd=ROOT).count(f"{temporary}/")
 
 
 def table(found: Sequence[Killed]) -> Iterator[str]:
@@ -171,15 +180,15 @@ def main() -> None:
             for seen in kills(server.url, folder / "work", chosen.kills, chosen.seed, subjects):
                 found.append(seen)
                 print(f"{len(found)} {seen}", file=sys.stderr, flush=True)
-            before, after = left_for_clean(folder / "work", folder / "work" / "temporary")
+            before, trees, after = left_for_doctor(folder / "work", folder / "work" / "temporary")
     order = {subject.name: number for number, subject in enumerate(subjects)}
     found.sort(key=lambda seen: (order[seen.subject], seen.moment))
     print(HEAD.format(seed=chosen.seed, kills=len(found)))
     print("\n".join(table(found)))
     bad = [seen for seen in found if not seen.well]
     minutes = (time.monotonic() - begun) / 60
-    print(f"\n{len(found)} kills in {minutes:.0f} minutes, {len(bad)} not as expected. Temporary folders left by them: "
-          f"{before}; after `clean 'what=[orphans]' confirm=true`, two hours later: {after}.\n")  # fmt: skip
+    print(f"\n{len(found)} kills in {minutes:.0f} minutes, {len(bad)} not as expected. They left {before} temporary "
+          f"folders and {trees} git work trees; two hours later, after `doctor fix=true`: {after}.\n")  # fmt: skip
     for subject in order:
         moments = (f"{seen.moment:.2f}" + "*" * seen.whole for seen in found if seen.subject == subject)
         print(f"Moments of {subject}, in seconds after its start (* with imports): {' '.join(moments)}\n")
