@@ -17,11 +17,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Plan:
-    """`todo` has the runs whose copy is not known to be whole, the oldest first; `there` are, `going_on` still run."""
+    """`todo` has the runs whose copy is not known to be whole, the oldest first; `there` are, `going_on` still run.
+
+    Of those that nobody meant for a server, only `everything` brings any.
+    """
 
     todo: tuple[Entry, ...]
     there: int = 0
     going_on: int = 0
+    unmeant: int = 0  # ended runs here that were recorded for no server
     parents: frozenset[str] = frozenset()  # ids of runs that others point at
 
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from boston_exp.process import remembered
+from boston_exp.storage import state
 
 SEAL = "recorded.by"  # tag
 LENGTH = 32  # bytes of the key
@@ -47,9 +48,7 @@ def _key() -> bytes | None:
 
 
 def _file() -> Path:
-    """https://specifications.freedesktop.org/basedir-spec/latest/ has a folder for what outlives a process."""
-    given = os.environ.get("XDG_STATE_HOME", "")
-    return Path(given if given.startswith("/") else os.path.expanduser("~/.local/state")) / "boston_exp" / "key"  # noqa: PTH111 (Path.expanduser raises where there is no home)
+    return state.place() / "key"
 
 
 def _read(file: Path) -> bytes | None:

@@ -72,7 +72,7 @@ def show_planned(found: list[Planned], form: str) -> None:
     rows = [
         {
             "source": each.source,
-            "experiment": experiment,
+            "experiment": "".join(filter(str.isprintable, experiment)),
             "runs": count,
             "there": each.plan.there,
             "running": each.plan.going_on,
@@ -94,9 +94,10 @@ def show_planned(found: list[Planned], form: str) -> None:
         runs, there = sum(len(each.plan.todo) for each in found), sum(each.plan.there for each in found)
         more = f"; {there:,} are there" if there else ""
         said = f"would bring: {_runs(runs)}, {file_size(total)}{more}. Nothing was brought yet:"
+        hint = _unmeant(sum(each.plan.unmeant for each in found))
         if not runs:
-            return [f"There is nothing to bring{more}."]
-        return [table, said, f"next        {again(without=['dry_run'])}"]
+            return [f"There is nothing to bring{more}.", *hint]
+        return [table, said, *hint, f"next        {again(without=['dry_run'])}"]
 
     print_rows(rows, form, drawn, name="planned")
 
@@ -120,6 +121,7 @@ def show_done(brought: Brought, destination: Destination, form: str) -> None:
         told += [f"{brought.there:,} were there"] * bool(brought.there)
         told += [f"{brought.going_on:,} still run, and come when they end"] * bool(brought.going_on)
         parts: list[Any] = [labelled("brought", f"to {where} ({destination.why}): {'; '.join(told)}")]
+        parts += _unmeant(brought.unmeant)
         if rows:
             table = plain_table()
             for heading in ("left", "", "why"):
@@ -134,6 +136,20 @@ def show_done(brought: Brought, destination: Destination, form: str) -> None:
         return parts
 
     print_rows(rows, form, drawn, name="left", about=about)
+
+
+def _unmeant(number: int) -> list[str]:
+    """What becomes of runs that were recorded for no server."""
+    if not number:
+        return []
+    were = "was" if number == 1 else "were"
+    return [
+        labelled(
+            "not asked",
+            f"{_runs(number)} here {were} recorded for no server: {again('all=true')} brings them",
+            is_command=True,
+        )
+    ]
 
 
 def _runs(number: int) -> str:

@@ -17,7 +17,7 @@ from contextlib import closing
 from functools import partial
 
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModel, LoggedModelInput, Metric, Run
+from mlflow.entities import LoggedModel, LoggedModelInput, Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -34,6 +34,7 @@ from boston_exp.tracking.publishing.shared import POINTS_AT_RUNS, SharedPages, g
 from boston_exp.tracking.publishing.source import Source, origin_id, passed
 
 STEP = 20.0  # seconds that a few small requests may take together; a time-out of MLflow's is between bytes
+READING = 600.0  # seconds for a source to hand out what a run has
 SLOWEST = 100_000  # bytes a second of an upload that is waited for
 
 
@@ -73,7 +74,9 @@ class RunCopier:
         self._experiments: dict[str, str] = {}  # ids in the target by ids in the source
         self._copies: dict[str, str] = {}  # likewise, of runs
         self._pages = SharedPages(source.client, target)
+        self._whole: dict[str, str] = {}  # likewise, of those that were brought now
         self._pointed_at = threading.RLock()  # two runs may point at one that is not copied yet
+        self._pointing: list[str] = []  # ids in the source of runs that are created, each pointing at the next
         self._translated = partial(translated, id_of=self._known_id, places=self._experiments)
 
     @property
@@ -91,6 +94,7 @@ class RunCopier:
             copy = self._copy_of(run)
             whole = copy.data.tags.get(COMPLETE) == str(run.info.end_time) and copy.info.status == run.info.status
             if copy.info.run_id == origin_id(run):  # it was recorded there
+                self._whole[run.info.run_id] = copy.info.run_id
                 return copy
             if not whole:
                 self._write(run, copy)
@@ -100,6 +104,7 @@ class RunCopier:
             self._step()
             self._pages.share(run.info.experiment_id, self._experiment_of(run), self._translated)
             self._ledger.published(run, copy)
+            self._whole[run.info.run_id] = copy.info.run_id
             return copy
         finally:
             self._deadlines.pop(threading.get_ident(), None)
@@ -113,9 +118,21 @@ class RunCopier:
         finally:
             self._deadlines.pop(threading.get_ident(), None)
 
-    def id_of(self, source_id: str) -> str:
-        """The id in the target of a run of the source, which is copied if it was not."""
+    def whole_copy(self, run: Run) -> str | None:
+        """The id of a run's copy, if it has a whole one that was brought now or is known."""
+        return self._whole.get(run.info.run_id) or self._ledger.copy_of(run)
+
+    def give_up(self, run: Run) -> None:
+        """End the copy of a run that cannot be brought: nobody should take it for one that goes on."""
+        copy_id = self._copies.get(run.info.run_id)
+        if copy_id is not None and run.info.run_id not in self._whole:
+            self.target.set_terminated(copy_id, "FAILED")
+
+    def _id_of(self, source_id: str) -> str:
+        """The id in the target of a run that another one points at, which is copied if it was not."""
         with self._pointed_at:
+            if source_id in self._pointing:  # a run that is its own parent, by way of others perhaps
+                return source_id
             return self._id_in_target(source_id)
 
     def copy_model(self, model_id: str, run: Run, copy: Run) -> LoggedModel | None:
@@ -132,7 +149,12 @@ class RunCopier:
         experiment_id = self._experiment_of(run)
         if source_id not in self._copies:
             # Recursive: copying the parent copies its best child, possibly this run. Check the cache again afterwards.
-            tags = {**self._tags(run, "mlflow.parentRunId"), **passed(run)}
+            with self._pointed_at:
+                self._pointing.append(source_id)
+                try:
+                    tags = {**self._tags(run, "mlflow.parentRunId"), **passed(run)}
+                finally:
+                    self._pointing.pop()
         if source_id in self._copies:
             return self.target.get_run(self._copies[source_id])
         copy = find_run(self.target, origin) if origin != source_id else None
@@ -151,23 +173,19 @@ class RunCopier:
         return copy
 
     def _tags(self, run: Run, *pointers: str) -> dict[str, str]:
-        """The run's tags, and of those that hold a run's id the `pointers`, translated to ids in the target.
-
-        A parent points at its best child, which points at its parent: a new copy is created with its parent alone.
-        """
+        """The run's tags, and of those that hold a run's id the `pointers`, translated to ids in the target: a parent
+        points at its best child, which points at its parent, so a new copy is created with its parent alone."""
         tags = {name: value for name, value in run.data.tags.items() if goes_along(name)}
         note = {NOTE: self._translated(tags[NOTE])} if NOTE in tags else {}
         ids = {name: run.data.tags[name] for name in pointers if run.data.tags.get(name)}
-        return tags | note | {name: self.id_of(source_id) for name, source_id in ids.items()}
+        return tags | note | {name: self._id_of(source_id) for name, source_id in ids.items()}
 
     def _id_in_target(self, source_id: str) -> str:
         if source_id not in self._copies:
             pointed_at = self._source.run(source_id)
             if pointed_at:
-                known = self._ledger.copy_of(pointed_at)
-                if known:
-                    self._copies[source_id] = known
-                    return known
+                if known := self._ledger.copy_of(pointed_at):
+                    return self._copies.setdefault(source_id, known)
                 if pointed_at.info.status != "RUNNING":
                     self.copy(pointed_at)  # recorded without this server, reused now
                 return str(self._copy_of(pointed_at).info.run_id)
@@ -190,23 +208,11 @@ class RunCopier:
         if inputs:
             log_datasets(self.target, copy_id, inputs)
         models = self._write_files(run, copy)
-        used = [each.model_id for each in run.inputs.model_inputs or []] if run.inputs else []
-        if any(model_id in models for model_id in used):
-            self.target.log_inputs(copy_id, models=[LoggedModelInput(models[each]) for each in used if each in models])
+        used = [each.model_id for each in (run.inputs and run.inputs.model_inputs) or [] if each.model_id in models]
+        if used:
+            self.target.log_inputs(copy_id, models=[LoggedModelInput(models[each]) for each in used])
         self._step()
-        metrics = [
-            Metric(
-                metric.key,
-                metric.value,
-                metric.timestamp,
-                metric.step,
-                models.get(str(metric.model_id)),
-                metric.dataset_name,
-                metric.dataset_digest,
-                copy_id,
-            )
-            for metric in self._source.metrics(run)
-        ]
+        metrics = self._source.metrics(run, copy_id, models)
         tags = {**self._tags(run, *POINTS_AT_RUNS), COMPLETE: str(info.end_time)}
         self._step()
         params = {} if copy.data.params == run.data.params else run.data.params
@@ -219,6 +225,7 @@ class RunCopier:
         copied: dict[str, str] = {}
         outputs = run.outputs.model_outputs if run.outputs else []
         place = get_artifact_repository(copy.info.artifact_uri, tracking_uri=self.target.tracking_uri)
+        self._step(READING)
         with self._source.artifacts(run) as root:
             # the only model's files are below `model/` of the run as well, and name it
             is_twice = len(outputs) == 1 and (root / MODEL / "MLmodel").is_file()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mlflow import MlflowClient
+from mlflow.entities import Experiment
 
 from boston_exp.tracking.destination import PENDING, SERVER, SOURCE, STATE
 from boston_exp.tracking.mlflow import compat
@@ -21,6 +22,7 @@ PARENT = "mlflow.parentRunId"
 FEW = 200  # runs that a target is asked for one by one; for more, what it has is listed: 5 ms for each of its runs
 AT_ONCE = 4  # questions
 IN_A_LIST = 100  # ids in a condition
+GOING_ON = ("RUNNING", "SCHEDULED")
 COPIED = f"tags.`{SOURCE}` IS NOT NULL"
 
 
@@ -52,10 +54,19 @@ def rows(client: MlflowClient, experiments: list[str], where: str, wanted: tuple
         yield Row(info.run_id, info.experiment_id, info.status, info.end_time, tags)
 
 
+def all_experiments(client: MlflowClient) -> Iterator[Experiment]:
+    """Every one that was not deleted, page by page."""
+    token = None
+    while token != "":
+        page = client.search_experiments(max_results=1000, page_token=token)
+        yield from page
+        token = page.token or ""
+
+
 def named(client: MlflowClient, experiments: Sequence[str]) -> dict[str, str]:
     """Names of these experiments, of all without any, by their ids; those that there are."""
     if not experiments:
-        return {each.experiment_id: each.name for each in client.search_experiments()}
+        return {each.experiment_id: each.name for each in all_experiments(client)}
     found = [client.get_experiment_by_name(name) for name in experiments]
     return {each.experiment_id: each.name for each in found if each is not None}
 
@@ -78,7 +89,8 @@ class Pending:
         if everything:
             return _plan(found, names, lambda ended: _there(self.target, names, ended))
         waiting = [row for row in found if self._waits(row, names[row.experiment_id])]
-        return _plan(waiting, names, lambda ended: {}, found)
+        own = [row for row in found if SERVER not in row.tags and row.status not in GOING_ON]
+        return replace(_plan(waiting, names, lambda ended: {}, found), unmeant=len(own))
 
     def _waits(self, row: Row, name: str) -> bool:
         server_id = self.places.ids.get(name, "-")
@@ -111,12 +123,12 @@ def _plan(
     there: Callable[[list[Row]], dict[str, str]],
     among: list[Row] | None = None,
 ) -> Plan:
-    ended = [row for row in found if row.status not in ("RUNNING", "SCHEDULED")]
+    ended = [row for row in found if row.status not in GOING_ON]
     known = there(ended)
     todo = tuple(Entry(row.run_id, names[row.experiment_id]) for row in ended if row.origin not in known)
     parents = {row.tags[PARENT] for row in found if PARENT in row.tags}
-    going_on = [row for row in among or found if row.status == "RUNNING"]
-    return Plan(todo, len(ended) - len(todo), len(going_on), frozenset(parents))
+    going_on = [row for row in among or found if row.status in GOING_ON]
+    return Plan(todo, len(ended) - len(todo), len(going_on), parents=frozenset(parents))
 
 
 def _there(target: MlflowClient, names: dict[str, str], ended: list[Row]) -> dict[str, str]:
@@ -133,9 +145,7 @@ def _there(target: MlflowClient, names: dict[str, str], ended: list[Row]) -> dic
     else:
         copies = list(rows(target, places, COPIED, wanted))
     ends = {row.origin: str(row.end_time) for row in ended}
-    from_there = {
-        origin: origin for origin in _own(target, places, [row.origin for row in ended if SOURCE in row.tags])
-    }
+    from_there = {origin: origin for origin in _own(target, places, [row.origin for row in ended])}
     times = Counter(copy.tags[SOURCE] for copy in copies)
     return from_there | {
         origin: copy.run_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +25,7 @@ from boston_exp.tracking.publishing.marks import Marks
 from boston_exp.tracking.publishing.source import Source
 from boston_exp.tracking.publishing.syncing import MlflowSynchronization
 
+log = logging.getLogger(__name__)
 Lost = Callable[[], str | None]
 
 
@@ -57,10 +59,14 @@ def _into_server(destination: Destination, given: str | None, cwd: Path) -> Iter
     assert own is not None
     if given is None or (given.startswith(SQLITE) and (cwd / given.removeprefix(SQLITE)).resolve() == own):
         paths = [path for path in (own, *sqlite_store.of_workers(own)) if sqlite_store.is_there(path)]
-        yield [_of_own(path, target, places, lost, destination) for path in paths]
+        faulty = {path: found for path in paths[1:] if (found := sqlite_store.faults(path))}
+        for path, faults in faulty.items():
+            log.warning("%s is left out: %s", path, faults[0].says)
+        yield [_of_own(path, target, places, lost, destination) for path in paths if path not in faulty]
         return
     with origins.opened(given, cwd, destination) as (name, source):
-        yield [_of_other(name, source, target, places.id_of, lost, destination)]
+        lock = PublishLock(origins.place_of_lock(given, cwd, uri))
+        yield [_of_other(name, source, target, places.id_of, lock, lost, destination)]
 
 
 def _into_store(destination: Destination, given: str | None, cwd: Path) -> Iterator[list[MlflowSynchronization]]:
@@ -75,7 +81,8 @@ def _into_store(destination: Destination, given: str | None, cwd: Path) -> Itera
     with origins.opened(given, cwd, destination) as (name, source):
         if destination.sqlite_path and destination.artifact_root:
             sqlite_store.create(destination.sqlite_path, destination.artifact_root)
-        yield [_of_other(name, source, MlflowClient(destination.uri), experiment, lambda: None, destination)]
+        lock = PublishLock(origins.place_of_lock(given, cwd, destination.uri))
+        yield [_of_other(name, source, MlflowClient(destination.uri), experiment, lock, lambda: None, destination)]
 
 
 def _of_own(
@@ -96,11 +103,11 @@ def _of_other(
     source: Source,
     target: MlflowClient,
     experiment: Callable[[str], str],
+    lock: PublishLock,
     lost: Lost,
     destination: Destination,
 ) -> MlflowSynchronization:
     listed = Foreign(source.client, target)
-    lock = PublishLock(origins.place_of_lock(name, str(target.tracking_uri)))
     return MlflowSynchronization(name, source, target, experiment, listed.ledger, listed, lock, lost, destination.s3)
 
 

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig, Kind, StoreUnusable
 from boston_exp.process import temporary_folder
 from boston_exp.redaction import redact
 from boston_exp.storage import credentials
+from boston_exp.storage.state import own_temporary_folder, state_folder
 from boston_exp.tracking import schema, sqlite_store
 from boston_exp.tracking.destination import SQLITE, Destination, without_user
+from boston_exp.tracking.publishing import health
 from boston_exp.tracking.publishing.source import Source
 
 MIGRATION = 600.0  # seconds for MLflow to read a folder of files
@@ -34,7 +38,7 @@ def opened(given: str, cwd: Path, destination: Destination) -> Iterator[tuple[st
     """
     if given.startswith(("http://", "https://")):
         _log_in(given, destination)
-        yield without_user(given), Source(MlflowClient(given.rstrip("/")))
+        yield without_user(given), _answering(given.rstrip("/"))
     elif given.startswith(SQLITE):
         path = (cwd / given.removeprefix(SQLITE)).resolve()
         if not path.is_file():
@@ -42,22 +46,27 @@ def opened(given: str, cwd: Path, destination: Destination) -> Iterator[tuple[st
         with temporary_folder() as name:
             copy = _copied(path, given, Path(name) / path.name)
             yield given, Source(MlflowClient(f"{SQLITE}{copy}"), beside=path.parent)
-    elif "://" in given:
-        yield redact(given), Source(MlflowClient(given))
+    elif re.match(r"(postgresql|mysql|mssql)\b.*://", given):
+        yield redact(given), _answering(given)
     else:
         folder = (cwd / Path(given).expanduser()).resolve()
-        if not folder.is_dir():
-            says = f"source={given} is neither a store's address nor a folder that exists."
-            raise InvalidConfig(Fault(says, again("source=sqlite:///<file>") + "   (or http://…, or a folder mlruns)"))
+        if not folder.is_dir() or not given.strip():
+            says = f"source={given or repr(given)} is neither a store's address nor a folder that exists."
+            file = given if folder.is_file() else "<file>"
+            raise InvalidConfig(Fault(says, again(f"source=sqlite:///{file}") + "   (or http://…, or a folder mlruns)"))
         with temporary_folder() as name:
             _migrate(folder, given, Path(name) / "migrated.db")
             yield given, Source(MlflowClient(f"{SQLITE}{name}/migrated.db"), beside=_with_runs(folder))
 
 
-def place_of_lock(source: str, target: str) -> Path:
-    """Of two that bring the same runs to the same target from a source that nothing is written beside."""
+def place_of_lock(given: str, cwd: Path, target: str) -> Path:
+    """Of all that bring runs from a source, which nothing is written beside, to the same target: in the user's own
+    folder, since in one that everybody shares others could have put a link there."""
+    name = given.removeprefix(SQLITE)
+    source = given.rstrip("/") if "://" in name else str((cwd / Path(name).expanduser()).resolve())
     digest = hashlib.sha256(f"{source}\0{target}".encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"boston_exp-sync-{os.getuid()}-{digest}"
+    folder = state_folder() or own_temporary_folder()
+    return folder / f"sync-{digest}"
 
 
 def _copied(path: Path, given: str, copy: Path) -> Path:
@@ -81,6 +90,22 @@ def _copied(path: Path, given: str, copy: Path) -> Path:
             *(Fault(fault.says.replace(str(copy), str(path)), again("source=<another>")) for fault in faults)
         )
     return copy
+
+
+def _answering(uri: str) -> Source:
+    """Raises StoreUnusable if it does not answer."""
+    mend = again("source=<another>")
+    if uri.startswith("http"):
+        lost = health.lost(uri, without_user(uri))
+        if lost:
+            raise StoreUnusable(Fault(f"source: {lost}.", mend))
+    client = MlflowClient(uri)
+    try:
+        client.search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError) as error:
+        said = redact(str(error)).partition("\n")[0][:300]
+        raise StoreUnusable(Fault(f"source={redact(without_user(uri))} cannot be read: {said}", mend)) from error
+    return Source(client)
 
 
 def _with_runs(folder: Path) -> Path:

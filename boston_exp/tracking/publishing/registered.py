@@ -45,13 +45,16 @@ class RegisteredModels:
             theirs = self._target.create_registered_model(model.name, dict(model.tags), model.description)
             for key in [key for key in model.tags if key.startswith(EVENT)]:
                 self._target.delete_registered_model_tag(model.name, key)  # until the versions have their numbers
-        known = self._known(model.name, {str(number) for number in theirs.aliases.values()})
+        known = self._known(model.name)
         numbers: dict[str, str] = {}
         for version in sorted(_versions(self._source.client, model.name), key=lambda each: int(each.version)):
             origin = version.tags.get(VERSION, f"{version.run_id or version.source}#{version.version}")
             try:
                 if origin not in known:
-                    known[origin] = self._create(version, origin)
+                    copy_id = self._copy_of(version)
+                    if copy_id is None:  # of a run that nobody asked for
+                        continue
+                    known[origin] = self._create(version, origin, copy_id)
                     yield None
                 numbers[str(version.version)] = known[origin]
             except Exception as error:
@@ -70,24 +73,22 @@ class RegisteredModels:
                 return None
             raise
 
-    def _known(self, name: str, aliased: set[str]) -> dict[str, str]:
-        """Numbers in the target by the origins of versions; a second one of the same goes, should there be one."""
+    def _known(self, name: str) -> dict[str, str]:
+        """Numbers in the target by the origins of versions: of several the first, and none of them is touched."""
         known: dict[str, str] = {}
         for version in sorted(_versions(self._target, name), key=lambda each: int(each.version)):
-            origin, number = version.tags.get(VERSION), str(version.version)
-            if origin is None:
-                continue
-            if origin not in known:
-                known[origin] = number
-            elif number not in aliased:
-                self._target.delete_model_version(name, number)
+            if VERSION in version.tags:
+                known.setdefault(version.tags[VERSION], str(version.version))
         return known
 
-    def _create(self, version: ModelVersion, origin: str) -> str:
+    def _copy_of(self, version: ModelVersion) -> str | None:
         run = self._source.run(version.run_id) if version.run_id else None
         if run is None:
             raise MlflowException("the run that it is of is not there")
-        copy = self._target.get_run(self._copier.id_of(run.info.run_id))
+        return self._copier.whole_copy(run)
+
+    def _create(self, version: ModelVersion, origin: str, copy_id: str) -> str:
+        run, copy = self._source.client.get_run(version.run_id), self._target.get_run(copy_id)
         if str(version.source).startswith(LOGGED):
             model = self._copier.copy_model(str(version.source).removeprefix(MODELS), run, copy)
             if model is None:

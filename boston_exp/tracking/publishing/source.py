@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from mlflow import MlflowClient
@@ -15,11 +16,12 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from boston_exp.process import temporary_folder
 from boston_exp.storage.folders import bytes_in
-from boston_exp.tracking.destination import SOURCE, VIA, foreign_place
+from boston_exp.tracking.destination import CLOUD, SOURCE, VIA, foreign_place
 from boston_exp.tracking.mlflow import compat
 from boston_exp.tracking.mlflow.runs import find_run
 
 AT_ONCE = 8  # questions to a server
+OWNER = r"(m-)?[0-9a-f]{32}"  # ids of runs and models
 Series = dict[tuple[str, int, int], list[Metric]]
 
 
@@ -37,9 +39,9 @@ class Source:
         """None where this store has no such run."""
         return find_run(self.client, run_id)
 
-    def metrics(self, run: Run) -> list[Metric]:
-        """Every value that was logged, with its step and time, the oldest first; of the model and the data set that it
-        was logged of."""
+    def metrics(self, run: Run, copy_id: str, models: Mapping[str, str]) -> list[Metric]:
+        """Every value that was logged, with its step and time, the oldest first, as values of a copy of the run: of the
+        data set and the model that they were logged of, `models` being ids of copies by those of models here."""
         run_id = run.info.run_id
         if self._server is None:
             found = compat.metrics_of(self._uri, run_id)
@@ -54,7 +56,19 @@ class Source:
                 if metric.run_id in (run_id, None):
                     of_models.setdefault((metric.key, metric.step, metric.timestamp), []).append(metric)
         values = [each for metric in found for each in _attributed(metric, of_models)]
-        return sorted(values, key=lambda metric: (metric.timestamp, metric.step))
+        return [
+            Metric(
+                each.key,
+                each.value,
+                each.timestamp,
+                each.step,
+                models.get(str(each.model_id)),
+                each.dataset_name,
+                each.dataset_digest,
+                copy_id,
+            )
+            for each in sorted(values, key=lambda metric: (metric.timestamp, metric.step))
+        ]
 
     def model(self, model_id: str) -> LoggedModel | None:
         """None where it was deleted."""
@@ -101,23 +115,32 @@ class Source:
 
     @contextmanager
     def _folder(self, location: str, owner: str) -> Iterator[Path | None]:
-        """What lies there: on this machine as it is, from elsewhere as a copy; None where there is nothing.
-
-        A store says where, and may be another person's: what is not a place that MLflow makes could be any folder.
-        """
-        wrong = self._server and foreign_place(location, self._server)
-        if wrong:
-            raise MlflowException(f"nothing is read from there: {wrong}")
+        """What lies there: on this machine as it is, from elsewhere as a copy; None where there is nothing."""
+        self._refuse(location, owner)
         parts = urlsplit(location)
         if parts.scheme in ("", "file"):
-            path = Path(unquote(parts.path))
-            if path.parts[-2:] != (owner, "artifacts") or ".." in path.parts:
-                raise MlflowException(f"its files are said to be at {path}, which is no place that MLflow makes")
-            yield self._found(path)
+            yield self._found(Path(unquote(parts.path)))
             return
         place = get_artifact_repository(location, tracking_uri=self._uri)
         with temporary_folder() as name:
             yield Path(place.download_artifacts("", name)) if place.list_artifacts("") else None
+
+    def _refuse(self, location: str, owner: str) -> None:
+        """Raise MlflowException for a place that MLflow does not make for this run or model.
+
+        A store says where its files are, and may be another person's: it could name any folder of this machine, a
+        bucket that our keys open, or a server that would be sent our login.
+        """
+        wrong = self._server and foreign_place(location, self._server)
+        parts = urlsplit(location)
+        path = PurePosixPath(unquote(parts.path))
+        places = ("", "file", *CLOUD) if self._server is None else ("", "file", "mlflow-artifacts", *CLOUD)
+        made = re.fullmatch(OWNER, owner) and path.parts[-2:] == (owner, "artifacts") and ".." not in path.parts
+        if not wrong and not (made and parts.scheme in places and (parts.scheme != "file" or not parts.netloc)):
+            wrong = "which is no place that MLflow makes for it"
+        if wrong:
+            shown = "".join(filter(str.isprintable, location))
+            raise MlflowException(f"its files are said to be at {shown}, and nothing is read from there: {wrong}")
 
     def _found(self, path: Path) -> Path | None:
         """The folder; where the store was moved to another place, the one of the same name beside it."""

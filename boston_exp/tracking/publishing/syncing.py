@@ -6,17 +6,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Protocol
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from boston_exp import process
+from boston_exp.config.invocation import again
+from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.redaction import redact
 from boston_exp.storage.s3 import Access
 from boston_exp.tracking.publishing.copy import RunCopier
 from boston_exp.tracking.publishing.ledger import Ledger
+from boston_exp.tracking.publishing.listing import all_experiments
 from boston_exp.tracking.publishing.lock import HeldError, PublishLock
 from boston_exp.tracking.publishing.registered import RegisteredModels
 from boston_exp.tracking.publishing.source import Source
@@ -26,6 +30,7 @@ THREADS = 4  # runs at once
 AHEAD = 2 * THREADS  # runs that are handed out: of all others the ids alone are in memory
 LOOK = 0.5  # seconds between looks at what is under way
 SHOWN = 300  # characters of a reason
+BAD_REQUEST = 400
 
 
 class Listed(Protocol):
@@ -50,15 +55,24 @@ class MlflowSynchronization:
         access: Access | None = None,
     ) -> None:
         self.shown = shown
-        self.plan = listed
+        self._listed = listed
         self._source = source
         self._target = target
         self._lock = lock
         self._lost = lost
         self._copier = RunCopier(source, target, experiment, ledger, access)
 
+    def plan(self, experiments: Sequence[str], where: str, everything: bool) -> Plan:
+        try:
+            return self._listed(experiments, where, everything)
+        except MlflowException as error:
+            if not where or error.get_http_status_code() != BAD_REQUEST:
+                raise
+            says = f"filter={where} is no condition of MLflow's: {redact(error.message).partition(chr(10))[0]}"
+            raise InvalidConfig(Fault(says, again(without=["filter"]))) from error
+
     def experiments(self) -> list[str]:
-        return sorted(each.name for each in self._source.client.search_experiments())
+        return sorted(each.name for each in all_experiments(self._source.client))
 
     def size(self, plan: Plan) -> int | None:
         return self._source.size([entry.run_id for entry in plan.todo])
@@ -107,7 +121,14 @@ class MlflowSynchronization:
             else:
                 failed[entry.run_id] = self._reason(error)
             told(done)
-        done.left += [Left(run_id, self._name(run_id), reason) for run_id, reason in failed.items()]
+        gone = bool(failed) and self._lost() is not None
+        for run_id, reason in failed.items():
+            run = self._source.run(run_id)
+            if run is not None and not gone:
+                with suppress(MlflowException):
+                    self._copier.give_up(run)
+            name = "".join(filter(str.isprintable, run.info.run_name or "")) if run else ""
+            done.left.append(Left(run_id, name, reason))
 
     def _each(
         self,
@@ -136,7 +157,7 @@ class MlflowSynchronization:
                     gone = ConnectionError(lost) if lost else None
                 yield under_way.pop(future), error and (gone or error)
             if time.monotonic() > self._copier.deadline:
-                gone = TimeoutError("the target takes too long to answer")
+                gone = TimeoutError("the source or the target takes too long to answer")
                 process.abandon_threads()
                 yield from ((entry, gone) for entry in under_way.values())
                 under_way = {}
@@ -150,13 +171,9 @@ class MlflowSynchronization:
     def _run(self, entry: Entry) -> Run:
         return self._source.client.get_run(entry.run_id)
 
-    def _name(self, run_id: str) -> str:
-        run = self._source.run(run_id)
-        return "".join(filter(str.isprintable, run.info.run_name or "")) if run else ""
-
     def _reason(self, error: Exception) -> str:
         says = str(error) if isinstance(error, ConnectionError | TimeoutError) else f"{type(error).__name__}: {error}"
-        return redact(says).partition("\n")[0][:SHOWN]
+        return "".join(filter(str.isprintable, redact(says).partition("\n")[0]))[:SHOWN]
 
     def _register(self, done: Done, told: Callable[[Done], None]) -> None:
         models = RegisteredModels(self._source, self._target, self._copier)

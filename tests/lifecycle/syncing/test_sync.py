@@ -164,7 +164,8 @@ def test_a_run_whose_files_are_gone_is_left_with_the_reason(sync: Command, store
     assert left["what"] == ids["good"]
     assert "are not at" in left["reason"]
     assert copies(store)["bad"].info.status == "FAILED"
-    assert copies(store)["good"].info.status == "RUNNING"  # visibly not whole
+    good = copies(store)["good"]
+    assert (good.info.status, "sync.complete" in good.data.tags) == ("FAILED", False)  # visibly not whole
 
 
 def test_another_persons_store_cannot_have_files_of_ours_sent(sync: Command, store: Path, other: Path) -> None:
@@ -270,10 +271,17 @@ def test_a_choice_of_runs_brings_their_parents_along(sync: Command, store: Path,
         (("source=sqlite:///nowhere.db",), "source=sqlite:///nowhere.db does not exist"),
         (("source=./nowhere",), "is neither a store's address nor a folder that exists"),
         (("source=.",), "is not a folder of MLflow's runs"),
+        (("source=''",), "source='' is neither a store's address"),
+        (("source=laptop/other.db",), "source=sqlite:///laptop/other.db"),
+        (("source=s3://bucket/mlruns",), "is neither a store's address"),
+        (("source=http://127.0.0.1:1",), "source: http://127.0.0.1:1 is not there: connection refused"),
         (("source=sqlite:///laptop/other.db", "experiments=[chrun]"), "has no experiment chrun. Did you mean 'churn'?"),
         (("source=sqlite:///laptop/other.db",), "has no experiment boston-housing"),
         (("source=sqlite:///mlflow.db",), "source=sqlite:///mlflow.db is where runs are brought to"),
-        (("source=sqlite:///laptop/other.db", "all=true", 'filter="nonsense"'), "filter"),
+        (
+            ("source=sqlite:///laptop/other.db", "all=true", 'filter="nonsense"'),
+            "filter=nonsense is no condition of MLflow's",
+        ),
         (("source=sqlite:///laptop/other.db", "format=xml"), "format=xml is not possible"),
         (("tracking.uri=http://127.0.0.1:1",), "is not there: connection refused"),
     ],
