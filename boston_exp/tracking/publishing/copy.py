@@ -30,7 +30,7 @@ from boston_exp.tracking.publishing.files import Upload, Uploads, below
 from boston_exp.tracking.publishing.ledger import Ledger, Unwritten
 from boston_exp.tracking.publishing.models import ModelCopier
 from boston_exp.tracking.publishing.once import Once
-from boston_exp.tracking.publishing.shared import POINTS_AT_RUNS, SharedPages, goes_along, translated
+from boston_exp.tracking.publishing.shared import PARENT, POINTS_AT_RUNS, SharedPages, goes_along, translated
 from boston_exp.tracking.publishing.source import Source, origin_id, passed
 
 STEP = 20.0  # seconds that a few small requests may take together; a time-out of MLflow's is between bytes
@@ -131,8 +131,6 @@ class RunCopier:
     def _id_of(self, source_id: str) -> str:
         """The id in the target of a run that another one points at, which is copied if it was not."""
         with self._pointed_at:
-            if source_id in self._pointing:  # a run that is its own parent, by way of others perhaps
-                return source_id
             return self._id_in_target(source_id)
 
     def copy_model(self, model_id: str, run: Run, copy: Run) -> LoggedModel | None:
@@ -151,8 +149,9 @@ class RunCopier:
             # Recursive: copying the parent copies its best child, possibly this run. Check the cache again afterwards.
             with self._pointed_at:
                 self._pointing.append(source_id)
-                try:
-                    tags = {**self._tags(run, "mlflow.parentRunId"), **passed(run)}
+                try:  # a run may be its own parent, by way of others perhaps: it is pointed at once it is there
+                    first = () if run.data.tags.get(PARENT) in self._pointing else (PARENT,)
+                    tags = {**self._tags(run, *first), **passed(run)}
                 finally:
                     self._pointing.pop()
         if source_id in self._copies:

@@ -15,10 +15,9 @@ from boston_exp.tracking.mlflow import compat
 from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs
 from boston_exp.tracking.publishing.experiments import ServerExperiments
 from boston_exp.tracking.publishing.ledger import Unwritten
-from boston_exp.tracking.publishing.shared import IN_DOUBT, SERVER_ID
+from boston_exp.tracking.publishing.shared import IN_DOUBT, PARENT, SERVER_ID
 from boston_exp.tracking.synchronization import Entry, Plan
 
-PARENT = "mlflow.parentRunId"
 FEW = 200  # runs that a target is asked for one by one; for more, what it has is listed: 5 ms for each of its runs
 AT_ONCE = 4  # questions
 IN_A_LIST = 100  # ids in a condition

@@ -18,7 +18,8 @@ OWN = (SERVER, SERVER_ID, STATE, COPY, COMPLETE, liveness.PROCESS, liveness.HEAR
 IN_DOUBT = (
     "sync.in_doubt."  # and a server_id: when a request that creates its copy there was sent, until it is answered
 )
-POINTS_AT_RUNS = ("mlflow.parentRunId", "best.run_id", "best.model_of")
+PARENT = "mlflow.parentRunId"
+POINTS_AT_RUNS = (PARENT, "best.run_id", "best.model_of")
 RUN = re.compile(r"(?P<label>\[[0-9a-f]{8}\]\()?(?P<page>#/experiments/(?P<place>\d+)/runs/)?\b(?P<run>[0-9a-f]{32})\b")
 
 
