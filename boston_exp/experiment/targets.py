@@ -28,8 +28,27 @@ def instantiated(node: Any, whitelist: list[str]) -> Any:
     Raises what Hydra does for a target outside of the whitelist or one that cannot be made, and TypeError for one that
     is none of the things that a target may be.
     """
-    checked = _checked(node, whitelist)
-    return instantiate(checked, _execution_whitelist_=[*whitelist, *UFUNCS, *OWN], _convert_="all")
+    return instantiate(checked(node, whitelist), _execution_whitelist_=[*whitelist, *UFUNCS, *OWN], _convert_="all")
+
+
+def checked(node: Any, whitelist: list[str]) -> Any:
+    """The node, what names a ufunc replaced by what gives it: calling it is not meant. Imports what is named, and
+    constructs nothing.
+
+    Raises like `instantiated`.
+    """
+    if isinstance(node, list):
+        return [checked(item, whitelist) for item in node]
+    if not isinstance(node, dict):
+        return node
+    target = node.get("_target_")
+    if target in UFUNCS:
+        return {"_target_": f"{__name__}.ufunc", "name": target.partition(".")[2]}
+    if target in SCORES and "sklearn.*" in whitelist:
+        return {"_target_": f"{__name__}.score", "name": str(target).rpartition(".")[2]}
+    if target is not None and not _is_part(named(str(target), whitelist)):
+        raise TypeError(f"{target} is not an estimator, a transformer, a kernel, a splitter or a selector")
+    return {name: checked(value, whitelist) for name, value in node.items()}
 
 
 def named(target: str, whitelist: list[str]) -> Any:
@@ -47,22 +66,6 @@ def score(name: str) -> Any:
     import sklearn.feature_selection
 
     return getattr(sklearn.feature_selection, name)
-
-
-def _checked(node: Any, whitelist: list[str]) -> Any:
-    """The node, what names a ufunc replaced by what gives it: calling it is not meant."""
-    if isinstance(node, list):
-        return [_checked(item, whitelist) for item in node]
-    if not isinstance(node, dict):
-        return node
-    target = node.get("_target_")
-    if target in UFUNCS:
-        return {"_target_": f"{__name__}.ufunc", "name": target.partition(".")[2]}
-    if target in SCORES and "sklearn.*" in whitelist:
-        return {"_target_": f"{__name__}.score", "name": str(target).rpartition(".")[2]}
-    if target is not None and not _is_part(named(str(target), whitelist)):
-        raise TypeError(f"{target} is not an estimator, a transformer, a kernel, a splitter or a selector")
-    return {name: _checked(value, whitelist) for name, value in node.items()}
 
 
 def _is_part(kind: object) -> bool:

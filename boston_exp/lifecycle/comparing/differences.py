@@ -86,4 +86,6 @@ def _machine(text: str) -> dict[str, str]:
         content: Any = json.loads(text) if text else {}
     except ValueError:
         return {}
+    if not isinstance(content, dict):
+        return {}
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in content.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from boston_exp.config.invocation import again, for_services
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.lifecycle import records
 from boston_exp.lifecycle.comparing.differences import PATCH, PLATFORM, REQUIREMENTS
+from boston_exp.lifecycle.reproduction import shapes
 from boston_exp.process import temporary_folder
 from boston_exp.storage.worktree import without_binaries
 from boston_exp.tracking.recorded import PRUNED, History, RecordedRun
@@ -61,6 +63,13 @@ def read(history: History, run: RecordedRun) -> Original:
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         says = f"{shown} has no {records.CONFIG} that can be read: it was recorded by another program, or not whole."
         raise InvalidConfig(Fault(says, for_services("leaderboard") + "   (lists runs that have)"))
+    platform = records.parsed(history, run.run_id, PLATFORM)
+    odd = [f"{records.CONFIG}: {each}" for each in shapes.of_config(config)]
+    odd += [f"{PLATFORM}: {each}" for each in shapes.of_platform(platform)]
+    if odd:
+        says = f"{shown} is no record that this project has written. {'; '.join(odd)}."
+        raise InvalidConfig(Fault(says, for_services("leaderboard") + "   (lists other runs)"))
+    _fill_roles(config, run, shown, anew)
     commit = run.tags.get(COMMIT, "")
     if not HASH.fullmatch(commit):
         says = f"{shown} has recorded no commit, so nobody knows which code it is from."
@@ -73,10 +82,19 @@ def read(history: History, run: RecordedRun) -> Original:
         says = f"{shown} is from uncommitted changes with secrets in them, which its patch is without: it does not fit."
         raise InvalidConfig(Fault(says, anew))
     code, binaries = without_binaries(patch)
-    platform = records.parsed(history, run.run_id, PLATFORM)
     requirements = records.text(history, run.run_id, REQUIREMENTS) or ""
-    described = platform if isinstance(platform, dict) else {}
-    return Original(run, config, commit, patch, code, binaries, described, requirements)
+    return Original(run, config, commit, patch, code, binaries, platform or {}, requirements)
+
+
+def _fill_roles(config: dict[str, Any], run: RecordedRun, shown: str, anew: str) -> None:
+    """Roles that were in a file of then: the params have what was in it. Raises InvalidConfig where they do not."""
+    data = config.get("data") or {}
+    if isinstance(data.get("roles"), str):
+        try:
+            data["roles"] = json.loads(run.params.get("data.roles", ""))
+        except ValueError as error:
+            says = f"{shown} had its data.roles in the file {data['roles']}, and its params have them not whole."
+            raise InvalidConfig(Fault(says, anew)) from error
 
 
 def _patch(history: History, run: RecordedRun) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -109,8 +108,6 @@ def configuration(original: Original, table: Path | None, trusted: list[str], st
     }  # fmt: skip
     nowhere = ("endpoint_url", "region", "data_bucket", "artifact_bucket", "ca_bundle", "model_remote")
     data = {"allow_changed": True} | ({"path": str(table)} if table else {})  # it has the recorded md5
-    if isinstance((node.get("data") or {}).get("roles"), str):  # a file of then: the params have what was in it
-        data["roles"] = json.loads(original.run.params["data.roles"])
     recorded = node.get("trusted_packages") or []
     groups: dict[str, dict[str, Any]] = {
         "data": data,
@@ -128,7 +125,7 @@ def configuration(original: Original, table: Path | None, trusted: list[str], st
     node |= {key: value for key, value in values.items() if key in node}
     folder = str(Path(str(store.sqlite_path)).parent / "hydra")
     hydra = {"output_subdir": None, "run": {"dir": folder}, "job": {"chdir": False}}
-    return {"defaults": ["schema", "_self_"], "hydra": hydra, **node}
+    return node | {"defaults": ["schema", "_self_"], "hydra": hydra}  # ours last: none of these is a record's to say
 
 
 def _environment(project: Path, packages: Path | None) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from boston_exp.config.invocation import again
+from boston_exp.config.invocation import again, for_services
 from boston_exp.config.schema import Config, Data
 from boston_exp.config.targets import faults as target_faults
 from boston_exp.errors import Fault, InvalidConfig
@@ -15,8 +15,8 @@ from boston_exp.training.seal import SEAL, holds
 
 
 def check(original: Original, asked: Asked, show: bool = True) -> None:
-    """Raises InvalidConfig for a commit that is not here, for names of code that are not trusted here, and for code
-    that comes from elsewhere, which it prints before where it is to be shown."""
+    """Raises InvalidConfig for a commit that is not here, for names of code that are not trusted here or are no part of
+    an estimator, and for code that comes from elsewhere, which it prints before where it is to be shown."""
     git, commit = Git(asked.root), original.commit
     if not git.has(commit):
         says = f"{original.shown} is from commit {commit[:12]}, which is not in this repository."
@@ -25,6 +25,7 @@ def check(original: Original, asked: Asked, show: bool = True) -> None:
     if faults:
         told = f"   (what {original.run.run_id} has recorded is trusted as far as trusted_packages= says)"
         raise InvalidConfig(*(Fault(fault.says, fault.mend + told, fault.kind) for fault in faults))
+    _check_kinds(original, asked)
     known = git.is_known(commit)
     if asked.config.trust or holds(original.run.tags.get(SEAL, ""), commit, original.patch):
         return
@@ -46,6 +47,22 @@ def _named(original: Original, trusted: list[str]) -> Config:
     loader = data.get("loader") if isinstance(data, dict) else None
     preprocess = node.get("preprocess") or {}
     return Config(node["model"], Data(loader=loader), preprocess, trusted_packages=trusted)
+
+
+def _check_kinds(original: Original, asked: Asked) -> None:
+    """By today's check, and here: the version that trains may have had a weaker one, or none."""
+    from hydra.errors import HydraException
+
+    from boston_exp.experiment.targets import checked
+
+    whitelist = [f"{package}.*" for package in asked.config.trusted_packages]
+    for name in ("model", "preprocess"):
+        try:
+            checked(original.config.get(name), whitelist)
+        except (HydraException, ImportError, TypeError, ValueError) as error:
+            cause = str(error.__cause__ or error).partition("\n")[0].rstrip(".")
+            says = f"{name} of {original.shown} is not trained, as it cannot be seen to be an estimator here: {cause}."
+            raise InvalidConfig(Fault(says, for_services("leaderboard") + "   (lists other runs)")) from error
 
 
 def printable(patch: bytes) -> str:

@@ -1,0 +1,113 @@
+"""A record is another person's data: one that is not as this project writes them trains nothing and touches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import Command
+from tests.lifecycle.reproduction.conftest import Record
+
+Plant = Callable[[str, Any], None]
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """A folder with a file of somebody who trains another person's record."""
+    folder = tmp_path / "victim"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    return folder
+
+
+@pytest.fixture
+def folder(record: Record) -> tuple[str, Path]:
+    """A genuine run to forge: its id and its artifacts."""
+    run = record()
+    return run.info.run_id, Path(run.info.artifact_uri.removeprefix("file://"))
+
+
+def change(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    file = folder / "config/config.yaml"
+    node = yaml.safe_load(file.read_text())
+    change(node)
+    file.write_text(yaml.safe_dump(node, sort_keys=False))
+
+
+def clearing(victim: Path) -> dict[str, str]:
+    """A function of a trusted package that removes a folder."""
+    return {"_target_": "sklearn.datasets.clear_data_home", "data_home": str(victim)}
+
+
+def test_settings_of_hydra_in_a_record_are_refused(command: Command, folder: tuple[str, Path], victim: Path) -> None:
+    """Its logging opens, and empties, whatever file it is told to; a searchpath brings other configurations."""
+    run_id, artifacts = folder
+    handler = {"class": "logging.FileHandler", "filename": str(victim / "thesis.txt"), "mode": "w"}
+    logging = {"version": 1, "handlers": {"x": handler}, "root": {"level": "INFO", "handlers": ["x"]}}
+    planted = {"hydra": {"job_logging": logging, "run": {"dir": str(victim / "new")}}, "defaults": ["_self_"]}
+    change(artifacts, lambda node: node.update(planted))
+    result = command(f"run_id={run_id}", program="reproduce")
+    assert (result.code, result.out) == (2, "")
+    assert "has defaults, hydra at its top" in result.err
+    assert [(file.name, file.read_text()) for file in victim.iterdir()] == [("thesis.txt", "years of work")]
+
+
+@pytest.mark.parametrize("place", ["model", "preprocess", "inside", "interpolated", "tagged"])
+def test_a_function_of_a_trusted_package_is_never_called(
+    command: Command, folder: tuple[str, Path], victim: Path, place: str
+) -> None:
+    """Whatever the version that recorded it would have done: today's check is made, before anything starts."""
+    run_id, artifacts = folder
+    target = clearing(victim)
+    text = f"${{oc.create:{{_target_: {target['_target_']}, data_home: {victim}}}}}"
+    inside = {"_target_": "sklearn.preprocessing.FunctionTransformer", "func": target}
+    planted: dict[str, Any] = {
+        "model": {"model": target},
+        "preprocess": {"preprocess": target},
+        "inside": {"preprocess": inside},
+        "interpolated": {"model": {"_target_": "sklearn.linear_model.Ridge", "alpha": text}},
+        "tagged": {},
+    }
+    change(artifacts, lambda node: node.update(planted[place]))
+    if place == "tagged":
+        file = artifacts / "config/config.yaml"
+        pairs = f"\n  extra: !!pairs [a: {{_target_: {target['_target_']}, data_home: {victim}}}]\n"
+        file.write_text(file.read_text().replace("\npreprocess:\n", f"\npreprocess:{pairs}", 1))
+        assert "!!pairs" in file.read_text()
+    result = command(f"run_id={run_id}", program="reproduce")
+    assert (result.code, result.out) == (2, "")
+    assert (victim / "thesis.txt").exists()
+
+
+BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40))
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("environment/platform.json", "[1, 2]"),
+        ("environment/platform.json", '{"pools": [{"library": "blas", "threads": [1]}]}'),
+        ("environment/platform.json", '{"pools": [{"library": "blas", "threads": 2, "kernel": "a\\u0000b"}]}'),
+        ("environment/platform.json", '{"pools": {"threads": 1}}'),
+        ("config/config.yaml", f"{BOMB}model: {{h: *a39}}\n"),
+        ("config/config.yaml", "model: {_target_: sklearn.linear_model.Ridge}\ndata: text\n"),
+        ("config/config.yaml", "model: {_target_: sklearn.linear_model.Ridge}\ndata: {path: [1]}\n"),
+        ("config/config.yaml", "model: {}\npreprocess: x\n"),
+        ("config/config.yaml", "model: {_target_: sklearn.linear_model.Ridge}\ndata: {roles: roles.yaml}\n"),
+        ("config/config.yaml", "["),
+        ("config/config.yaml", "[" * 5000),
+    ],
+)  # fmt: skip
+def test_a_record_of_another_shape_is_refused_in_a_sentence(
+    command: Command, folder: tuple[str, Path], path: str, content: str
+) -> None:
+    run_id, artifacts = folder
+    (artifacts / path).write_text(content)
+    result = command(f"run_id={run_id}", program="reproduce")
+    assert (result.code, result.out) == (2, "")
+    assert f"error: {run_id} (" in result.err
+    assert "Traceback" not in result.err
