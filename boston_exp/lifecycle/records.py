@@ -30,7 +30,7 @@ class _Loader(yaml.SafeLoader):
     values, and a tag makes tuples, which checks of targets do not look into."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None or getattr(event, "tag", None) is not None:
             raise yaml.YAMLError("an alias, an anchor or a tag")
         return super().compose_node(parent, index)

@@ -41,7 +41,7 @@ class Match:
 def matches(before: tuple[History, RecordedRun], after: tuple[History, RecordedRun]) -> list[Match]:
     """Every metric and every column of the tables that the first has; of one that was pruned, the folds that it had."""
     (history, run), (new_history, new) = before, after
-    if PRUNED in run.tags:
+    if run.status != "FINISHED" and PRUNED in run.tags:
         return list(_of_pruned(run, _tables(new_history, new)[FOLDS]))
     found = [_metric(name, run.metrics, new.metrics) for name in sorted({*run.metrics, *new.metrics}) if _tells(name)]
     tables, again = _tables(history, run), _tables(new_history, new)

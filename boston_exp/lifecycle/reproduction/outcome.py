@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from boston_exp.errors import ExpectedFailure
 from boston_exp.lifecycle.comparing.differences import Differs
 from boston_exp.lifecycle.reproduction.matching import Match
 from boston_exp.lifecycle.reproduction.original import Original
@@ -22,7 +23,8 @@ class Tried:
 
 @dataclass(frozen=True)
 class Reproduced:
-    """`run_id` is that of the new run, None where it is not recorded; `tried` is what was changed to find the cause."""
+    """`run_id` is that of the new run, None where it is not recorded, and `unrecorded` why it could not be; `tried` is
+    what was changed to find the cause."""
 
     of: Original
     run_id: str | None
@@ -30,6 +32,7 @@ class Reproduced:
     differing: tuple[Differs, ...]
     tolerance: float
     tried: tuple[Tried, ...] = ()
+    unrecorded: ExpectedFailure | None = None
 
     @property
     def is_same(self) -> bool:
@@ -48,8 +51,9 @@ class Reproduced:
 
 
 def same(matches: Iterable[Match], tolerance: float) -> bool:
-    """Whether all are."""
-    return all(match.is_same(tolerance) for match in matches)
+    """Whether all are, and there are any: to have compared nothing is no agreement."""
+    verdicts = [match.is_same(tolerance) for match in matches]
+    return bool(verdicts) and all(verdicts)
 
 
 def largest(matches: Iterable[Match]) -> float:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from boston_exp.errors import Fault, InvalidData
+from boston_exp.config.invocation import for_services
+from boston_exp.errors import ExpectedFailure, Fault, InvalidData
 from boston_exp.lifecycle import records
 from boston_exp.lifecycle.reproduction import (
     bisecting,
@@ -26,6 +27,7 @@ from boston_exp.lifecycle.reproduction.outcome import Reproduced
 from boston_exp.lifecycle.reproduction.retraining import Retrained
 from boston_exp.process import temporary_folder
 from boston_exp.reporting import progress
+from boston_exp.storage.disk import refusals_expected
 from boston_exp.storage.git import Git, GitFailed
 from boston_exp.storage.worktree import worktree
 from boston_exp.tracking import backends
@@ -78,7 +80,11 @@ def trained_again(
             outcome = replace(outcome, tried=tuple(tried))
         if asked.config.record:
             doing("recording")
-            outcome = replace(outcome, run_id=_recorded(asked, history, outcome, new, folder / "told"))
+            try:
+                with refusals_expected():
+                    outcome = replace(outcome, run_id=_recorded(asked, history, outcome, new, folder / "told"))
+            except ExpectedFailure as failure:  # a verdict that took hours is told, whatever becomes of its record
+                outcome = replace(outcome, unrecorded=failure)
         return outcome
 
 
@@ -86,6 +92,9 @@ def _compared(asked: Asked, history: History, found: Original, new: Retrained) -
     """Numbers and circumstances side by side."""
     before, after = (history, found.run), (new.history, new.run)
     matches, differing = matching.matches(before, after), explaining.differing(before, after)
+    if not matches:
+        says = f"{found.shown} has recorded nothing that could be compared: no metric, no folds, no predictions."
+        raise InvalidData(Fault(says, for_services("leaderboard") + "   (lists runs that have scores)"))
     return Reproduced(found, None, tuple(matches), tuple(differing), asked.config.tolerance)
 
 

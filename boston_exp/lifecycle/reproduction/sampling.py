@@ -13,6 +13,7 @@ from boston_exp.lifecycle.reproduction import original, reproducing, trust
 from boston_exp.lifecycle.reproduction.asked import Asked
 from boston_exp.lifecycle.reproduction.original import Original
 from boston_exp.lifecycle.reproduction.outcome import Reproduced
+from boston_exp.redaction import redact
 from boston_exp.reporting import progress
 from boston_exp.tracking.recorded import COMPETES, FINISHED, SCORED, History, RecordedRun, joined
 
@@ -31,7 +32,10 @@ class Sampled:
 
 
 def reproduced(asked: Asked, history: History) -> list[Sampled]:
-    """The newest first. Raises InvalidConfig where there is no finished run."""
+    """The newest first. What fails with one run, a defect included, is its line and not the end of the others.
+
+    Raises InvalidConfig where there is no finished run.
+    """
     runs = _chosen(history, asked.config.sample, asked.config.sample_seed)
     found: dict[str, Sampled] = {}
     by_code: dict[tuple[str, bytes], list[Original]] = {}
@@ -40,7 +44,7 @@ def reproduced(asked: Asked, history: History) -> list[Sampled]:
             each = original.read(history, run)
             trust.check(each, asked, show=False)
             by_code.setdefault((each.commit, each.code), []).append(each)
-        except ExpectedFailure as failure:
+        except Exception as failure:
             found[run.run_id] = _refused(run, failure)
     with progress.shown() as doing:
         for group in by_code.values():
@@ -56,7 +60,7 @@ def _of_one_code(
         with reproducing.code_of(group[0], asked) as project:
             for each in group:
                 found[each.run.run_id] = _again(asked, history, each, project, doing)
-    except ExpectedFailure as failure:
+    except Exception as failure:
         found |= {each.run.run_id: _refused(each.run, failure) for each in group if each.run.run_id not in found}
     return found
 
@@ -64,7 +68,7 @@ def _of_one_code(
 def _again(asked: Asked, history: History, each: Original, project: Path, doing: Callable[[str], None]) -> Sampled:
     try:
         return Sampled(each.run, reproducing.trained_again(asked, history, each, project, doing))
-    except ExpectedFailure as failure:
+    except Exception as failure:
         return _refused(each.run, failure)
 
 
@@ -77,6 +81,9 @@ def _chosen(history: History, size: int, seed: int) -> list[RecordedRun]:
     return [run for number, run in enumerate(runs) if number in chosen]
 
 
-def _refused(run: RecordedRun, failure: ExpectedFailure) -> Sampled:
-    says = failure.faults[0].says.partition("\n")[0]
+def _refused(run: RecordedRun, failure: Exception) -> Sampled:
+    if isinstance(failure, ExpectedFailure):
+        says = failure.faults[0].says.partition("\n")[0]
+    else:
+        says = redact(f"its record is not understood ({type(failure).__name__}: {failure})".partition("\n")[0])
     return Sampled(run, None, says.replace(f"{run.run_id} ({run.name})", "it"))

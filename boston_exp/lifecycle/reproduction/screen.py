@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from boston_exp.config.invocation import again, was_typed
+from boston_exp.errors import Fault, RecordingFailed, print_failure
 from boston_exp.lifecycle.evidence import FOLDS, HELD_OUT, OUT_OF_FOLD
 from boston_exp.lifecycle.reproduction.explaining import is_numeric
 from boston_exp.lifecycle.reproduction.matching import METRIC, Match
@@ -29,6 +30,16 @@ def show(found: Reproduced, form: str) -> None:
     rows = [asdict(match) | {"same": match.is_same(found.tolerance)} for match in found.matches]
     about = summary(found) | {"differences": [asdict(each) for each in found.differing]}
     print_rows(rows, form, lambda: _drawn(found), name="values", about=about)
+    _say_unrecorded(found)
+
+
+def _say_unrecorded(found: Reproduced) -> None:
+    """On stderr, and the exit code stays that of the verdict."""
+    if found.unrecorded:
+        fault = found.unrecorded.faults[0]
+        print_failure(
+            RecordingFailed(Fault(f"What came of {found.of.shown} is not recorded. {fault.says}", fault.mend))
+        )
 
 
 def summary(found: Reproduced) -> dict[str, Any]:
@@ -37,6 +48,7 @@ def summary(found: Reproduced) -> dict[str, Any]:
         "run_id": found.of.run.run_id,
         "name": found.of.run.name,
         "again": found.run_id,
+        "not_recorded": found.unrecorded.faults[0].says if found.unrecorded else None,
         "identical": found.is_identical,
         "same": found.is_same,
         "tolerance": found.tolerance,
@@ -102,6 +114,8 @@ def _drawn(found: Reproduced) -> list[Any]:
         parts.append(labelled("explained", said))
     if found.run_id:
         parts.append(labelled("run id", found.run_id))
+    if found.unrecorded:
+        parts.append(labelled("not recorded", "the repetition could not be, for the reason below"))
     return parts
 
 
@@ -150,6 +164,9 @@ def show_several(found: Sequence[Sampled], form: str) -> None:
     about = {"runs": len(found), "same": sum(each.is_same for each in found)}
     rows = [{name: row[name] for name in COLUMNS} for row in rows]
     print_rows(rows, form, lambda: _lines(rows, about), name="sample", about=about)
+    for each in found:
+        if each.outcome:
+            _say_unrecorded(each.outcome)
 
 
 def _impossible(each: Sampled) -> dict[str, Any]:

@@ -29,8 +29,8 @@ def of_config(config: Mapping[str, Any]) -> Iterator[str]:
         if any("${" in text for text in _texts(config.get(name))):
             yield f"{name} has an interpolation (${{…}}), and a composition is recorded resolved"
     data = config.get("data")
-    for name in TEXTS if isinstance(data, dict) else ():
-        if not isinstance(data.get(name), str | None):
+    for name in TEXTS:
+        if isinstance(data, dict) and not isinstance(data.get(name), str | None):
             yield f"data.{name} is no text"
     trusted = config.get("trusted_packages") or []
     if not isinstance(trusted, list) or not all(isinstance(each, str) for each in trusted):

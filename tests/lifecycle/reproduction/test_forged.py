@@ -111,3 +111,16 @@ def test_a_record_of_another_shape_is_refused_in_a_sentence(
     assert (result.code, result.out) == (2, "")
     assert f"error: {run_id} (" in result.err
     assert "Traceback" not in result.err
+
+
+def test_one_odd_record_does_not_end_a_sample(command: Command, folder: tuple[str, Path], record: Record) -> None:
+    """It has its line, and so have the others."""
+    odd, artifacts = folder
+    (artifacts / "environment/platform.json").write_text("[1, 2]")
+    good = record().info.run_id
+    result = command("run_id=all", "record=false", program="reproduce")
+    assert result.code == 1
+    lines = {line.split()[0]: line for line in result.out.splitlines() if line}
+    assert "is no record that this project has written" in " ".join(result.out.split())
+    assert "not possible" in lines[odd[:8]]
+    assert "identical to the last bit" in lines[good[:8]]

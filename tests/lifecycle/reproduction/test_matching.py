@@ -34,13 +34,15 @@ class Files(NoHistory):
 def side(tmp_path: Path) -> Callable[..., Side]:
     made: list[Path] = []
 
-    def make(metrics: dict[str, float], tags: dict[str, str] | None = None, **tables: pd.DataFrame) -> Side:
+    def make(
+        metrics: dict[str, float], tags: dict[str, str] | None = None, status: str = "FINISHED", **tables: pd.DataFrame
+    ) -> Side:
         folder = tmp_path / str(len(made))
         folder.mkdir()
         made.append(folder)
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False)
-        return Files(folder), RecordedRun("id", "name", "FINISHED", 0, 0, {}, metrics, tags or {})
+        return Files(folder), RecordedRun("id", "name", status, 0, 0, {}, metrics, tags or {})
 
     return make
 
@@ -97,6 +99,15 @@ def test_a_pruned_run_is_compared_by_the_folds_that_it_had(side: Callable[..., S
     tags = {"pruned": "true", "pruned.after": "2"}
     scores = {f"pruned_{name}": value for name, value in over_folds(folds[:2]).items()}
     again = side({}, folds=pd.DataFrame(folds))
-    assert same(matches(side(scores, tags), again), 0.0)
-    assert len(matches(side(scores, tags), again)) == 8
-    assert not same(matches(side(scores, {**tags, "pruned.after": "3"}), again), 0.0)
+    assert same(matches(side(scores, tags, "KILLED"), again), 0.0)
+    assert len(matches(side(scores, tags, "KILLED"), again)) == 8
+    assert not same(matches(side(scores, {**tags, "pruned.after": "3"}, "KILLED"), again), 0.0)
+
+
+def test_a_tag_does_not_keep_a_finished_run_from_being_compared(side: Callable[..., Side]) -> None:
+    """Whoever can write a tag could make every run `the same`."""
+    assert [each.name for each in matches(side({"rmse": 1.0}, {"pruned": "true"}), side({"rmse": 2.0}))] == ["rmse"]
+
+
+def test_where_nothing_was_compared_nothing_is_the_same() -> None:
+    assert not same([], 0.0)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -150,6 +152,24 @@ def test_an_interpolation_in_a_record_is_text(
     result = command(f"run_id={run.info.run_id}", "format=json", program="reproduce")
     differing = {each["name"]: each["values"] for each in json.loads(result.out)["differences"]}
     assert differing["data.target_unit"][1] == "${oc.env:PRECIOUS}"
+
+
+def test_a_verdict_is_told_where_it_cannot_be_recorded(command: Command, record: Record, store: Path) -> None:
+    """The training may have taken hours. The exit code is that of the verdict, and stderr says why it is not kept."""
+    run = record()
+    with closing(sqlite3.connect(store)) as connection:
+        refuse = "CREATE TRIGGER refuse BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'no run is taken'); END"
+        connection.execute(refuse)
+    result = command(f"run_id={run.info.run_id}", "format=json", program="reproduce")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert (found["identical"], found["again"]) == (True, None)
+    assert found["not_recorded"]
+    assert f"What came of {run.info.run_id} ({run.info.run_name}) is not recorded." in result.err
+    sample = command("run_id=all", program="reproduce")
+    assert sample.code == 0
+    assert "1 of 1 runs are the same" in sample.out
+    assert f"What came of {run.info.run_id}" in sample.err
 
 
 @pytest.mark.slow
