@@ -19,6 +19,9 @@ ALL = "all"
 def reproduce(cfg: DictConfig) -> None:
     """Hydra's task: compose, find the run, train it again, compare, record, print; exit code 1 where it differs."""
     config, typed, destination = command.recorded(cfg, Reproduce)
+    if isinstance(config.run_id, list):
+        says = "reproduce takes one run, or run_id=all for a sample of all of them."
+        raise InvalidConfig(Fault(says, again(f"run_id={next(iter(typed.texts('run_id')), 'best')}")))
     run_id = typed.text("run_id")
     if not run_id:
         says = "reproduce takes a run, or run_id=all for a sample of all of them."

@@ -127,7 +127,7 @@ class Reproduce(Recorded):
     """The composition of `reproduce`."""
 
     run_id: Any = None  # an id, the beginning of one, best, models:/<name>@<alias>; all
-    tolerance: float = ranged(0.0, Range("a number of at least 0", 0, example=1e-9))  # relative
+    tolerance: float = ranged(0.0, Range("a finite number of at least 0", 0, open_high=True, example=1e-9))  # relative
     environment: str = field(default="current", metadata={"choices": ("current", "recorded")})
     bisect: bool = False  # where it differs, change one thing at a time to find the one that explains it
     trust: bool = False  # run code that comes from the record, not from this machine

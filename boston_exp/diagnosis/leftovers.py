@@ -15,7 +15,7 @@ from boston_exp.config.settings import PROJECT_ROOT
 from boston_exp.diagnosis import locks
 from boston_exp.diagnosis.finding import Finding, Patient, ok, warning
 from boston_exp.storage import promotion_files
-from boston_exp.storage.folders import HOUR, left_behind, process_of, was_left
+from boston_exp.storage.folders import HOUR, left_behind, left_lately, process_of, was_left
 from boston_exp.storage.git import Git
 
 
@@ -34,7 +34,9 @@ def leftovers(patient: Patient) -> Iterator[Finding]:
     half = list(_promotion(PROJECT_ROOT))
     yield from half
     if not (trees or folders or half):
-        yield ok("left over", "nothing of killed commands")
+        young = left_lately()
+        told = f" but {young} temporary folder{'s' * (young != 1)} younger than an hour" if young else ""
+        yield ok("left over", f"nothing of killed commands{told}")
 
 
 def _trees(git: Git) -> Iterator[tuple[Path, Path]]:

@@ -20,6 +20,9 @@ from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import PENDING, SERVER, SQLITE, STATE, without_user
 from boston_exp.tracking.tagged import TaggedRun, tagged_runs
 
+HEALTHY, CERTIFICATE = "OK", "a certificate that is not trusted here"
+ALIVE = (HEALTHY, CERTIFICATE, "HTTP status 401", "HTTP status 403")  # one behind a certificate or a password is there
+
 
 @dataclass(frozen=True)
 class Waiting:
@@ -74,8 +77,13 @@ def check_forgotten(patient: Patient) -> None:
         there = f"; there are runs that wait for {', '.join(others)}" if others else ""
         mend = again(f"forget={others[0]}") if others else again(without=["forget"])
         raise InvalidConfig(Fault(f"No run waits for {gone}{there}.", mend))
-    if _answers(gone):
+    status = _status(gone)
+    if status in ALIVE:
         raise InvalidConfig(Fault(f"{gone} answers: what waits for it can be published.", its[0].sync))
+    if status:
+        says = f"{gone} answers with {status}: something is there, maybe that server behind a proxy, or starting."
+        look = f"curl -i {gone}/health   (once nothing answers there: {again()})"
+        raise InvalidConfig(Fault(says, look))
 
 
 def _waiting(path: Path, broken: list[Path]) -> list[Waiting]:
@@ -105,12 +113,17 @@ def _address(typed: str | None) -> str:
     return without_user(typed.rstrip("/")) if typed else ""
 
 
-def _answers(server: str) -> bool:
-    """Whether an MLflow server is there, asked without a login; one behind a certificate or a password is there."""
+def _status(server: str) -> str:
+    """What answers there, asked without a login: one of ALIVE for an MLflow server, another HTTP status, a timeout;
+    empty where nothing does."""
     try:
         answer = requests.get(f"{server}/health", timeout=(s3.CONNECT, s3.READ), allow_redirects=False)
     except requests.exceptions.SSLError:
-        return True
+        return CERTIFICATE
+    except requests.ReadTimeout:
+        return "nothing in time, but takes the connection"
     except (requests.RequestException, ValueError):
-        return False
-    return answer.status_code in (401, 403) or (answer.ok and answer.text.strip() == "OK")
+        return ""
+    if answer.ok and answer.text.strip() == "OK":
+        return HEALTHY
+    return f"HTTP status {answer.status_code}"

@@ -40,6 +40,12 @@ def left_behind(older_than: float | None = None) -> Iterator[Path]:
             yield folder
 
 
+def left_lately() -> int:
+    """How many there are that only are too young to be told from those of another container."""
+    folders = Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*")
+    return sum(was_left(folder) and not is_older(folder, HOUR) for folder in folders)
+
+
 def was_left(folder: Path) -> bool:
     """Whether it is a temporary folder of this user that nobody uses: neither is its process running, nor its lock
     held."""

@@ -138,6 +138,15 @@ def test_fix_removes_the_work_trees_and_folders_of_dead_processes_and_no_others(
     assert all(str(each) in known(project) for each in (alive, mine, other / other.name))
 
 
+def test_a_folder_that_is_too_young_to_be_removed_is_told(project: Path) -> None:
+    """`nothing` would be wrong, and `fix` leaves it: a process of another container may use it."""
+    young = folder(project, DEAD, "new_1234", age=0)
+    (finding,) = found(leftovers.leftovers, "tracking=none")
+    assert (finding.state, finding.fix) == ("ok", None)
+    assert finding.says == "nothing of killed commands but 1 temporary folder younger than an hour"
+    assert young.exists()
+
+
 def test_a_work_tree_whose_folder_is_gone_is_forgotten_once_it_is_an_hour_old(project: Path) -> None:
     """Until then it may be in the temporary folder of another machine that shares the repository."""
     gone = tree(project, folder(project, DEAD) / "tree")

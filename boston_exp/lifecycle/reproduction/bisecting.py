@@ -5,6 +5,7 @@ The code is never it: both trainings have the recorded one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,8 @@ def _changes(differing: tuple[Differs, ...]) -> Iterator[Change]:
         threads = [each for each in differing if each.name.startswith(library) and each.name.endswith("threads")]
         if threads:
             then = threads[0].values[0]
-            yield Change(f"{then} threads of {library}", tuple(threads), dict.fromkeys(THREADS[kind], then))
+            count = str(min(int(then), os.cpu_count() or 1)) if then.isdecimal() else then
+            yield Change(f"{then} threads of {library}", tuple(threads), dict.fromkeys(THREADS[kind], count))
     for each in differing:
         if explaining.is_numeric(each) and each.name != "Python" and each.values[0]:
             requirement = f"{each.name}=={each.values[0]}"

@@ -24,7 +24,8 @@ TIMES = "_seconds"  # what ends so is no result
 @dataclass(frozen=True)
 class Match:
     """One metric, or one column of a table: how many of its values differ, and the largest difference, absolute and
-    relative to the larger of the two. `missing` says which side does not have it."""
+    relative to the larger of the two. `missing` says which side does not have it; damaged: the record's cannot be read.
+    """
 
     of: str  # metric, or the name of a table
     name: str
@@ -32,7 +33,7 @@ class Match:
     differing: int
     absolute: float = 0.0
     relative: float = 0.0
-    missing: str = ""  # original, again
+    missing: str = ""  # original, again, damaged
 
     def is_same(self, tolerance: float) -> bool:
         return not self.missing and (self.differing == 0 or 0 < tolerance >= self.relative)
@@ -73,7 +74,8 @@ def _of_pruned(run: RecordedRun, folds: pd.DataFrame | None) -> Iterator[Match]:
 
 
 def _tables(history: History, run: RecordedRun) -> dict[str, pd.DataFrame | None]:
-    """As they stand in the files: pandas reads a number as it was written, to the last bit."""
+    """As they stand in the files: pandas reads a number as it was written, to the last bit; one that cannot be read is
+    empty, without rows and columns."""
     with temporary_folder() as folder:
         return {name: _read(history.artifact(run.run_id, name, Path(folder) / run.run_id)) for name in TABLES}
 
@@ -82,11 +84,14 @@ def _read(file: Path | None) -> pd.DataFrame | None:
     try:
         return pd.read_csv(file) if file else None
     except ValueError:  # empty, no CSV, no text
-        return None
+        return pd.DataFrame()
 
 
 def _columns(name: str, before: pd.DataFrame | None, after: pd.DataFrame | None) -> Iterator[Match]:
     if before is None and after is None:
+        return
+    if before is not None and before.empty and not len(before.columns):
+        yield Match(name, "rows", 1, 1, missing="damaged")
         return
     if before is None or after is None or len(before) != len(after):
         missing = "original" if before is None else "again"

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from boston_exp.config.invocation import for_services
 from boston_exp.config.secrecy import SECRET
 from boston_exp.config.settings import ROOT_VARIABLE, SECRETS
 from boston_exp.errors import Fault, FitFailed
@@ -25,6 +26,7 @@ from boston_exp.tracking.destination import SQLITE, Destination
 from boston_exp.tracking.recorded import History, RecordedRun
 
 PRIMARY = "recorded"  # the configuration that Hydra composes
+REFUSED = 2  # exit code where the configuration or the table cannot be used
 SHOWN = 15  # lines of what a training that failed has said
 # Of services and of Hydra, DVC and Python: what is trained finds none of them.
 SETTINGS = ("MLFLOW_", "AWS_", "MINIO_", "DVC_", "HYDRA_", "BOSTON_EXP_", "OPTUNA_", "POSTGRES_", "PG", "PYTHON")
@@ -90,9 +92,14 @@ def retrained(
     runs = history.newest(top=1)
     if code or not runs or runs[0].status != "FINISHED":
         text = redact((folder / "said").read_text(encoding="utf-8", errors="replace"))
-        told = "\n".join(f"  {line}" for line in text.splitlines()[-SHOWN:])
+        lines = [line for line in text.splitlines() if not line.lstrip().startswith("next:")]  # of a folder that goes
+        told = "\n".join(f"  {line}" for line in lines[-SHOWN:])
         says = f"{original.shown} cannot be trained again here (exit code {code}). What it said last:\n{told}"
-        raise FitFailed(Fault(says, f"git show {original.commit[:12]}   (the code that it is from)"))
+        look = f"git show {original.commit[:12]}   (the code that it is from)"
+        anew = (
+            for_services("run", f"base={original.run.run_id}") + "   (trains its overrides with the code as it is here)"
+        )
+        raise FitFailed(Fault(says, anew if code == REFUSED else look))
     return Retrained(runs[0], history, store)
 
 
@@ -123,9 +130,27 @@ def configuration(original: Original, table: Path | None, trusted: list[str], st
         if isinstance(node.get(group), dict):
             node[group] |= {key: value for key, value in own.items() if key in node[group]}
     node |= {key: value for key, value in values.items() if key in node}
+    for part in ("model", "preprocess"):
+        if part in node:
+            node[part] = _on_cores_of_here(node[part])
     folder = str(Path(str(store.sqlite_path)).parent / "hydra")
     hydra = {"output_subdir": None, "run": {"dir": folder}, "job": {"chdir": False}}
     return node | {"defaults": ["schema", "_self_"], "hydra": hydra}  # ours last: none of these is a record's to say
+
+
+def _on_cores_of_here(node: Any) -> Any:
+    """With no `n_jobs` above the number of cores: joblib would start as many processes as a record says."""
+    if isinstance(node, list):
+        return [_on_cores_of_here(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    cores = os.cpu_count() or 1
+    return {
+        key: min(value, cores)
+        if str(key).rpartition("__")[2] == "n_jobs" and isinstance(value, int)
+        else _on_cores_of_here(value)
+        for key, value in node.items()
+    }
 
 
 def _environment(project: Path, packages: Path | None) -> dict[str, str]:

@@ -21,6 +21,7 @@ from boston_exp.reporting.tables import BAD, labelled, plain_table, print_rows
 
 SHOWN = 8  # numbers that differ, and versions of packages that compute nothing
 LONG = 40  # characters of a value
+SIDES = {"again": "only in the record", "original": "not in the record", "damaged": "cannot be read in the record"}
 COLUMNS = ("run_id", "name", "again", "identical", "same", "largest_relative", "verdict")  # of a sample
 NAMES = {METRIC: "metrics", FOLDS: "folds", OUT_OF_FOLD: "out-of-fold predictions", HELD_OUT: "held-out predictions"}
 
@@ -126,8 +127,7 @@ def _numbers(apart: list[Match]) -> Table:
     order = sorted(apart, key=lambda match: (not match.missing, -match.relative))
     for match in order[:SHOWN]:
         if match.missing:
-            side = "only in the record" if match.missing == "again" else "not in the record"
-            table.add_row(match.of, match.name, side, "", "")
+            table.add_row(match.of, match.name, SIDES[match.missing], "", "")
         else:
             share = f"{match.differing:,} of {match.values:,}" if match.of != METRIC else ""
             table.add_row(match.of, match.name, share, f"{match.absolute:.2g}", f"{match.relative:.2g}")
@@ -138,7 +138,10 @@ def _numbers(apart: list[Match]) -> Table:
 
 def _differences(found: Reproduced) -> list[Any]:
     if not found.differing:
-        return ["Nothing else differs that was recorded: code, data, settings, machine and versions are the same."]
+        known = ["code", "data", "settings"]
+        known += ["machine"] if found.of.platform else []
+        known += ["versions"] if found.of.requirements else []
+        return [f"Nothing else differs that was recorded: {_listed(known)} are the same."]
     table = plain_table()
     for heading in ("differs", "", "recorded", "here"):
         table.add_column(heading, overflow="fold")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from mlflow import MlflowClient
 
+from boston_exp.lifecycle.reproduction.original import Original
+from boston_exp.lifecycle.reproduction.retraining import configuration
+from boston_exp.tracking.destination import Destination
+from boston_exp.tracking.recorded import RecordedRun
 from tests.conftest import Command
 from tests.lifecycle.reproduction.conftest import Record
 
@@ -124,3 +130,65 @@ def test_one_odd_record_does_not_end_a_sample(command: Command, folder: tuple[st
     assert "is no record that this project has written" in " ".join(result.out.split())
     assert "not possible" in lines[odd[:8]]
     assert "identical to the last bit" in lines[good[:8]]
+
+
+def test_a_record_that_does_not_say_which_table_it_had_is_trained_on_none(
+    command: Command, folder: tuple[str, Path], store: Path
+) -> None:
+    """It could name any file of whoever trains it, whose rows would be in what is recorded."""
+    run_id, _ = folder
+    client = MlflowClient(f"sqlite:///{store}")
+    client.set_tag(run_id, "data.md5", "../../secret")
+    odd = command(f"run_id={run_id}", program="reproduce")
+    assert (odd.code, odd.out) == (2, "")
+    assert "has recorded no md5 of its table, but '../../secret'" in odd.err
+    client.delete_tag(run_id, "data.md5")
+    without = command(f"run_id={run_id}", program="reproduce")
+    assert (without.code, without.out) == (2, "")
+    assert "has not recorded the md5 of its table" in without.err
+    assert " trust=true   (once you know that this file may be trained on)" in without.err
+    trusted = command(f"run_id={run_id}", "trust=true", "record=false", program="reproduce")
+    assert trusted.code == 0, trusted.err
+
+
+def test_a_training_that_is_refused_says_no_command_of_a_folder_that_is_gone(
+    command: Command, folder: tuple[str, Path]
+) -> None:
+    run_id, artifacts = folder
+    change(artifacts, lambda node: node["data"].update(target="nothing"))
+    result = command(f"run_id={run_id}", program="reproduce")
+    assert result.code == 2
+    assert "nothing" in result.err
+    assert result.err.count("next:") == 1
+    assert "next: python -m boston_exp.run " in result.err
+    assert f" base={run_id} " in result.err
+
+
+def test_what_was_not_recorded_is_not_called_the_same(command: Command, folder: tuple[str, Path]) -> None:
+    """Of a record of version 1 the machine is unknown."""
+    run_id, artifacts = folder
+    (artifacts / "environment/platform.json").unlink()
+    result = command(f"run_id={run_id}", "record=false", program="reproduce")
+    assert result.code == 0
+    assert "code, data, settings and versions are the same." in " ".join(result.out.split())
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [("tolerance=inf", "a finite number of at least 0"), ("run_id=[1e5,898e12]", "takes one run")],
+)
+def test_what_is_no_tolerance_and_no_run_is_refused(command: Command, store: Path, typed: str, says: str) -> None:
+    result = command(*dict.fromkeys(("run_id=best", typed)), program="reproduce")
+    assert (result.code, result.out) == (2, "")
+    assert says in result.err
+
+
+def test_a_record_starts_no_more_processes_than_there_are_cores(tmp_path: Path) -> None:
+    model = {"_target_": "sklearn.ensemble.RandomForestRegressor", "n_jobs": 10**6}
+    config = {"model": model, "preprocess": {"steps": [{"inside__n_jobs": -1}]}, "hydra": {"mode": "MULTIRUN"}}
+    run = RecordedRun("id", "name", "FINISHED", 0, 0, {}, {}, {})
+    store = Destination("mlflow", f"sqlite:///{tmp_path}/mlflow.db", "", str(tmp_path), "again")
+    node = configuration(Original(run, config, "", b"", b"", (), {}, ""), None, [], store)
+    assert node["model"]["n_jobs"] == os.cpu_count()
+    assert node["preprocess"] == config["preprocess"]
+    assert "mode" not in node["hydra"]  # ours alone

@@ -109,5 +109,15 @@ def test_a_tag_does_not_keep_a_finished_run_from_being_compared(side: Callable[.
     assert [each.name for each in matches(side({"rmse": 1.0}, {"pruned": "true"}), side({"rmse": 2.0}))] == ["rmse"]
 
 
+def test_a_table_of_the_record_that_cannot_be_read_is_told_as_such(side: Callable[..., Side], tmp_path: Path) -> None:
+    """It is there: `not in the record` would send people looking for it."""
+    table = pd.DataFrame({"row": [1], "actual": [1.0], "predicted": [1.0]})
+    damaged = side({}, predictions=table)
+    (tmp_path / "0" / "predictions.csv").write_text('row,actual\n"1,2')
+    found = matches(damaged, side({}, predictions=table))
+    assert [each.missing for each in found] == ["damaged"]
+    assert not same(found, 1.0)
+
+
 def test_where_nothing_was_compared_nothing_is_the_same() -> None:
     assert not same([], 0.0)
