@@ -29,21 +29,17 @@ from tests.faults.kills import SUBJECTS
 
 SIZE = 96  # megabytes of a disk
 SHARES = (0.0, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)  # of the room that a command needs
-FULL = re.compile(r"no space left|disk is full|is full|[0-9] kB of room left", re.IGNORECASE)
+FULL = re.compile(r"no space left|out of diskspace|disk is full|is full|[0-9] kB of room left", re.IGNORECASE)
 READ_ONLY = re.compile(r"read-only|readonly|no permission|cannot be written|permission denied", re.IGNORECASE)
 # Folders that a command writes to, from its own folder; a promotion's are in its project.
 FOLDERS = {
     "run": (".", "mlartifacts", "outputs"),
     "sweep": (".", "mlartifacts", "multirun"),
+    "sync": (".",),
     "promote": (
-        "",
-        "project/data/models",
-        "project/data/models/.remote",
-        "project/.git",
-        "project/.dvc",
-        "mlartifacts",
+        ".", "mlartifacts", "project/data/models", "project/data/models/.remote", "project/.git", "project/.dvc",
     ),
-}
+}  # fmt: skip
 HEAD = """# Disks that are full, folders that are read-only
 
 Printed by `python -m tests.faults.disk` (`make faults`): each command on a disk that has a share of the room that it
@@ -88,16 +84,20 @@ def harmed(subject: Subject, place: Place, harm: str, inflicted: Callable[[], Ab
 
 
 def is_clear(code: int, said: str) -> bool:
-    """Whether a person knows what is wrong and what to do; a command that could do without is done."""
-    if "Traceback" in said or code not in (0, 2):
+    """Whether a person knows what is wrong and what to do; a command that could do without is done.
+
+    1 is a sweep whose points have failed, or a sync that has left runs: it has said of each of them why.
+    """
+    if "Traceback" in said or code not in (0, 1, 2):
         return False
-    return code == 0 or bool((FULL.search(said) or READ_ONLY.search(said)) and "next:" in said)
+    told = bool(FULL.search(said) or READ_ONLY.search(said))
+    return code == 0 or (told and ("next:" if code == 2 else "next ") in said)
 
 
 def message(said: str) -> str:
     """What it says is wrong, without the folder of this case."""
-    lines = [line for line in said.splitlines() if line.startswith("error: ")] or said.splitlines()[-1:]
-    return re.sub(r"/\S*/", "…/", lines[0].removeprefix("error: "))[:160] if lines else ""
+    lines = [line for line in said.splitlines() if FULL.search(line) or READ_ONLY.search(line)]
+    return re.sub(r"/\S*/", "…/", " ".join(lines[0].removeprefix("error: ").split()))[:160] if lines else ""
 
 
 def rows(server: str, folder: Path, only: Sequence[str], shares: Sequence[float]) -> Iterator[Row]:

@@ -84,12 +84,14 @@ def kill(subject: Subject, place: Place, life: dict[bool, float], part: float, w
     return seen
 
 
-def life_of(subject: Subject, place: Place) -> dict[bool, float]:
+def life_of(subject: Subject, place: Place, wholes: Sequence[bool] = (False, True)) -> dict[bool, float]:
     """Seconds that the undisturbed command takes, forked and as a whole interpreter."""
     found = {}
-    for whole in (False, True):
-        for _ in range(2 - whole):  # the first one warms up
-            own = Place(place.folder / f"life-{subject.name}-{whole}-{_}", place.server, place.temporary, place.empty)
+    for whole in wholes:
+        for number in range(2 - whole):  # the first one warms up
+            own = Place(
+                place.folder / f"life-{subject.name}-{whole}-{number}", place.server, place.temporary, place.empty
+            )
             subject.prepare(own)
             command, begun = subject.command(own), time.monotonic()
             code = forked.done(command, whole)
@@ -112,8 +114,8 @@ def kills(
     shares = [round(count * weight / weights[-1]) for weight in weights]
     for index, subject in enumerate(subjects):
         own = shares[index + 1] - shares[index]
-        life = life_of(subject, Place(folder, server, temporary, empty))
-        print(f"{subject.name}: {life[False]:.2f} s, {life[True]:.2f} s with imports", file=sys.stderr)
+        life = life_of(subject, Place(folder, server, temporary, empty), (False, True) if wholes else (False,))
+        print(subject.name, *(f"{seconds:.2f} s" for seconds in life.values()), file=sys.stderr)
         parts = [number % 2 / 2 + draw.random() / (1 + number % 2) for number in range(own)]
         for number, part in enumerate(parts):
             tries, seen, whole = 0, None, draw.random() < wholes

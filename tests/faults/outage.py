@@ -28,7 +28,7 @@ from tests.faults import balance, forked
 from tests.faults.balance import Balance
 from tests.faults.forked import Command
 
-NAME = "outage"
+NAME = "kept-during-an-outage"
 AWAY = "http://127.0.0.1:9"  # nobody listens there
 LIMIT = 3600.0  # seconds for a sync
 HEAD = """# Runs kept during an outage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,7 +34,8 @@ def raised_as(kind: type[ExpectedFailure], destination: Destination) -> Iterator
         if isinstance(error, OSError) and error.filename:
             place, mend = str(error.filename), again("tracking.artifact_root=<a folder to write to>")
         if "No space left" in text or "disk is full" in text:
-            mend = f"df -h {destination.artifact_root or '.'}   (free some space, then run again)"
+            places = f"{destination.artifact_root or '.'} {tempfile.gettempdir()}"
+            mend = f"df -h {places}   (free some space; then: {again()})"
         elif "out-of-date database schema" in text:
             mend = f"mlflow db upgrade {destination.shown_uri}   (after a backup of the file)"
         elif isinstance(error, ImportError):
@@ -41,7 +43,8 @@ def raised_as(kind: type[ExpectedFailure], destination: Destination) -> Iterator
         elif destination.uri.startswith("http"):
             verb = "record" if current().command == "run" else "look"
             mend = f"start the server, or {verb} here: {again('tracking.uri=sqlite:///mlflow.db')}"
-        reason = text.partition("\n")[0]
+        lines = text.splitlines() or [""]
+        reason = next((line for line in lines if "No space left" in line), lines[0]).strip()  # MLflow lists several
         refused = re.search(r"Max retries exceeded.*?\[Errno -?\d+\] ([^')\"]+)", text)
         if refused:
             reason = f"it does not answer, {refused[1][0].lower()}{refused[1][1:]}"

@@ -20,7 +20,8 @@ from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow.runs import all_runs, close_run
 
 log = logging.getLogger(__name__)
-for noisy in ("mlflow", "alembic", "urllib3"):  # migrations and hints that a user of this runner can do nothing about
+# migrations and hints that a user of this runner can do nothing about; psycopg tells of a row that is written again
+for noisy in ("mlflow", "alembic", "urllib3", "psycopg"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its errors reach us as exceptions
 
