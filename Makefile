@@ -40,8 +40,12 @@ proof: $(VENV)/.installed-dev  ## what takes longer than a test may, its tables 
 	$(BIN)/python -m tests.experiment.tables_proof >docs/proofs/tables.md
 	$(BIN)/python -m tests.experiment.interval_width >docs/proofs/interval_width.md
 
-faults: $(VENV)/.installed-dev  ## harm to each request of a run, a sweep and their publication in turn, as a table
+faults: $(VENV)/.installed-dev  ## harm to requests, processes, disks and servers, as tables in docs/proofs/; an hour or more
 	$(BIN)/python -m tests.faults.requests_lost $(ARGS) >docs/proofs/requests.md
+	$(BIN)/python -m tests.faults.kills >docs/proofs/kills.md
+	$(BIN)/python -m tests.faults.disk >docs/proofs/disk.md
+	$(BIN)/python -m tests.faults.together >docs/proofs/together.md
+	$(BIN)/python -m tests.faults.outage >docs/proofs/outage.md
 
 reproduce: $(VENV)/.installed-dev  ## the commands of README and other documents again, each digit compared; ARGS=data/README.md
 	@$(BIN)/python -m tests.documented $(ARGS)
