@@ -116,3 +116,12 @@ def _unknown_keys(cfg: DictConfig, schema: Any) -> Iterator[Fault]:
             if key not in known:
                 says = f"{prefix}{key} is not a setting.{did_you_mean(key, known)}"
                 yield Fault(says, f"{again(without=[prefix + key])}   (--help shows every setting)")
+
+
+def literal(node: Any) -> Any:
+    """A configuration that is resolved, for OmegaConf once more: a `${` in it is text, and looks nothing up here."""
+    if isinstance(node, dict):
+        return {key: literal(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [literal(value) for value in node]
+    return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", node) if isinstance(node, str) else node

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from hydra.utils import instantiate
 
+from boston_exp.config.parsing import literal
 from boston_exp.config.targets import SCORES, UFUNCS
 
 KINDS = (
@@ -32,15 +33,14 @@ def instantiated(node: Any, whitelist: list[str]) -> Any:
 
 
 def checked(node: Any, whitelist: list[str]) -> Any:
-    """The node, what names a ufunc replaced by what gives it: calling it is not meant. Imports what is named, and
-    constructs nothing.
+    """The node, its text as it stands, and what names a ufunc replaced by what gives it: calling it is not meant.
 
-    Raises like `instantiated`.
+    Imports what is named, and constructs nothing. Raises like `instantiated`.
     """
     if isinstance(node, list):
         return [checked(item, whitelist) for item in node]
     if not isinstance(node, dict):
-        return node
+        return literal(node)  # instantiating resolves: `${oc.create:…}` would be a target that nobody has checked
     target = node.get("_target_")
     if target in UFUNCS:
         return {"_target_": f"{__name__}.ufunc", "name": target.partition(".")[2]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +43,3 @@ def parsed(history: History, run_id: str, path: str) -> Any:
         return yaml.load(content, _Loader) if len(content) <= LARGEST else None  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that no calendar has
         return None
-
-
-def literal(node: Any) -> Any:
-    """A recorded configuration for OmegaConf: it is resolved, so a `${` in it is text, and looks nothing up here."""
-    if isinstance(node, dict):
-        return {key: literal(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [literal(value) for value in node]
-    return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", node) if isinstance(node, str) else node

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from boston_exp.config import checks
 from boston_exp.config.commands import Recorded
 from boston_exp.config.invocation import again, for_services
-from boston_exp.config.parsing import parse
+from boston_exp.config.parsing import literal, parse
 from boston_exp.config.schema import Config
 from boston_exp.config.settings import PROJECT_ROOT, Typed
 from boston_exp.errors import Fault, InvalidConfig
@@ -37,7 +37,7 @@ def recorded_config(history: History, run: RecordedRun, here: Recorded, trusted:
     if not isinstance(node, dict):
         says = f"{run.run_id} ({run.name}) has no {CONFIG} that can be read."
         raise InvalidConfig(Fault(says, for_services("run", f"base={run.run_id}", "evaluation=cv")))
-    kept = {name: records.literal(value) for name, value in node.items() if name not in OF_HERE}
+    kept = {name: literal(value) for name, value in node.items() if name not in OF_HERE}
     kept |= {"quiet": True, "report": None, "name": None, "skip_finished": None}
     try:
         merged = OmegaConf.merge(OmegaConf.structured(Config), _without_unknown(kept))

@@ -15,10 +15,10 @@ from typing import Any
 import yaml
 
 from boston_exp.config.invocation import for_services
+from boston_exp.config.parsing import literal
 from boston_exp.config.secrecy import SECRET
 from boston_exp.config.settings import ROOT_VARIABLE, SECRETS
 from boston_exp.errors import Fault, FitFailed
-from boston_exp.lifecycle import records
 from boston_exp.lifecycle.reproduction.original import Original
 from boston_exp.redaction import redact
 from boston_exp.tracking import backends
@@ -108,7 +108,7 @@ def configuration(original: Original, table: Path | None, trusted: list[str], st
 
     No key is added: the code that reads it may be older than this.
     """
-    node: dict[str, Any] = records.literal(original.config)
+    node: dict[str, Any] = literal(original.config)
     tracking = {
         "backend": "mlflow", "uri": store.uri, "local_uri": store.uri, "artifact_root": store.artifact_root,
         "experiment_name": store.experiment_name, "on_outage": "keep", "log_model": "none",
