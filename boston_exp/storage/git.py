@@ -6,7 +6,9 @@ Everything is git's own command, so hooks, signing and the user's settings hold.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +18,18 @@ from boston_exp.errors import Fault
 from boston_exp.process import temporary_folder
 
 PATIENCE = 600.0  # seconds: a hook may run tests
+LOCKED = 2.0  # seconds; git has the lock of a tag for milliseconds
 IN_PROGRESS = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 
 
 class GitFailed(Exception):
     """A git command that did not end well, with what it said."""
+
+    @property
+    def lock(self) -> Path | None:
+        """The file that another git has made, or has left because it was killed: only somebody who looks knows."""
+        found = re.search(r"Unable to create '(.+\.lock)': File exists", str(self))
+        return Path(found[1]) if found else None
 
 
 @dataclass(frozen=True)
@@ -179,6 +188,19 @@ class Git:
         return self.answer("rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}") or None
 
     def tag(self, tag: str, commit: str, message: str) -> None:
-        """An annotated tag; nothing where this commit has it. Raises GitFailed where another has it."""
-        if self.tagged(tag) != commit:
-            self.run("tag", "--annotate", "--message", message, tag, commit)
+        """An annotated tag; nothing where this commit has it. Raises GitFailed where another has it.
+
+        Nobody but the caller makes tags of this name: a lock of it that stays was left by a git that was killed.
+        """
+        making = ("tag", "--annotate", "--message", message, tag, commit)
+        if self.tagged(tag) == commit:
+            return
+        try:
+            self.run(*making)
+        except GitFailed as failed:
+            if failed.lock is None or not failed.lock.as_posix().endswith(f"refs/tags/{tag}.lock"):
+                raise
+            time.sleep(LOCKED)
+            if self.tagged(tag) != commit:
+                failed.lock.unlink(missing_ok=True)
+                self.run(*making)

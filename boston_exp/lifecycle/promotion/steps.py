@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import textwrap
 from collections.abc import Callable
@@ -96,6 +97,8 @@ def finish(tools: Tools, journal: Journal) -> None:
         told = error.faults[0].says if isinstance(error, ExpectedFailure) else str(error)
         says = f"The promotion of {journal.name} is decided, and not all of it is done yet: {told}"
         mend = f"{again()}   (goes on from there; or, where it never will: rm -r {journal.place(str(FOLDER))})"
+        if isinstance(error, GitFailed) and error.lock is not None:
+            mend = f"rm {shlex.quote(str(error.lock))}   (once no git runs there; then: {again()})"
         raise NotPromoted(Fault(says, mend)) from error
 
 
@@ -166,6 +169,8 @@ def _decide(tools: Tools, journal: Journal) -> None:
             commit = tools.git.commit(journal.paths, f"{journal.message}\n\n{journal.trailer}", (tools.lock,))
         except GitFailed as error:
             mend = f"{again()}   (once git, or its hook, takes the commit; or leave it to you: {again('git=stage')})"
+            if error.lock is not None:
+                mend = f"rm {shlex.quote(str(error.lock))}   (once no git runs there; then: {again()})"
             raise NotPromoted(Fault(f"git refuses the commit, all is as it was: {_short(str(error))}", mend)) from error
         reached("committed")
         journal.commit = commit

@@ -119,6 +119,26 @@ def _is_whole(project: Project, run_id: str) -> None:
     assert events.count(f'"run_id": "{run_id}"') == 1
 
 
+def test_the_lock_of_a_tag_that_a_killed_git_has_left_does_not_stop_it(project: Project, named: Named) -> None:
+    """Found by kills at random moments: the same command failed until somebody removed the file by hand."""
+    project.promote(f"run_id={named('KNeighborsRegressor')}")
+    lock = project.folder / ".git" / "refs" / "tags" / f"{NAME}#champion#2.lock"
+    lock.touch()
+    run_id = named("RandomForestRegressor")
+    result = project.promote(f"run_id={run_id}")
+    assert result.code == 0, result.err
+    _is_whole(project, run_id)
+    assert not lock.exists()
+
+
+def test_a_lock_that_may_be_anybodys_is_named(project: Project, named: Named) -> None:
+    lock = project.folder / ".git" / "HEAD.lock"
+    lock.touch()
+    result = project.promote(f"run_id={named('Ridge')}")
+    assert result.code == 2
+    assert f"next: rm {lock}   (once no git runs there; then: python -m boston_exp.promote" in result.err
+
+
 def hook(project: Project, name: str, text: str) -> None:
     """Have git run a shell script."""
     file = project.folder / ".git" / "hooks" / name
