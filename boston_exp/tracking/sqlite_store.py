@@ -35,8 +35,9 @@ def faults(path: Path) -> list[Fault]:
     try:
         return _content_faults(path, elsewhere)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return []  # locked by a writer: MLflow retries until it gets the lock
+        # of any kind, such as SQLITE_BUSY_RECOVERY: https://www.sqlite.org/rescode.html#extended_result_code_list
+        if (error.sqlite_errorcode & 0xFF) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return []  # locked by another process: MLflow retries until it gets the lock
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):  # the low byte is the kind
             free = shutil.disk_usage(path.parent).free
             says = f"The tracking store {path} cannot be used: {error}; its disk has {free // 1000:,} kB of room left."

@@ -155,7 +155,9 @@ def test_interrupted_it_ends_at_once_and_says_so(
     pending(command, name, store)
     as_if_for(store, server.url, name)
     running = started(*to(server.url, name, store), cwd=tmp_path)
-    time.sleep(4)
+    until = time.monotonic() + 60
+    while not runs(server.url, name) and time.monotonic() < until:  # before, it is Python that starts
+        time.sleep(0.05)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=20)
     assert running.returncode in (130, 0), err
