@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from boston_exp.storage import s3
 from boston_exp.storage.dvc_file import md5_of, recorded_md5
 
 log = logging.getLogger(__name__)
+SETTLED = 1.0  # seconds
 
 
 def fetch_if_missing(path: Path, storage: Storage, typed: Typed) -> None:
@@ -40,6 +43,7 @@ def fetch_if_missing(path: Path, storage: Storage, typed: Typed) -> None:
         log.info("fetching %s from the DVC remote %s", path.name, remote)
         try:
             root = Path(Repo.find_root(str(path.parent)))
+            forget_broken_lock(root)
             with Repo(str(root), config=settings(root, storage, typed)) as repo:
                 repo.pull(targets=[str(pointer)], remote=remote)
         except (DvcException, SCMError, OSError) as error:
@@ -114,6 +118,7 @@ def _repository(folder: Path, remote: tuple[Storage, Typed] | None, mend: str) -
 
     try:
         root = Path(Repo.find_root(str(folder.parent)))
+        forget_broken_lock(root)
         config = settings(root, *remote) if remote else {"core": {}}
         config["core"]["no_scm"] = True  # git's part is done elsewhere, at once
         with Repo(str(root), config=config) as repo:
@@ -121,6 +126,22 @@ def _repository(folder: Path, remote: tuple[Storage, Typed] | None, mend: str) -
     except (DvcException, SCMError, OSError) as error:
         said = redact(str(error)).rstrip(". \n")
         raise DataUnavailable(Fault(f"DVC cannot keep or get {folder.name}: {said}.", mend)) from error
+
+
+def forget_broken_lock(root: Path) -> None:
+    """Remove DVC's list of who reads and writes what, where a DVC that was killed has left half of it: every later one
+    refuses it until it is removed (`RWLockFileCorruptedError`). Another one that writes it takes milliseconds."""
+    listed = root / ".dvc" / "tmp" / "rwlock"
+    for wait in (SETTLED, 0.0):
+        try:
+            json.loads(listed.read_text())
+        except FileNotFoundError:
+            return
+        except ValueError:
+            time.sleep(wait)
+        else:
+            return
+    listed.unlink(missing_ok=True)
 
 
 def settings(root: Path, storage: Storage, typed: Typed) -> dict[str, Any]:

@@ -62,3 +62,13 @@ def test_a_copy_without_git_still_gets_its_data(clone: Path) -> None:
     shutil.rmtree(clone / ".git")
     dvc_remote.fetch_if_missing(clone / "data" / "raw" / "housing.csv", Storage("embedded"), Typed())
     assert (clone / "data" / "raw" / "housing.csv").exists()
+
+
+@pytest.mark.parametrize("left", ["", '{"/some/file": {"wri'])
+def test_half_of_a_list_of_locks_that_a_killed_dvc_has_left_stops_nobody(clone: Path, left: str) -> None:
+    """Found by a kill -9 of a promotion while DVC wrote it: every later command failed until it was removed."""
+    (clone / ".dvc" / "tmp").mkdir(exist_ok=True)
+    (clone / ".dvc" / "tmp" / "rwlock").write_text(left)
+    path = clone / "data" / "raw" / "housing.csv"
+    dvc_remote.fetch_if_missing(path, Storage("embedded"), Typed())
+    assert path.is_file()
