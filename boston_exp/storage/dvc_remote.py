@@ -43,7 +43,6 @@ def fetch_if_missing(path: Path, storage: Storage, typed: Typed) -> None:
         log.info("fetching %s from the DVC remote %s", path.name, remote)
         try:
             root = Path(Repo.find_root(str(path.parent)))
-            forget_broken_lock(root)
             with Repo(str(root), config=settings(root, storage, typed)) as repo:
                 repo.pull(targets=[str(pointer)], remote=remote)
         except (DvcException, SCMError, OSError) as error:
@@ -118,7 +117,7 @@ def _repository(folder: Path, remote: tuple[Storage, Typed] | None, mend: str) -
 
     try:
         root = Path(Repo.find_root(str(folder.parent)))
-        forget_broken_lock(root)
+        _forget_broken_list(root)
         config = settings(root, *remote) if remote else {"core": {}}
         config["core"]["no_scm"] = True  # git's part is done elsewhere, at once
         with Repo(str(root), config=config) as repo:
@@ -128,7 +127,7 @@ def _repository(folder: Path, remote: tuple[Storage, Typed] | None, mend: str) -
         raise DataUnavailable(Fault(f"DVC cannot keep or get {folder.name}: {said}.", mend)) from error
 
 
-def forget_broken_lock(root: Path) -> None:
+def _forget_broken_list(root: Path) -> None:
     """Remove DVC's list of who reads and writes what, where a DVC that was killed has left half of it: every later one
     refuses it until it is removed (`RWLockFileCorruptedError`). Another one that writes it takes milliseconds."""
     listed = root / ".dvc" / "tmp" / "rwlock"

@@ -69,6 +69,8 @@ def test_half_of_a_list_of_locks_that_a_killed_dvc_has_left_stops_nobody(clone: 
     """Found by a kill -9 of a promotion while DVC wrote it: every later command failed until it was removed."""
     (clone / ".dvc" / "tmp").mkdir(exist_ok=True)
     (clone / ".dvc" / "tmp" / "rwlock").write_text(left)
-    path = clone / "data" / "raw" / "housing.csv"
-    dvc_remote.fetch_if_missing(path, Storage("embedded"), Typed())
-    assert path.is_file()
+    folder = clone / "data" / "models" / "a"
+    folder.mkdir(parents=True)
+    (folder / "model.skops").write_text("a model")
+    dvc_remote.add(folder, Storage("embedded"), Typed(), push=False)
+    assert folder.with_name("a.dvc").is_file()
