@@ -140,6 +140,8 @@ def many(folder: Path) -> float:
     with sqlite3.connect(target) as connection:
         for key, value in (("sync.source", "run_uuid"), ("sync.complete", "end_time")):
             connection.execute(f"INSERT INTO tags (key, value, run_uuid) SELECT '{key}', {value}, run_uuid FROM runs")  # noqa: S608
+        for table in ("runs", "params", "metrics", "latest_metrics", "tags"):  # copies have ids of their own
+            connection.execute(f"UPDATE {table} SET run_uuid = substr(run_uuid, 17) || substr(run_uuid, 1, 16)")  # noqa: S608
     connection.close()
     with stack(folder, "") as (server, _):
         place = [f"tracking.uri={server}", f"tracking.local_uri=sqlite:///{folder}/own.db"]

@@ -136,6 +136,8 @@ def _there(target: MlflowClient, names: dict[str, str], ended: list[Row]) -> dic
     if not places or not ended:
         return {}
     wanted = (SOURCE, COMPLETE)
+    from_there = {origin: origin for origin in _own(target, places, [row.origin for row in ended])}
+    ended = [row for row in ended if row.origin not in from_there]
     if len(ended) <= FEW:
         with ThreadPoolExecutor(AT_ONCE) as threads:
             conditions = [f"tags.`{SOURCE}` = '{row.origin}'" for row in ended]
@@ -144,7 +146,6 @@ def _there(target: MlflowClient, names: dict[str, str], ended: list[Row]) -> dic
     else:
         copies = list(rows(target, places, COPIED, wanted))
     ends = {row.origin: str(row.end_time) for row in ended}
-    from_there = {origin: origin for origin in _own(target, places, [row.origin for row in ended])}
     times = Counter(copy.tags[SOURCE] for copy in copies)
     return from_there | {
         origin: copy.run_id
