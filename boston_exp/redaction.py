@@ -45,6 +45,11 @@ def hide(*secrets: str) -> None:
     _secrets.update(long, (quote(secret, safe="") for secret in long))
 
 
+def printable(text: str) -> str:
+    """A text that somebody else may have written, as a terminal may show it: without control characters."""
+    return "".join(filter(str.isprintable, text))
+
+
 def redact(text: str) -> str:
     """The text without hidden values, without the users and passwords of the URIs in it, and without values that are
     named as secrets."""

@@ -89,6 +89,18 @@ class History(Protocol):
         """Of each run that has a registered model with an alias, `<name>@<alias>`."""
 
 
+@dataclass(frozen=True)
+class Adopted:
+    """What a run of another store gets when it is copied into the experiment of the run `beside`: its name, and tags,
+    params and files besides, or in place of its own."""
+
+    beside: str  # id
+    name: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    files: Path  # a folder
+
+
 class Removal(Protocol):
     """Takes runs out of a store for good, with what belongs to them; what is registered stays."""
 

@@ -79,7 +79,7 @@ def upgrade(path: Path, deadline: float = DEADLINE) -> str:
                 if _commits(store) != seen:
                     raise _failed(path, "it was written to meanwhile", again())
                 with closing(_opened(draft)) as upgraded:
-                    _copy(upgraded, store)
+                    copy_database(upgraded, store)
     except Timeout as error:
         raise _failed(path, "another process creates or upgrades it at this moment", again()) from error
     except (OSError, sqlite3.Error) as error:
@@ -106,7 +106,7 @@ def _backed_up(store: sqlite3.Connection, path: Path, version: str) -> Iterator[
     where the store stays as it was."""
     with _draft(path, "backup") as draft:
         with closing(sqlite3.connect(draft)) as copy:
-            _copy(store, copy)
+            copy_database(store, copy)
         shutil.copymode(path, draft)
         backup = next(_free(path, version))
         draft.replace(backup)
@@ -172,7 +172,7 @@ def _rows(connection: sqlite3.Connection, table: str) -> int:
     return int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]) if there else 0  # noqa: S608
 
 
-def _copy(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+def copy_database(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
     """All pages in one transaction; Python's `backup` would wait for a lock for ever."""
     source.backup(target, progress=_until(time.monotonic() + PATIENCE))
 

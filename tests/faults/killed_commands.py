@@ -158,7 +158,39 @@ class Sweep(Trained):
         return found
 
 
-class Sync:
+class Restored:
+    """A command on a store that is made once and restored for each case: in one place, as MLflow keeps absolute
+    paths."""
+
+    name: str
+
+    def root(self, place: Place) -> Path:
+        return place.folder.with_name(f"base-of-{self.name}")
+
+    def _store(self, place: Place) -> Path:
+        return self.root(place) / "mlflow.db"
+
+    def prepare(self, place: Place) -> None:
+        place.folder.mkdir()
+        base, ready = self.root(place), place.folder.with_name(f"base-of-{self.name}-ready")
+        if not ready.exists():
+            base.mkdir()
+            shutil.copy(place.empty, self._store(place))
+            self._make(place)
+            base.rename(ready)
+        shutil.rmtree(base, ignore_errors=True)
+        shutil.copytree(ready, base)
+
+    def _make(self, place: Place) -> None:
+        """What has been recorded before."""
+        raise NotImplementedError
+
+    def forget(self, place: Place) -> None:
+        shutil.rmtree(place.folder)
+        shutil.rmtree(self.root(place))
+
+
+class Sync(Restored):
     """Two runs with models and a sweep of two points, recorded while no server answered, are brought to one."""
 
     name = "sync"
@@ -168,29 +200,15 @@ class Sync:
     )  # fmt: skip
     runs, models = 5, 3
 
-    def root(self, place: Place) -> Path:
-        return place.folder.with_name("base-of-sync")
-
-    def _store(self, place: Place) -> Path:
-        return self.root(place) / "mlflow.db"
-
     def prepare(self, place: Place) -> None:
-        """In one place, because MLflow keeps absolute paths. Server and experiment get the names of this case."""
-        place.folder.mkdir()
-        base, ready = self.root(place), place.folder.with_name("base-of-sync-ready")
-        if not ready.exists():
-            self._make(place)
-            base.rename(ready)
-        shutil.rmtree(base, ignore_errors=True)
-        shutil.copytree(ready, base)
+        """Server and experiment get the names of this case."""
+        super().prepare(place)
         with closing(sqlite3.connect(self._store(place))) as connection, connection:
             connection.execute("UPDATE tags SET value = ? WHERE key = 'sync.server'", (place.server,))
             connection.execute("UPDATE experiments SET name = ? WHERE name = ?", (place.name, NAME))
 
     def _make(self, place: Place) -> None:
         base = self.root(place)
-        base.mkdir()
-        shutil.copy(place.empty, self._store(place))
         where = ("tracking=server", "tracking.uri=http://127.0.0.1:9", f"tracking.local_uri=sqlite:///{base}/mlflow.db")
         for number, overrides in enumerate(self.recorded):
             folders = (f"hydra.run.dir={base}/{number}", f"hydra.sweep.dir={base}/{number}")
@@ -216,35 +234,18 @@ class Sync:
             found.add("lost", f"{found.models} models, here and there, not {2 * self.models}")
         return found
 
-    def forget(self, place: Place) -> None:
-        shutil.rmtree(place.folder)
-        shutil.rmtree(self.root(place))
 
-
-class Reproduction:
+class Reproduction(Restored):
     """A run in a local store is trained again, in a work tree of this project's repository."""
 
     name = "reproduce"
     share = 3
 
-    def root(self, place: Place) -> Path:
-        return place.folder.with_name("base-of-reproduce")
-
-    def _store(self, place: Place) -> Path:
-        return self.root(place) / "mlflow.db"
-
-    def prepare(self, place: Place) -> None:
-        place.folder.mkdir()
-        base, ready = self.root(place), place.folder.with_name("base-of-reproduce-ready")
-        if not ready.exists():
-            base.mkdir()
-            shutil.copy(place.empty, self._store(place))
-            where = (f"tracking.uri=sqlite:///{self._store(place)}", f"hydra.run.dir={base}/outputs")
-            made = Command("run", ("model=ridge", "figures=none", *where), base, place.temporary)
-            assert forked.done(made) == 0, made.said
-            base.rename(ready)
-        shutil.rmtree(base, ignore_errors=True)
-        shutil.copytree(ready, base)
+    def _make(self, place: Place) -> None:
+        base = self.root(place)
+        where = (f"tracking.uri=sqlite:///{self._store(place)}", f"hydra.run.dir={base}/outputs")
+        made = Command("run", ("model=ridge", "figures=none", *where), base, place.temporary)
+        assert forked.done(made) == 0, made.said
 
     def _runs(self, place: Place) -> tuple[str, list[Run]]:
         """The id of the original, and all that repeat it."""
@@ -270,10 +271,6 @@ class Reproduction:
         if len(found.wrong) == 0 and found.models != 1:
             found.add("lost", f"{found.models} models, not 1")
         return found
-
-    def forget(self, place: Place) -> None:
-        shutil.rmtree(place.folder)
-        shutil.rmtree(self.root(place))
 
 
 def _artifacts(place: Place) -> bool:

@@ -59,6 +59,21 @@ def as_if_for(store: Path, server: str, name: str) -> None:
         client.set_tag(run.info.run_id, "sync.server", server)
 
 
+def wait_for_a_run(server: Service, name: str) -> None:
+    """Before, it is Python that starts."""
+    until = time.monotonic() + 60
+    while not runs(server.url, name) and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def all_there(server: Service, name: str) -> None:
+    """Each of the five runs once, and each of their models."""
+    whole(runs(server.url, name), 5)
+    client = MlflowClient(server.url)
+    models = client.search_logged_models([client.get_experiment_by_name(name).experiment_id])
+    assert Counter(str(model.status) for model in models) == {"READY": 5}
+
+
 def test_what_is_pending_is_brought_and_then_there(command: Command, store: Path, server: Service, name: str) -> None:
     pending(command, name, store)
     as_if_for(store, server.url, name)
@@ -123,10 +138,7 @@ def test_two_at_once_bring_each_run_once(
     both = [started(*place, cwd=tmp_path) for _ in range(2)]
     said = [each.communicate(timeout=120) for each in both]
     assert [each.returncode for each in both] == [0, 0], said
-    whole(runs(server.url, name), 5)
-    client = MlflowClient(server.url)
-    models = client.search_logged_models([client.get_experiment_by_name(name).experiment_id])
-    assert Counter(str(model.status) for model in models) == {"READY": 5}
+    all_there(server, name)
 
 
 def test_killed_at_random_moments_it_goes_on(
@@ -143,10 +155,7 @@ def test_killed_at_random_moments_it_goes_on(
     last = started(*place, cwd=tmp_path)
     said = last.communicate(timeout=120)
     assert last.returncode == 0, said
-    whole(runs(server.url, name), 5)
-    client = MlflowClient(server.url)
-    models = client.search_logged_models([client.get_experiment_by_name(name).experiment_id])
-    assert Counter(str(model.status) for model in models) == {"READY": 5}
+    all_there(server, name)
 
 
 def test_interrupted_it_ends_at_once_and_says_so(
@@ -155,9 +164,7 @@ def test_interrupted_it_ends_at_once_and_says_so(
     pending(command, name, store)
     as_if_for(store, server.url, name)
     running = started(*to(server.url, name, store), cwd=tmp_path)
-    until = time.monotonic() + 60
-    while not runs(server.url, name) and time.monotonic() < until:  # before, it is Python that starts
-        time.sleep(0.05)
+    wait_for_a_run(server, name)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=20)
     assert running.returncode in (130, 0), err
@@ -213,9 +220,7 @@ def test_a_server_that_goes_away_meanwhile_leaves_the_rest_pending(
     with services.mlflow_server(tmp_path / "server", gateway.url) as server:
         as_if_for(store, server.url, name)
         running = started(*to(server.url, name, store), "format=json", cwd=tmp_path)
-        until = time.monotonic() + 60
-        while not runs(server.url, name) and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_for_a_run(server, name)
         services.kill(server.process)
         out, err = running.communicate(timeout=60)
     assert running.returncode == 1, err

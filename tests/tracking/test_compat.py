@@ -71,5 +71,5 @@ def test_what_is_read_of_many_runs_at_once_is_what_mlflow_reads_of_each(store: P
         assert facts[0] == facts[1]
     good = client.get_run(ids["good"])
     models = [client.get_logged_model(output.model_id) for output in good.outputs.model_outputs]
-    expected = {good.info.artifact_uri, *(model.artifact_location for model in models)}
+    expected = {(ids["good"], good.info.artifact_uri), *((each.model_id, each.artifact_location) for each in models)}
     assert set(compat.locations(uri, [ids["good"]])) == expected

@@ -11,6 +11,7 @@ from rich.text import Text
 from boston_exp.lifecycle.comparing.differences import Differs
 from boston_exp.lifecycle.comparing.pairs import Comparison, Pair
 from boston_exp.lifecycle.comparing.verdicts import about_folds, names, verdict
+from boston_exp.redaction import printable
 from boston_exp.reporting import numbers
 from boston_exp.reporting.tables import plain_table, print_rows
 from boston_exp.tracking.recorded import RecordedRun
@@ -118,5 +119,5 @@ def _differences(found: Comparison, differing: list[Differs]) -> Table:
 
 
 def _cut(value: str) -> str:
-    value = "".join(filter(str.isprintable, value))  # it goes to a terminal
+    value = printable(value)
     return value if len(value) <= LONG else f"{value[: LONG - 1]}…"

@@ -97,8 +97,7 @@ def finish(tools: Tools, journal: Journal) -> None:
         told = error.faults[0].says if isinstance(error, ExpectedFailure) else str(error)
         says = f"The promotion of {journal.name} is decided, and not all of it is done yet: {told}"
         mend = f"{again()}   (goes on from there; or, where it never will: rm -r {journal.place(str(FOLDER))})"
-        if isinstance(error, GitFailed) and error.lock is not None:
-            mend = f"rm {shlex.quote(str(error.lock))}   (once no git runs there; then: {again()})"
+        mend = _without_lock(error) or mend
         raise NotPromoted(Fault(says, mend)) from error
 
 
@@ -169,8 +168,7 @@ def _decide(tools: Tools, journal: Journal) -> None:
             commit = tools.git.commit(journal.paths, f"{journal.message}\n\n{journal.trailer}", (tools.lock,))
         except GitFailed as error:
             mend = f"{again()}   (once git, or its hook, takes the commit; or leave it to you: {again('git=stage')})"
-            if error.lock is not None:
-                mend = f"rm {shlex.quote(str(error.lock))}   (once no git runs there; then: {again()})"
+            mend = _without_lock(error) or mend
             raise NotPromoted(Fault(f"git refuses the commit, all is as it was: {_short(str(error))}", mend)) from error
         reached("committed")
         journal.commit = commit
@@ -234,6 +232,13 @@ def _log_card(tools: Tools, journal: Journal) -> None:
         for file in (CARD, PAGE):
             shutil.copy(journal.place(journal.folder) / file, name)
         tools.registry.log_artifacts(journal.run_id, Path(name), "card")
+
+
+def _without_lock(error: Exception) -> str | None:
+    """The next command where another git's lock is in the way, or one that a killed git has left."""
+    if not isinstance(error, GitFailed) or error.lock is None:
+        return None
+    return f"rm {shlex.quote(str(error.lock))}   (once no git runs there; then: {again()})"
 
 
 def _short(said: str) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from boston_exp.config.invocation import for_services
 from boston_exp.lifecycle.ranking.standings import Board, Boards, Standing
+from boston_exp.redaction import printable
 from boston_exp.reporting import numbers
 from boston_exp.reporting.tables import fits, plain_table, print_rows, wide_console
 
@@ -191,7 +192,7 @@ def _short(value: str) -> str:
     try:
         number = float(value)
     except ValueError:
-        value = "".join(filter(str.isprintable, value))  # it goes to a terminal
+        value = printable(value)
         return value.rpartition(".")[2] if value.replace(".", "").replace("_", "").isalnum() else value
     return value if number.is_integer() or len(value) <= 6 else f"{number:.4g}"
 

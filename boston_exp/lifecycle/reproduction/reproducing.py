@@ -32,7 +32,7 @@ from boston_exp.storage.git import Git, GitFailed
 from boston_exp.storage.worktree import worktree
 from boston_exp.tracking import backends
 from boston_exp.tracking.destination import NOTE
-from boston_exp.tracking.recorded import REPRODUCES, History, RecordedRun
+from boston_exp.tracking.recorded import REPRODUCES, Adopted, History, RecordedRun
 
 
 def reproduced(asked: Asked, history: History, run: RecordedRun) -> Reproduced:
@@ -107,5 +107,5 @@ def _recorded(asked: Asked, history: History, outcome: Reproduced, new: Retraine
     note = f"Trained again from the record of {found.run.run_id}: {said}.\n\n{new.run.tags.get(NOTE, '')}"
     tags = {REPRODUCES: found.run.run_id, "reproduces.identical": str(outcome.is_identical).lower(), NOTE: note}
     params = {name: found.run.params[name] for name in explaining.OF_ITSELF if name in found.run.params}
-    name = f"{found.run.name} (again)"
-    return backends.adopt(asked.destination, new.store, new.run.run_id, found.run.run_id, name, tags, params, folder)
+    as_what = Adopted(found.run.run_id, f"{found.run.name} (again)", tags, params, folder)
+    return backends.adopt(asked.destination, new.store, new.run.run_id, as_what)

@@ -173,12 +173,11 @@ def _threads(platform: Mapping[str, Any]) -> dict[str, str]:
 
     More than there are cores would wait for each other awake: 10 to 50 times as long.
     """
-    pools, cores = platform.get("pools"), os.cpu_count() or 1
+    cores = os.cpu_count() or 1
     found: dict[str, str] = {}
-    for pool in pools if isinstance(pools, list) else []:
-        threads = pool.get("threads") if isinstance(pool, dict) else None
-        if isinstance(threads, int) and threads > 0:
-            found |= dict.fromkeys(THREADS.get(str(pool.get("library")), ()), str(min(threads, cores)))
+    for pool in platform.get("pools") or []:
+        if pool.get("threads"):
+            found |= dict.fromkeys(THREADS.get(str(pool.get("library")), ()), str(min(pool["threads"], cores)))
     return found
 
 

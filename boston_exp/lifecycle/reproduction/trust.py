@@ -43,8 +43,7 @@ def check(original: Original, asked: Asked, show: bool = True) -> None:
 def _named(original: Original, trusted: list[str]) -> Config:
     """The names of code in a recorded configuration, for today's checks."""
     node = original.config
-    data = node.get("data")
-    loader = data.get("loader") if isinstance(data, dict) else None
+    loader = (node.get("data") or {}).get("loader")
     preprocess = node.get("preprocess") or {}
     return Config(node["model"], Data(loader=loader), preprocess, trusted_packages=trusted)
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from boston_exp.config.commands import Sync
 from boston_exp.config.invocation import again, quoted
 from boston_exp.errors import Fault, InvalidConfig, did_you_mean, nearest
+from boston_exp.redaction import printable
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.synchronization import Done, Plan, Synchronization
 
@@ -102,7 +103,7 @@ def _names(parts: Sequence[Synchronization], config: Sync, destination: Destinat
     unknown = [name for name in names if name not in known]
     if not unknown or not parts:
         return names
-    listed = "".join(filter(str.isprintable, ", ".join(known[:SHOWN])))
+    listed = printable(", ".join(known[:SHOWN]))
     more = f", and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     name = unknown[0]
     says = f"{parts[0].shown} has no experiment {name}.{did_you_mean(name, known)} There are: {listed}{more}."

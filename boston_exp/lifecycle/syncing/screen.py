@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from boston_exp.config.invocation import again, for_services
 from boston_exp.lifecycle.syncing.bringing import Brought, Planned
+from boston_exp.redaction import printable
 from boston_exp.reporting.numbers import file_size
 from boston_exp.reporting.tables import labelled, plain_table, print_rows
 from boston_exp.tracking.destination import Destination
@@ -72,7 +73,7 @@ def show_planned(found: list[Planned], form: str) -> None:
     rows = [
         {
             "source": each.source,
-            "experiment": "".join(filter(str.isprintable, experiment)),
+            "experiment": printable(experiment),
             "runs": count,
             "there": each.plan.there,
             "running": each.plan.going_on,

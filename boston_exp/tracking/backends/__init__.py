@@ -8,7 +8,7 @@ back; `faults(destination)` where something can be known to be wrong beforehand,
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +19,7 @@ from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig, Kind, did_you_mean
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.protocol import Tracker
-from boston_exp.tracking.recorded import History, Registry, Removal
+from boston_exp.tracking.recorded import Adopted, History, Registry, Removal
 from boston_exp.tracking.synchronization import Synchronization
 
 
@@ -80,23 +80,12 @@ def open_sync(
     return opened
 
 
-def adopt(
-    destination: Destination,
-    source: Destination,
-    run_id: str,
-    beside: str,
-    name: str,
-    tags: Mapping[str, str],
-    params: Mapping[str, str],
-    files: Path,
-) -> str:
-    """Copy a run of another store, `source`, into the experiment of the run `beside`; returns the copy's id.
+def adopt(destination: Destination, source: Destination, run_id: str, as_what: Adopted) -> str:
+    """Copy a run of another store, `source`, to a destination; returns the copy's id.
 
-    It gets this name, and these tags, params and files besides, or in place of its own. Raises RecordingFailed, and
-    InvalidConfig for a backend that records nothing.
+    Raises RecordingFailed, and InvalidConfig for a backend that records nothing.
     """
-    told = (source, run_id, beside, name, tags, params, files)
-    return str(_opened("adopt", destination, "records nothing that could be read back", *told))
+    return str(_opened("adopt", destination, "records nothing that could be read back", source, run_id, as_what))
 
 
 def import_ahead(backend: str) -> list[str]:

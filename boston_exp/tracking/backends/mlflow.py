@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from boston_exp import process
 from boston_exp.config.invocation import again
@@ -16,7 +15,7 @@ from boston_exp.storage.s3 import Access, is_here
 from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import Destination, without_user
 from boston_exp.tracking.protocol import Tracker
-from boston_exp.tracking.recorded import History, Registry, Removal
+from boston_exp.tracking.recorded import Adopted, History, Registry, Removal
 from boston_exp.tracking.synchronization import Synchronization
 
 STORES_MODELS = "boston_exp.tracking.mlflow.models"  # imports mlflow.sklearn and skops: 0.4 s
@@ -78,13 +77,13 @@ def open_sync(
     return opening.opened(destination, given, cwd)
 
 
-def adopt(destination: Destination, source: Destination, run_id: str, *told: Any) -> str:
+def adopt(destination: Destination, source: Destination, run_id: str, as_what: Adopted) -> str:
     """On the server where there is one, else in the local store."""
     from boston_exp.tracking.publishing import adoption
 
     if destination.server:
         destination.login.into_environment()
-    return adoption.adopt(source, run_id, destination, *told)
+    return adoption.adopt(source, run_id, destination, as_what)
 
 
 def faults(destination: Destination) -> list[Fault]:

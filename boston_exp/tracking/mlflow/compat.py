@@ -126,14 +126,17 @@ def listed(uri: str, experiments: list[str], where: str, wanted: tuple[str, ...]
             yield run_id, str(experiment_id), status, end_time, tags.get(run_id, {})
 
 
-def locations(uri: str, run_ids: Sequence[str]) -> Iterator[str]:
-    """Where a database says that artifacts and models of these runs are; MLflow's client reads whole runs for it."""
+def locations(uri: str, run_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Ids of these runs and of their models, and where a database says that their files are; MLflow's client reads
+    whole runs for it."""
     with _store(uri).ManagedSessionMaker() as session:
         for first in range(0, len(run_ids), 500):
             some = run_ids[first : first + 500]
-            yield from session.execute(select(SqlRun.artifact_uri).where(SqlRun.run_uuid.in_(some))).scalars()
-            models = select(SqlLoggedModel.artifact_location).where(SqlLoggedModel.source_run_id.in_(some))
-            yield from session.execute(models).scalars()
+            for owner, place, run_id in (
+                (SqlRun.run_uuid, SqlRun.artifact_uri, SqlRun.run_uuid),
+                (SqlLoggedModel.model_id, SqlLoggedModel.artifact_location, SqlLoggedModel.source_run_id),
+            ):
+                yield from map(tuple, session.execute(select(owner, place).where(run_id.in_(some))))
 
 
 def metrics_of(uri: str, run_id: str) -> list[Metric]:

@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from boston_exp.config.invocation import again, quoted
 from boston_exp.errors import Fault, InvalidConfig, StoreUnusable, did_you_mean, nearest
+from boston_exp.redaction import printable
 from boston_exp.tracking import sqlite_store
 from boston_exp.tracking.destination import COPY, SOURCE, VIA, Destination
 from boston_exp.tracking.mlflow import compat, downloads, narrowing, registry
@@ -221,7 +222,7 @@ def _listed(run_ids: list[str]) -> str:
 def _recorded(run: Run) -> RecordedRun:
     return RecordedRun(
         run_id=run.info.run_id,
-        name="".join(filter(str.isprintable, run.info.run_name or "")),  # it goes to a terminal
+        name=printable(run.info.run_name or ""),
         status=run.info.status,
         start_time=run.info.start_time,
         end_time=run.info.end_time,

@@ -9,8 +9,19 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, LoggedModel, LoggedModelStatus, Metric, Param, Run, RunInfo, RunTag
+from mlflow.entities import (
+    DatasetInput,
+    LoggedModel,
+    LoggedModelOutput,
+    LoggedModelStatus,
+    Metric,
+    Param,
+    Run,
+    RunInfo,
+    RunTag,
+)
 from mlflow.exceptions import MlflowException
+from mlflow.store.entities import PagedList
 
 from boston_exp.errors import Pruned, RecordingFailed, traced
 from boston_exp.redaction import redact
@@ -64,12 +75,9 @@ def log_values(
     left = [Param(name, redact(value)[:MAX_PARAM]) for name, value in params.items()]
     numbers, words = [*metrics], [*tags]
     while left or numbers or words:
-        client.log_batch(
-            run_id, numbers[:800], left[:100], words[:100] if len(left) <= 100 and len(numbers) <= 800 else []
-        )
-        if len(left) <= 100 and len(numbers) <= 800:
-            words = words[100:]
-        left, numbers = left[100:], numbers[800:]
+        now = words[:100] if len(left) <= 100 and len(numbers) <= 800 else []  # once all else is there
+        client.log_batch(run_id, numbers[:800], left[:100], now)
+        left, numbers, words = left[100:], numbers[800:], words[len(now) :]
 
 
 def tags_of(tags: dict[str, str]) -> list[RunTag]:
@@ -177,9 +185,16 @@ def all_runs(
     client: MlflowClient, experiments: list[str], condition: str, order_by: list[str] | None = None
 ) -> Iterator[Run]:
     """Every run that meets the condition, page by page; the newest first unless told otherwise."""
-    token = None
+    yield from of_all_pages(
+        lambda token: client.search_runs(experiments, condition, max_results=1000, order_by=order_by, page_token=token)
+    )
+
+
+def of_all_pages(search: Callable[[str | None], PagedList[Entity]]) -> Iterator[Entity]:
+    """What a search of MLflow's finds, which gives a page and the token of the next."""
+    token: str | None = None
     while token != "":
-        page = client.search_runs(experiments, condition, max_results=1000, order_by=order_by, page_token=token)
+        page = search(token)
         yield from page
         token = page.token or ""
 
@@ -190,6 +205,11 @@ def models_of(client: MlflowClient, run: RunInfo) -> list[LoggedModel]:
     return list(client.search_logged_models([run.experiment_id], filter_string=f"source_run_id = '{run.run_id}'"))
 
 
+def outputs_of(run: Run) -> list[LoggedModelOutput]:
+    """The models that a run says it has made, each with its step."""
+    return list(run.outputs.model_outputs) if run.outputs else []
+
+
 def stored_model(client: MlflowClient, run: Run) -> LoggedModel | None:
     """A model of the run that is whole, and was not deleted."""
     return next(iter(stored_models(client, run)), None)
@@ -197,6 +217,5 @@ def stored_model(client: MlflowClient, run: Run) -> LoggedModel | None:
 
 def stored_models(client: MlflowClient, run: Run) -> list[LoggedModel]:
     """The models of the run that are whole, and were not deleted."""
-    outputs = run.outputs.model_outputs if run.outputs else []
-    found = [find_model(client, output.model_id) for output in outputs]
+    found = [find_model(client, output.model_id) for output in outputs_of(run)]
     return [model for model in found if model and model.status == LoggedModelStatus.READY]

@@ -23,7 +23,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from boston_exp.storage.s3 import Access
 from boston_exp.tracking.destination import NOTE, SOURCE
-from boston_exp.tracking.mlflow.runs import COMPLETE, MODEL, find_run, log_datasets, log_values, tags_of
+from boston_exp.tracking.mlflow.runs import COMPLETE, MODEL, find_run, log_datasets, log_values, outputs_of, tags_of
 from boston_exp.tracking.mlflow.store import experiment_named
 from boston_exp.tracking.publishing import arrived
 from boston_exp.tracking.publishing.files import Upload, Uploads, below
@@ -69,7 +69,7 @@ class RunCopier:
         self._ledger = ledger or Unwritten()
         self._once = Once(target, self._ledger)
         self.uploads = Uploads(partial(arrived.check, access=access))
-        self._models = ModelCopier(source, target, self._once, self._upload)
+        self._models = ModelCopier(source, target, self._once, partial(self._step, READING), self._upload)
         self._deadlines: dict[int, float] = {}  # on the monotonic clock, of the present step of each thread
         self._experiments: dict[str, str] = {}  # ids in the target by ids in the source
         self._copies: dict[str, str] = {}  # likewise, of runs
@@ -99,7 +99,7 @@ class RunCopier:
             if not whole:
                 self._write(run, copy)
             elif self._ledger.doubted(run):
-                for output in run.outputs.model_outputs if run.outputs else []:
+                for output in outputs_of(run):
                     self._models.keep_one(output.model_id, copy)
             self._step()
             self._pages.share(run.info.experiment_id, self._experiment_of(run), self._translated)
@@ -222,7 +222,7 @@ class RunCopier:
     def _write_files(self, run: Run, copy: Run) -> dict[str, str]:
         """Artifacts, then models; returns the ids of their copies by those in the source."""
         copied: dict[str, str] = {}
-        outputs = run.outputs.model_outputs if run.outputs else []
+        outputs = outputs_of(run)
         place = get_artifact_repository(copy.info.artifact_uri, tracking_uri=self.target.tracking_uri)
         self._step(READING)
         with self._source.artifacts(run) as root:

@@ -12,7 +12,7 @@ from mlflow.entities import Experiment
 
 from boston_exp.tracking.destination import PENDING, SERVER, SOURCE, STATE
 from boston_exp.tracking.mlflow import compat
-from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs
+from boston_exp.tracking.mlflow.runs import COMPLETE, all_runs, of_all_pages
 from boston_exp.tracking.publishing.experiments import ServerExperiments
 from boston_exp.tracking.publishing.ledger import Unwritten
 from boston_exp.tracking.publishing.shared import IN_DOUBT, PARENT, SERVER_ID
@@ -54,12 +54,8 @@ def rows(client: MlflowClient, experiments: list[str], where: str, wanted: tuple
 
 
 def all_experiments(client: MlflowClient) -> Iterator[Experiment]:
-    """Every one that was not deleted, page by page."""
-    token = None
-    while token != "":
-        page = client.search_experiments(max_results=1000, page_token=token)
-        yield from page
-        token = page.token or ""
+    """Every one that was not deleted."""
+    yield from of_all_pages(lambda token: client.search_experiments(max_results=1000, page_token=token))
 
 
 def named(client: MlflowClient, experiments: Sequence[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from boston_exp.process import temporary_folder
 from boston_exp.tracking.mlflow.copies import copy_model
-from boston_exp.tracking.mlflow.runs import MODEL
+from boston_exp.tracking.mlflow.runs import MODEL, outputs_of
 from boston_exp.tracking.publishing import files
 from boston_exp.tracking.publishing.files import below
 from boston_exp.tracking.publishing.once import SOURCE_MODEL, Once
@@ -23,12 +23,15 @@ Upload = Callable[[list[files.Upload]], None]
 
 
 class ModelCopier:
-    """Copies models from `source` to `target`, their files by `upload`."""
+    """Copies models from `source` to `target`, their files by `upload`; `reading` is told before they are read."""
 
-    def __init__(self, source: Source, target: MlflowClient, once: Once, upload: Upload) -> None:
+    def __init__(
+        self, source: Source, target: MlflowClient, once: Once, reading: Callable[[], None], upload: Upload
+    ) -> None:
         self._source = source
         self._target = target
         self._once = once
+        self._reading = reading
         self._upload = upload
 
     def copy(
@@ -63,7 +66,7 @@ class ModelCopier:
             if model is None:
                 raise MlflowException(f"the copy of model {model_id} was created and cannot be found")
         self._once.check_place(model.artifact_location)
-        known = [output.model_id for output in copy.outputs.model_outputs] if copy.outputs else []
+        known = [output.model_id for output in outputs_of(copy)]
         if step is not None and model.model_id not in known:
             self._target.log_outputs(copy.info.run_id, [LoggedModelOutput(model.model_id, step=step)])
         if str(model.status) != str(source.status):
@@ -78,6 +81,7 @@ class ModelCopier:
         self._once.model(copy.info.experiment_id, source.tags.get(SOURCE_MODEL, model_id) if source else model_id)
 
     def _write(self, source: LoggedModel, model: LoggedModel, also: str | None) -> None:
+        self._reading()
         uri = self._target.tracking_uri
         with self._source.model_files(source) as stored, temporary_folder() as name:
             folder = Path(name) / MODEL

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from boston_exp.errors import Fault, ServerRefuses
 from boston_exp.tracking.destination import SOURCE, foreign_place
-from boston_exp.tracking.mlflow.runs import COMPLETE, find_model
+from boston_exp.tracking.mlflow.runs import COMPLETE, find_model, outputs_of
 from boston_exp.tracking.publishing.ledger import Ledger
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Once:
         found = list(self._target.search_runs([experiment_id], f"tags.`{SOURCE}` = '{source_id}'", max_results=50))
         found.sort(key=lambda run: (COMPLETE not in run.data.tags, run.info.run_id))
         for extra in found[1:]:
-            for output in extra.outputs.model_outputs if extra.outputs else []:
+            for output in outputs_of(extra):
                 if find_model(self._target, output.model_id):
                     self._target.delete_logged_model(output.model_id)
             self._target.delete_run(extra.info.run_id)

@@ -59,10 +59,12 @@ def _into_server(destination: Destination, given: str | None, cwd: Path) -> Iter
     assert own is not None
     if given is None or (given.startswith(SQLITE) and (cwd / given.removeprefix(SQLITE)).resolve() == own):
         paths = [path for path in (own, *sqlite_store.of_workers(own)) if sqlite_store.is_there(path)]
-        faulty = {path: found for path in paths[1:] if (found := sqlite_store.faults(path))}
-        for path, faults in faulty.items():
-            log.warning("%s is left out: %s", path, faults[0].says)
-        yield [_of_own(path, target, places, lost, destination) for path in paths if path not in faulty]
+        faults = {path: found for path in paths if (found := sqlite_store.faults(path))}
+        if own in faults:
+            raise StoreUnusable(*faults[own])
+        for path, found in faults.items():
+            log.warning("%s is left out: %s", path, found[0].says)
+        yield [_of_own(path, target, places, lost, destination) for path in paths if path not in faults]
         return
     with origins.opened(given, cwd, destination) as (name, source):
         lock = PublishLock(origins.place_of_lock(given, cwd, uri))
@@ -88,9 +90,6 @@ def _into_store(destination: Destination, given: str | None, cwd: Path) -> Itera
 def _of_own(
     path: Path, target: MlflowClient, places: ServerExperiments, lost: Lost, destination: Destination
 ) -> MlflowSynchronization:
-    faults = sqlite_store.faults(path)
-    if faults:
-        raise StoreUnusable(*faults)
     own, server = replace(destination, uri=f"{SQLITE}{path}"), destination.shown_server
     local = MlflowClient(own.uri)
     marks, listed = Marks(local, server, places.ids), Pending(local, target, places, server)

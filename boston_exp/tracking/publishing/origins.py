@@ -79,7 +79,7 @@ def _copied(path: Path, given: str, copy: Path) -> Path:
             closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=5)) as source,
             closing(sqlite3.connect(copy)) as target,
         ):
-            source.backup(target)
+            schema.copy_database(source, target)
     except sqlite3.Error as error:
         raise StoreUnusable(Fault(f"source={given} cannot be read: {error}.", f"ls -l {path}")) from error
     faults = sqlite_store.faults(copy)

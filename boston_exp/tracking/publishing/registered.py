@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from boston_exp.redaction import redact
 from boston_exp.tracking.mlflow.registry import EVENT, as_default, is_unknown
+from boston_exp.tracking.mlflow.runs import of_all_pages
 from boston_exp.tracking.publishing.copy import RunCopier
 from boston_exp.tracking.publishing.source import Source
 from boston_exp.tracking.recorded import LOGGED, MODELS, RUNS
@@ -29,15 +30,11 @@ class RegisteredModels:
 
     def bring(self) -> Iterator[Left | None]:
         """None for each version that was brought; what is left."""
-        token = None
-        while token != "":
-            page = self._source.client.search_registered_models(max_results=100, page_token=token)
-            for model in page:
-                try:
-                    yield from self._model(model)
-                except Exception as error:  # one that cannot be read or written is no reason to leave the others
-                    yield Left(model.name, "registered model", _reason(error))
-            token = page.token or ""
+        for model in _registered_models(self._source.client):
+            try:
+                yield from self._model(model)
+            except Exception as error:  # one that cannot be read or written is no reason to leave the others
+                yield Left(model.name, "registered model", _reason(error))
 
     def _model(self, model: RegisteredModel) -> Iterator[Left | None]:
         theirs = self._registered(model.name)
@@ -123,12 +120,13 @@ class RegisteredModels:
             self._target.set_registered_model_tag(model.name, ALIAS + alias, wanted)
 
 
+def _registered_models(client: MlflowClient) -> Iterator[RegisteredModel]:
+    yield from of_all_pages(lambda token: client.search_registered_models(max_results=100, page_token=token))
+
+
 def _versions(client: MlflowClient, name: str) -> Iterator[ModelVersion]:
-    token, quoted = None, name.replace("'", "''")
-    while token != "":
-        page = client.search_model_versions(f"name = '{quoted}'", max_results=1000, page_token=token)
-        yield from page
-        token = page.token or ""
+    where = "name = '{}'".format(name.replace("'", "''"))
+    yield from of_all_pages(lambda token: client.search_model_versions(where, max_results=1000, page_token=token))
 
 
 def _moved(source: str, infos: tuple) -> str:

@@ -15,10 +15,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from boston_exp.process import temporary_folder
+from boston_exp.redaction import printable
 from boston_exp.storage.folders import bytes_in
 from boston_exp.tracking.destination import CLOUD, SOURCE, VIA, foreign_place
 from boston_exp.tracking.mlflow import compat
-from boston_exp.tracking.mlflow.runs import find_run
+from boston_exp.tracking.mlflow.runs import find_model, find_run, outputs_of
 
 AT_ONCE = 8  # questions to a server
 OWNER = r"(m-)?[0-9a-f]{32}"  # ids of runs and models
@@ -50,7 +51,7 @@ class Source:
                 series = pool.map(lambda key: self.client.get_metric_history(run_id, key), run.data.metrics)
                 found = [metric for one in series for metric in one]
         of_models: Series = {}
-        for output in run.outputs.model_outputs if run.outputs else []:
+        for output in outputs_of(run):
             model = self.model(output.model_id)
             for metric in (model.metrics if model else None) or []:
                 if metric.run_id in (run_id, None):
@@ -72,12 +73,7 @@ class Source:
 
     def model(self, model_id: str) -> LoggedModel | None:
         """None where it was deleted."""
-        try:
-            return self.client.get_logged_model(model_id)
-        except MlflowException as error:
-            if error.get_http_status_code() != 404:
-                raise
-            return None
+        return find_model(self.client, model_id)
 
     @contextmanager
     def artifacts(self, run: Run) -> Iterator[Path]:
@@ -105,8 +101,10 @@ class Source:
         if self._server is not None:
             return None
         total = 0
-        for location in compat.locations(self._uri, run_ids):
+        for owner, location in compat.locations(self._uri, run_ids):
             parts = urlsplit(location)
+            if self._wrong(location, owner):  # such a run is left
+                continue
             if parts.scheme not in ("", "file"):
                 return None
             folder = self._found(Path(unquote(parts.path)))
@@ -116,7 +114,10 @@ class Source:
     @contextmanager
     def _folder(self, location: str, owner: str) -> Iterator[Path | None]:
         """What lies there: on this machine as it is, from elsewhere as a copy; None where there is nothing."""
-        self._refuse(location, owner)
+        wrong = self._wrong(location, owner)
+        if wrong:
+            says = f"its files are said to be at {printable(location)}, and nothing is read from there: {wrong}"
+            raise MlflowException(says)
         parts = urlsplit(location)
         if parts.scheme in ("", "file"):
             yield self._found(Path(unquote(parts.path)))
@@ -125,8 +126,8 @@ class Source:
         with temporary_folder() as name:
             yield Path(place.download_artifacts("", name)) if place.list_artifacts("") else None
 
-    def _refuse(self, location: str, owner: str) -> None:
-        """Raise MlflowException for a place that MLflow does not make for this run or model.
+    def _wrong(self, location: str, owner: str) -> str | None:
+        """What is wrong with a place that MLflow does not make for this run or model.
 
         A store says where its files are, and may be another person's: it could name any folder of this machine, a
         bucket that our keys open, or a server that would be sent our login.
@@ -136,11 +137,9 @@ class Source:
         path = PurePosixPath(unquote(parts.path))
         places = ("", "file", *CLOUD) if self._server is None else ("", "file", "mlflow-artifacts", *CLOUD)
         made = re.fullmatch(OWNER, owner) and path.parts[-2:] == (owner, "artifacts") and ".." not in path.parts
-        if not wrong and not (made and parts.scheme in places and (parts.scheme != "file" or not parts.netloc)):
-            wrong = "which is no place that MLflow makes for it"
-        if wrong:
-            shown = "".join(filter(str.isprintable, location))
-            raise MlflowException(f"its files are said to be at {shown}, and nothing is read from there: {wrong}")
+        if made and parts.scheme in places and (parts.scheme != "file" or not parts.netloc):
+            return wrong or None
+        return wrong or "which is no place that MLflow makes for it"
 
     def _found(self, path: Path) -> Path | None:
         """The folder; where the store was moved to another place, the one of the same name beside it."""
@@ -167,7 +166,7 @@ def _has_files(run: Run) -> bool:
     """Whether its record cannot do without files of the run's own: this project's runs that ended well, and runs of
     MLflow 2 with a model. Models of MLflow 3 have a place of their own, and that of a run that was killed none."""
     ours = "record.version" in run.data.tags and run.info.status == "FINISHED"
-    return ours or ("mlflow.log-model.history" in run.data.tags and not (run.outputs and run.outputs.model_outputs))
+    return ours or ("mlflow.log-model.history" in run.data.tags and not outputs_of(run))
 
 
 def _attributed(metric: Metric, of_models: Series) -> list[Metric]:

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from boston_exp import process
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig
-from boston_exp.redaction import redact
+from boston_exp.redaction import printable, redact
 from boston_exp.storage.s3 import Access
 from boston_exp.tracking.publishing.copy import RunCopier
 from boston_exp.tracking.publishing.ledger import Ledger
@@ -127,7 +127,7 @@ class MlflowSynchronization:
             if run is not None and not gone:
                 with suppress(MlflowException):
                     self._copier.give_up(run)
-            name = "".join(filter(str.isprintable, run.info.run_name or "")) if run else ""
+            name = printable(run.info.run_name or "") if run else ""
             done.left.append(Left(run_id, name, reason))
 
     def _each(
@@ -173,7 +173,7 @@ class MlflowSynchronization:
 
     def _reason(self, error: Exception) -> str:
         says = str(error) if isinstance(error, ConnectionError | TimeoutError) else f"{type(error).__name__}: {error}"
-        return "".join(filter(str.isprintable, redact(says).partition("\n")[0]))[:SHOWN]
+        return printable(redact(says).partition("\n")[0])[:SHOWN]
 
     def _register(self, done: Done, told: Callable[[Done], None]) -> None:
         models = RegisteredModels(self._source, self._target, self._copier)

@@ -26,16 +26,19 @@ KERNELS = {pool.get("architecture") for pool in threadpool_info() if pool["inter
 OTHER = "Nehalem"  # any x86-64 of this century has what it needs
 
 
+def recorded_elsewhere(store: Path, *overrides: str, **environment: str) -> str:
+    """The id of a run that was recorded as another machine would."""
+    where = (f"tracking.uri=sqlite:///{store}", f"hydra.run.dir={store.parent}/o")
+    recorded = python("-m", "boston_exp.run", *overrides, *where, cwd=ROOT, **environment)
+    assert recorded.code == 0, recorded.err
+    return recorded.out.split()[-1]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not KERNELS or OTHER in KERNELS or "Prescott" in KERNELS, reason="no OpenBLAS with another kernel")
 def test_another_kernel_of_blas_changes_last_bits_and_is_found_to_explain_them(command: Command, store: Path) -> None:
     """As a run is from another CPU: numpy's products are added up in another order."""
-    recorded = python(
-        "-m", "boston_exp.run", *RIDGE, f"tracking.uri=sqlite:///{store}", f"hydra.run.dir={store.parent}/o",
-        cwd=ROOT, OPENBLAS_CORETYPE=OTHER,
-    )  # fmt: skip
-    assert recorded.code == 0, recorded.err
-    run_id = recorded.out.split()[-1]
+    run_id = recorded_elsewhere(store, *RIDGE, OPENBLAS_CORETYPE=OTHER)
     result = command(f"run_id={run_id}", "bisect=true", "record=false", "format=json", program="reproduce")
     assert result.code == 1
     found = json.loads(result.out)
@@ -54,13 +57,8 @@ def test_instructions_of_numpy_change_a_logarithm_and_are_found_to_explain_what_
     command: Command, store: Path
 ) -> None:
     """A last bit of log(y) makes a tree split elsewhere: then it is no matter of last digits any more."""
-    recorded = python(
-        "-m", "boston_exp.run", "model=log_target", "evaluation=cv", "figures=none", "quiet=true",
-        f"tracking.uri=sqlite:///{store}", f"hydra.run.dir={store.parent}/o",
-        cwd=ROOT, NPY_DISABLE_CPU_FEATURES=machine()["numpy_simd"],
-    )  # fmt: skip
-    assert recorded.code == 0, recorded.err
-    run_id = recorded.out.split()[-1]
+    overrides = ("model=log_target", "evaluation=cv", "figures=none", "quiet=true")
+    run_id = recorded_elsewhere(store, *overrides, NPY_DISABLE_CPU_FEATURES=machine()["numpy_simd"])
     result = command(f"run_id={run_id}", "bisect=true", "record=false", "format=json", program="reproduce")
     assert result.code == 1
     found = json.loads(result.out)

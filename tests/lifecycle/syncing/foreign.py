@@ -65,3 +65,12 @@ def _good(client: MlflowClient, run: Run) -> None:
         metrics.append(Metric("accuracy", 0.5 + step / 4, 2200, step, run_id=run_id, **scored))
     client.log_batch(run_id, metrics)
     client.set_terminated(run_id, "FINISHED", 2900)
+
+
+def copies(store: Path, experiment: str = EXPERIMENT) -> dict[str, Run]:
+    """By name."""
+    client = MlflowClient(f"sqlite:///{store}")
+    found = client.get_experiment_by_name(experiment)
+    runs = client.search_runs([found.experiment_id]) if found else []
+    assert len({run.info.run_name for run in runs}) == len(runs)
+    return {run.info.run_name: run for run in runs}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -14,22 +13,8 @@ import pytest
 from mlflow import MlflowClient
 
 from boston_exp.tracking.publishing.origins import place_of_lock
-from tests.conftest import Command, Result
+from tests.conftest import Command
 from tests.lifecycle.syncing.foreign import EXPERIMENT, history
-
-
-@pytest.fixture
-def other(tmp_path: Path, empty_store: Path) -> Path:
-    (tmp_path / "laptop").mkdir()
-    return Path(shutil.copy(empty_store, tmp_path / "laptop" / "other.db"))
-
-
-@pytest.fixture
-def sync(command: Command) -> Command:
-    def call(*overrides: str) -> Result:
-        return command(*overrides, program="sync")
-
-    return call
 
 
 def names(store: Path, experiment: str = EXPERIMENT) -> list[str]:
