@@ -13,6 +13,7 @@ MULTIRUN = ("-m", "--multirun")
 KEPT_FLAGS = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp")  # each takes a value
 PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
 OUTPUT = ("name", "report", "quiet")  # settings that say what a command writes, not what is trained
+OF_SWEEPS = ("timeout", "max_failures", "search.patience")  # which a single run takes no notice of
 IRRELEVANT = ("tracking.log_model", "tracking.on_outage")  # to where runs are
 OF_THIS_MACHINE = ("tracking.local_uri", "tracking.artifact_root")  # which reading runs takes no notice of
 WORDS = ("null", "true", "false", "nan", "inf")
@@ -84,7 +85,7 @@ def again(*changes: str, without: Iterable[str] = (), multirun: bool | None = No
 
 def again_alone(overrides: Iterable[str]) -> str:
     """The command that trains these overrides alone, with the folders of options that were typed."""
-    kept = (override for override in overrides if key_of(override) not in OUTPUT)
+    kept = (override for override in overrides if key_of(override) not in (*OUTPUT, *OF_SWEEPS))
     return command_line("run", *(flag for flag in current().flags if flag not in MULTIRUN), *kept)
 
 

@@ -152,6 +152,13 @@ class Objective:
 
 
 @dataclass
+class Search:
+    """When a sweep ends before its last point."""
+
+    patience: int | None = ranged(None, Range("a whole number of at least 1, or null", 1, whole=True, null=True))
+
+
+@dataclass
 class Config:
     """The whole composition of `run`; model and preprocess stay open: any estimator, by `_target_`."""
 
@@ -171,6 +178,8 @@ class Config:
     trusted_packages: list[str] = field(default_factory=lambda: [*TRUSTED])  # whose classes a _target_ may name
     skip_finished: bool | None = None  # use a FINISHED run with the same fingerprint; null: in sweeps only
     max_failures: int | None = ranged(None, Range("a whole number of at least 1, or null", 1, whole=True, null=True))
+    timeout: float | None = ranged(None, Range("seconds above 0, or null", 0, open_low=True, null=True))  # of a sweep
+    search: Search = field(default_factory=Search)
 
 
 ConfigStore.instance().store(name="schema", node=Config, provider="boston_exp")

@@ -17,7 +17,8 @@ from boston_exp.tracking.recorded import History, RecordedRun
 KEY = "base"
 SERVICES = ("tracking", "storage", "env")  # where it was recorded, which is no part of what it is
 # Not taken from a record, which may be another person's: what runs or trusts code is typed by whoever runs it.
-LEFT_OUT = (*SERVICES, "hydra", "trusted_packages", "skip_finished", "max_failures", "name", "quiet", "report", KEY)
+HOW = ("skip_finished", "max_failures", "timeout", "name", "quiet", "report")  # it went, and was told
+LEFT_OUT = (*SERVICES, *HOW, "hydra", "trusted_packages", KEY)
 
 
 def expanded(arguments: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -18,6 +19,7 @@ from boston_exp.errors import ExpectedFailure, Fault, Kind, Pruned, traced
 from boston_exp.experiment import threads as threads_of_libraries
 from boston_exp.signals import terminable
 from boston_exp.sweep import mailbox
+from boston_exp.sweep.ending import TimeIsUp
 from boston_exp.sweep.mailbox import State, Task
 from boston_exp.tracking.destination import Destination
 from boston_exp.training.job import Job, Trained
@@ -64,7 +66,12 @@ class SweepJob(Job):
         self.say("running", run_id)
 
     def telling(self) -> AbstractContextManager[Callable[[str], None]]:
-        return nullcontext(lambda stage: None)  # the screen is the sweep's
+        return nullcontext(self._goes_on)  # the screen is the sweep's
+
+    def _goes_on(self, stage: str) -> None:
+        """Before each stage; in the main process nobody else looks at the clock."""
+        if self._task.ends_at is not None and time.time() >= self._task.ends_at:
+            raise TimeIsUp
 
     def reached(self, fold: int, metrics: dict[str, float]) -> None:
         if self.should_prune(fold, metrics):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -17,8 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from boston_exp import process
 from boston_exp.sweep import mailbox
+from boston_exp.sweep.ending import TimeIsUp
 from boston_exp.sweep.mailbox import State
-from boston_exp.sweep.plan import ENDED, Assignment
+from boston_exp.sweep.plan import ENDED, Assignment, Source
 
 POLL = 0.05  # seconds between looks at the mailbox
 LOOK = 1.0  # seconds between looks for processes that are gone
@@ -39,14 +40,13 @@ class Launched:
         # back. An array job of Slurm is worth more than that memory.
         self._chunk = sys.maxsize if "submitit" in type(launcher).__module__ else 20 * count
 
-    def run(self, jobs: Iterable[Assignment]) -> Generator[tuple[int, Exception | None]]:
-        left = iter(jobs)
-        while chunk := list(islice(left, self._chunk)):
-            yield from self._run(chunk)
+    def run(self, source: Source) -> Generator[tuple[int, Exception | None]]:
+        while chunk := list(islice(iter(lambda: source.next(None), None), self._chunk)):
+            yield from self._run(chunk, source.deadline)
 
     def close(self) -> None: ...
 
-    def _run(self, chunk: list[Assignment]) -> Iterator[tuple[int, Exception | None]]:
+    def _run(self, chunk: list[Assignment], deadline: float | None) -> Iterator[tuple[int, Exception | None]]:
         waiting = {number for number, _ in chunk}
         raised: list[Exception] = []
 
@@ -59,7 +59,7 @@ class Launched:
         with _workers_ended():
             thread = threading.Thread(target=launch, daemon=True)  # a launcher may wait for a lost worker for ever
             thread.start()
-            for number in self._ended(waiting, thread):
+            for number in self._ended(waiting, thread, deadline):
                 waiting.discard(number)
                 yield number, None
             if thread.is_alive():
@@ -70,7 +70,7 @@ class Launched:
             lost = last is not None and mailbox.is_lost(self._sweep_dir, number, last)
             yield number, raised[0] if raised else WorkerLostError() if lost else None
 
-    def _ended(self, waiting: set[int], launching: threading.Thread) -> Iterator[int]:
+    def _ended(self, waiting: set[int], launching: threading.Thread, deadline: float | None) -> Iterator[int]:
         """Numbers of points as they end, until the launcher is back, or has nothing running and begins nothing new."""
         running: dict[int, State] = {}  # points that have begun, and what they said
         lost: set[int] = set()
@@ -90,6 +90,8 @@ class Launched:
                     lost_at = looked
             if not alive or (lost_at and running.keys() <= lost and time.monotonic() - lost_at > 4 * PATIENCE):
                 return
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeIsUp
             time.sleep(POLL)
         launching.join(PATIENCE)
 

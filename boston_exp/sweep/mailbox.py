@@ -34,6 +34,7 @@ class Task:
     asks_server: bool = False  # for finished runs
     experiment: str = ""  # of the sweep's run, in which its points are recorded, too
     swept: tuple[str, ...] = ()  # keys of the settings that the sweep varies
+    ends_at: float | None = None  # seconds since 1970, after which it begins no stage; None where workers are ended
 
 
 @dataclass(frozen=True)

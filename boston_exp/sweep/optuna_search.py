@@ -1,4 +1,4 @@
-"""Optuna's search: ask, run, tell, until the study has its number of trials."""
+"""Optuna's search: a trial is asked for as a worker gets free, and told as it ends."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from importlib.util import find_spec
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import TrialState
 
 from boston_exp.config.invocation import again
 from boston_exp.config.schema import Config
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.redaction import redact
-from boston_exp.sweep.compat import distribution_of
-from boston_exp.sweep.loop import Loop
-from boston_exp.sweep.plan import Aim, Point, Result, Space, name_of, values
-from boston_exp.tracking.studies import ERROR, RUN, open_study
+from boston_exp.sweep.plan import Aim, Point, Result, Space
+from boston_exp.sweep.spaces import Ranges
+from boston_exp.tracking.studies import ERROR, KNOWN, RUN, open_study, sampler_of
 
 STATUSES = {TrialState.COMPLETE: "reused", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
@@ -29,7 +27,7 @@ class Settings:
     """What `hydra/sweeper=optuna` is told, as in conf/hydra/sweeper/optuna.yaml."""
 
     sampler: Any
-    n_trials: int
+    n_trials: int | None
     n_jobs: int
     storage: str | None
     study_name: str | None
@@ -47,15 +45,16 @@ class OptunaSearch:
         self.fixed = fixed
         self.total = settings.n_trials
         self._settings = settings
-        self._distributions = _distributions(space)
-        logarithmic = (key for key, each in self._distributions.items() if getattr(each, "log", False))
-        self.logarithmic = tuple(map(name_of, logarithmic))
+        self._ranges = Ranges(space)
+        self.logarithmic = self._ranges.logarithmic
+        self._asked: dict[Point, optuna.Trial] = {}
         faults = list(_faults(settings, space))
         if faults:
             raise InvalidConfig(*faults)
 
     def corners(self) -> tuple[Point, Point]:
-        return self._corner(0), self._corner(-1)
+        first, last = self._ranges.corners()
+        return self._point(first), self._point(last)
 
     def faults(self, aim: Aim) -> Iterator[Fault]:
         meant, asked = list(aim.directions), self._settings.direction
@@ -65,43 +64,46 @@ class OptunaSearch:
             says += f"{', '.join(aim.metrics)} means {', '.join(meant)}."
             yield Fault(says, again(without=["hydra.sweeper.direction"], multirun=True))
 
-    def begin(self, key: str, config: Config, aim: Aim, loop: Loop) -> None:
-        """Open the study, give back the trials of a process that is gone, take the results of those that ended."""
+    def begin(self, key: str, config: Config, aim: Aim, at_once: int) -> Iterator[Result]:
+        """Open the study, give back the trials of a process that is gone, yield the results of those that ended."""
         settings = self._settings
         self._aim = aim
-        self._name = settings.study_name or f"{config.model['_target_'].rpartition('.')[2]}-{key[:12]}"
+        self._at_once = at_once if settings.n_jobs < 1 else settings.n_jobs
+        model = config.model["_target_"].rpartition(".")[2]
+        self._name = settings.study_name or f"{model} {' '.join(aim.metrics)} {key[:12]}"
         prunable = len(aim.metrics) == 1 and aim.metrics[0].startswith("cv_")
-        prunable = prunable and settings.pruner is not None and settings.storage is not None
-        self._trial_of = (self._name, aim.metrics[0]) if prunable else None
-        self._study = open_study(settings.storage, self._name, key, aim.directions, settings.sampler)
+        self._prunable = prunable and settings.pruner is not None and settings.storage is not None
+        self._study = open_study(settings.storage, self._name, key, aim.metrics, aim.directions)
+        self._sampler = sampler_of(settings.sampler)
         for trial in self._study.stale():
-            self._study.give_back(trial.number, trial.params)
-        for trial in self._study.counted():
+            self._study.give_back(trial.number, trial.params if self._ranges.holds(trial.params) else {})
+        counted = self._study.counted()
+        self._ended = len(counted)
+        for trial in counted:
             scores = dict(zip(aim.metrics, trial.values, strict=True)) if trial.state == TrialState.COMPLETE else {}
             run_id, message = trial.user_attrs.get(RUN), trial.user_attrs.get(ERROR, "")
-            loop.remember(self._point(trial.params), STATUSES[trial.state], scores, run_id, message)
+            point, known = self._point(trial.params, trial.number), trial.user_attrs.get(KNOWN, 0)
+            yield Result(point, "", STATUSES[trial.state], run_id, scores, message, known=known)
 
-    def run(self, loop: Loop, at_once: int) -> None:
-        batch = at_once if self._settings.n_jobs < 1 else self._settings.n_jobs
-        while (left := self.total - len(self._study.counted())) > 0:
-            self._run_batch(loop, min(batch, left))
+    def news(self) -> Iterator[str]:
+        another = self._study.sampled_by(self._settings.sampler)
+        if another and self._ended:
+            before, now = another
+            mend = again(f"hydra.sweeper.study_name={now.replace(', seed ', '-')}", multirun=True)
+            yield f"the study goes on with its {self._ended} trials by {before}; from here on by {now}"
+            yield f"a study of its own: {mend}"
 
-    def importances(self) -> Mapping[str, float]:
-        return self._study.importances()
+    def ask(self, last: Point | None) -> Point | None:
+        place = self._ended + len(self._asked)  # the same however often the search was interrupted
+        if len(self._asked) >= self._at_once or (self.total is not None and place >= self.total):
+            return None
+        trial = self._study.ask(self._sampler(place), self._ended)
+        point = self._point(self._ranges.suggest(trial), trial.number)
+        self._asked[point] = trial
+        return point
 
-    def _run_batch(self, loop: Loop, size: int) -> None:
-        asked: dict[Point, optuna.Trial] = {}
-        try:
-            for _ in range(size):
-                trial = self._study.ask(self._distributions)
-                asked[self._point(trial.params, trial.number)] = trial
-            for result in loop.run(list(asked), self._trial_of):
-                self._tell(asked.pop(result.point), result)
-        finally:
-            for trial in asked.values():
-                self._study.give_back(trial.number, trial.params)
-
-    def _tell(self, trial: optuna.Trial, result: Result) -> None:
+    def tell(self, result: Result) -> None:
+        trial = self._asked.pop(result.point)
         if result.run_id:
             trial.set_user_attr(RUN, result.run_id)
         scores = [result.metrics.get(metric, math.nan) for metric in self._aim.metrics]
@@ -112,45 +114,27 @@ class OptunaSearch:
         else:
             trial.set_user_attr(ERROR, redact(result.message)[:2000])
             self._study.study.tell(trial, state=TrialState.FAIL)
+        self._ended += 1
 
-    def _point(self, params: dict[str, Any], trial: int | None = None) -> Point:
-        pairs = [f"{key}={in_grammar(value)}" for key, value in params.items()]
-        return Point.of([*pairs, *self.fixed], self.space, trial)
+    def give_back(self, point: Point) -> None:
+        trial = self._asked.pop(point, None)
+        if trial is not None:
+            self._study.give_back(trial.number, trial.params)
 
-    def _corner(self, side: int) -> Point:
-        def end(distribution: BaseDistribution) -> object:
-            if isinstance(distribution, CategoricalDistribution):
-                return distribution.choices[side]
-            return distribution.low if side == 0 else distribution.high  # type: ignore[attr-defined]
+    def trial_of(self, point: Point) -> tuple[str, int, str] | None:
+        if not self._prunable or point.trial is None:
+            return None
+        return self._name, point.trial, self._aim.metrics[0]
 
-        return self._point({key: end(distribution) for key, distribution in self._distributions.items()})
+    def importances(self) -> Mapping[str, float]:
+        return self._study.importances()
 
-
-def in_grammar(value: object) -> str:
-    """A value as Hydra's override grammar writes it: `null`, `true`, numbers, text as it is."""
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _distributions(space: Space) -> dict[str, BaseDistribution]:
-    values({key: override for key, override in space.items() if override.is_discrete_sweep()})
-    faults: list[Fault] = []
-    found: dict[str, BaseDistribution] = {}
-    for key, override in space.items():
-        try:
-            found |= distribution_of(str(override.input_line))
-        except (ValueError, AssertionError) as error:
-            says = f"{override.input_line} is not a range that Optuna can search: {error}"
-            mend = again(f"{key}=interval(1,10)", multirun=True) + f"   (or a list: {key}=1,2,3)"
-            faults.append(Fault(says, mend))
-    if faults:
-        raise InvalidConfig(*faults)
-    return found
+    def _point(self, params: Mapping[str, Any], trial: int | None = None) -> Point:
+        return Point.of([*self._ranges.overrides(params), *self.fixed], self.space, trial)
 
 
 def _faults(settings: Settings, space: Space) -> Iterator[Fault]:
-    if settings.n_trials < 1:
+    if settings.n_trials is not None and settings.n_trials < 1:
         says = f"hydra.sweeper.n_trials={settings.n_trials} would try nothing."
         yield Fault(says, again("hydra.sweeper.n_trials=30", multirun=True))
     if not space:

@@ -48,6 +48,8 @@ def record(
         "mlflow.note.content": telling.story(report, table, parent.run_id, parent.link),
         **finding.tags(report.found),
     }
+    if report.ended_by:
+        tags["sweep.ended_by"] = report.ended_by
     if best:
         tags |= {
             "best.run_id": best.run_id or "",
@@ -67,7 +69,11 @@ def record(
 
 
 def results(report: Report) -> pd.DataFrame:
-    """One row a point, the best first: objectives, parameters, status, all metrics, run_id, key, message."""
+    """One row a point, the best first: objectives, parameters, status, all metrics, run_id, key, message.
+
+    `trial` is its number in Optuna's study, `ended` its place in the order in which results came back, `known` how many
+    had come back when it was asked for: what a search with several workers knew when it proposed the point.
+    """
     aim = report.aim
     rows = [
         {
@@ -77,9 +83,12 @@ def results(report: Report) -> pd.DataFrame:
             **result.metrics,
             "run_id": result.run_id,
             "key": result.key,
+            "trial": result.point.trial,
+            "ended": place,
+            "known": result.known,
             "message": redact(result.message),
         }
-        for result in report.results
+        for place, result in enumerate(report.results, 1)
     ]
     table = pd.DataFrame(rows)
     if len(aim.metrics) > 1:
@@ -108,6 +117,8 @@ def show(report: Report, parent: SweepRecording, quiet: bool) -> None:
         return
     best, console = report.best, narrow_console()
     console.print(Text.assemble((telling.counted(report), "bold"), f"; {report.about}"), soft_wrap=True)
+    if report.ended_by:
+        console.print(f"ended early: {report.ended_by}", soft_wrap=True, highlight=False)
     if report.results:
         _show_top(report, parent.run_id, console)
     if best and best.metrics:

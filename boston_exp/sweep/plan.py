@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -58,6 +59,22 @@ class Result:
     metrics: dict[str, float]
     message: str = ""
     trace: str = ""
+    seconds: float = 0.0  # that its worker had it for; 0 if it was not run in this part of the sweep
+    known: int = 0  # results that were there when it was asked for
+
+
+class Source(Protocol):
+    """Where workers get their points from."""
+
+    @property
+    def deadline(self) -> float | None:
+        """Seconds of the monotonic clock, when they have to leave them."""
+
+    def next(self, after: int | None) -> Assignment | None:
+        """The next job for a worker that is free; `after` is the number of the job that it has just ended, if any.
+
+        None: there is nothing to do now. After the next result there may be.
+        """
 
 
 @dataclass(frozen=True)
@@ -95,7 +112,7 @@ class Report:
     """A sweep that is over."""
 
     kind: str  # of the search
-    total: int  # points that were planned
+    total: int | None  # points that were planned; None if only the clock or patience ends it
     swept: tuple[str, ...]  # names of the parameters
     aim: Aim
     results: tuple[Result, ...]  # in the order in which they ended
@@ -106,6 +123,7 @@ class Report:
     about: str = ""  # what was trained on what
     place: tuple[str, ...] = ()  # overrides that lead another command to its experiment
     found: tuple[Finding, ...] = ()  # what may be wrong with its ranges
+    ended_by: str = ""  # what ended it before all points were tried
 
     @property
     def best(self) -> Result | None:

@@ -22,7 +22,8 @@ from multiprocessing.process import BaseProcess
 import cloudpickle
 
 from boston_exp.signals import undisturbed
-from boston_exp.sweep.plan import Assignment
+from boston_exp.sweep.ending import TimeIsUp
+from boston_exp.sweep.plan import Assignment, Source
 from boston_exp.sweep.runner import PointRunner
 
 PRELOAD = "boston_exp.sweep.preload"
@@ -71,28 +72,34 @@ class Pool:
         self._context = multiprocessing.get_context(METHOD)
         self._runner = cloudpickle.dumps(runner)
         self._before = set(multiprocessing.active_children())
-        self._idle: list[ProcessPoolExecutor] = []
+        self._idle: list[tuple[ProcessPoolExecutor, int | None]] = []  # each with the job that it had last
         self._unused = count  # executors that no point has needed yet
 
-    def run(self, jobs: Iterable[Assignment]) -> Generator[tuple[int, Exception | None]]:
+    def run(self, source: Source) -> Generator[tuple[int, Exception | None]]:
         """Run the points; yields each number as it ends, with what its worker died of, if it did.
 
-        `jobs` is read when a worker is free. Left early, it ends the workers, which close their runs.
+        Left early, or at the source's deadline, it ends the workers, which close their runs.
         """
-        left = iter(jobs)
         running: dict[Future[None], tuple[int, ProcessPoolExecutor]] = {}
         try:
             while True:
-                while (self._idle or self._unused) and (job := next(left, None)):
+                while (self._idle or self._unused) and (job := source.next(self._idle[-1][1] if self._idle else None)):
                     future, executor = self._submitted(self._free_executor(), job)
                     running[future] = (job[0], executor)
                 if not running:
                     return
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                left = None if source.deadline is None else max(0.0, source.deadline - time.monotonic())
+                done, _ = wait(running, left, return_when=FIRST_COMPLETED)
+                if not done:
+                    raise TimeIsUp
                 for future in done:
                     number, executor = running.pop(future)
                     error = future.exception()
-                    self._idle.append(self._executor() if isinstance(error, BrokenProcessPool) else executor)
+                    if isinstance(error, BrokenProcessPool):
+                        executor, last = self._executor(), None
+                    else:
+                        last = number
+                    self._idle.append((executor, last))
                     yield number, error if isinstance(error, Exception) else None
         except BaseException:
             self._end([executor for _, executor in running.values()])
@@ -104,7 +111,7 @@ class Pool:
 
     def _free_executor(self) -> ProcessPoolExecutor:
         if self._idle:
-            return self._idle.pop()
+            return self._idle.pop()[0]
         self._unused -= 1
         return self._executor()
 
@@ -129,7 +136,7 @@ class Pool:
         """Let idle workers go, terminate all of them if some have a point, kill what is left after PATIENCE."""
         mine = [child for child in multiprocessing.active_children() if child not in self._before]
         with undisturbed():
-            for executor in [*busy, *self._idle]:
+            for executor in [*busy, *(executor for executor, _ in self._idle)]:
                 executor.shutdown(wait=False, cancel_futures=True)
             self._idle = []
             for worker in mine if busy else []:

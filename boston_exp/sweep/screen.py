@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from boston_exp.reporting.tables import BAD
-from boston_exp.sweep.plan import Aim, Result
+from boston_exp.sweep.plan import Aim, Point, Result
 
 EVERY = 10.0  # seconds between plain lines when nothing has improved
 
@@ -18,7 +18,7 @@ EVERY = 10.0  # seconds between plain lines when nothing has improved
 class Screen:
     """Is told each result, and keeps what it shows of them."""
 
-    def __init__(self, total: int, aim: Aim, quiet: bool = False) -> None:
+    def __init__(self, total: int | None, aim: Aim, quiet: bool = False, workers: int = 1) -> None:
         self._total = total
         self._quiet = quiet
         self._aim = aim
@@ -47,6 +47,14 @@ class Screen:
     def close(self) -> None:
         self._progress.stop()
 
+    def began(self, number: int, point: Point) -> None:
+        """A worker has the point, as the job of that number."""
+
+    def say(self, line: str) -> None:
+        """News of the search, on a line of its own."""
+        if not self._quiet:
+            self._console.print(escape(line))
+
     def update(self, result: Result) -> None:
         """One more point has ended."""
         if result.status == "failed":
@@ -63,14 +71,16 @@ class Screen:
         if not waits or (improved and result.status == "finished"):
             self._printed = time.monotonic()
             done = self._counts.total()
-            left = (time.monotonic() - self._started) / done * (self._total - done)
-            self._console.print(f"{done}/{self._total} {self._line()}, {left:.0f} s left")
+            left = (time.monotonic() - self._started) / done * ((self._total or done) - done)
+            self._console.print(f"{done}/{self._total or '?'} {self._line()}, {left:.0f} s left")
 
     def interrupted(self) -> None:
         """The user has stopped the sweep."""
         self.close()
         done = self._counts.total()
-        self._console.print(f"stopped after {done} of {self._total} points; the same command goes on from here")
+        self._console.print(
+            f"stopped after {done} of {self._total or 'its'} points; the same command goes on from here"
+        )
 
     def _line(self) -> str:
         failed = self._counts["failed"]

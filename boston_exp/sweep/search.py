@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from boston_exp.config.schema import Config
 from boston_exp.errors import Fault
-from boston_exp.sweep.loop import Loop
-from boston_exp.sweep.plan import Aim, Point, Space, values
+from boston_exp.sweep.plan import Aim, Point, Result, Space, values
 
 
 class Search(Protocol):
@@ -18,7 +18,7 @@ class Search(Protocol):
     kind: str
     space: Space
     fixed: list[str]  # overrides that all points share
-    total: int  # points, once it is complete
+    total: int | None  # points, once it is complete; None if only the clock or patience ends it
     logarithmic: tuple[str, ...]  # names of the parameters that are searched on a logarithmic scale
 
     def corners(self) -> tuple[Point, Point]:
@@ -27,11 +27,26 @@ class Search(Protocol):
     def faults(self, aim: Aim) -> Iterator[Fault]:
         """What keeps the search from this aim."""
 
-    def begin(self, key: str, config: Config, aim: Aim, loop: Loop) -> None:
-        """The sweep's parent is open: take up what an earlier part has left."""
+    def begin(self, key: str, config: Config, aim: Aim, at_once: int) -> Iterable[Result]:
+        """The sweep's parent is open: take up what an earlier part has left, and yield the results that it had.
 
-    def run(self, loop: Loop, at_once: int) -> None:
-        """Run points until the search is complete; `at_once` workers want one each."""
+        `at_once` workers will want a point each.
+        """
+
+    def ask(self, last: Point | None) -> Point | None:
+        """The next point for a worker that has just ended `last`, if it is no new one; None if there is none now."""
+
+    def tell(self, result: Result) -> None:
+        """How a point has ended that was asked for."""
+
+    def give_back(self, point: Point) -> None:
+        """A point that was asked for was left before its end: it is asked for again, by the next part."""
+
+    def trial_of(self, point: Point) -> tuple[str, int, str] | None:
+        """Optuna's study, the trial's number, and the metric by which it can be pruned, where it can."""
+
+    def news(self) -> Iterator[str]:
+        """What a user should know of how the search goes on, a line each."""
 
     def importances(self) -> Mapping[str, float]:
         """How much each parameter matters, where the search can tell."""
@@ -47,9 +62,8 @@ class Grid:
         self.space = space
         self.fixed = fixed
         self._values = values(space)
-        self.total = 1
-        for column in self._values:
-            self.total *= len(column)
+        self.total: int | None = math.prod(map(len, self._values))
+        self._left = self.points()
 
     def corners(self) -> tuple[Point, Point]:
         first, last = ([column[side] for column in self._values] for side in (0, -1))
@@ -58,11 +72,21 @@ class Grid:
     def faults(self, aim: Aim) -> Iterator[Fault]:
         return iter(())
 
-    def begin(self, key: str, config: Config, aim: Aim, loop: Loop) -> None: ...
+    def begin(self, key: str, config: Config, aim: Aim, at_once: int) -> Iterable[Result]:
+        return ()
 
-    def run(self, loop: Loop, at_once: int) -> None:
-        for _ in loop.run(list(self.points())):
-            pass
+    def ask(self, last: Point | None) -> Point | None:
+        return next(self._left, None)
+
+    def tell(self, result: Result) -> None: ...
+
+    def give_back(self, point: Point) -> None: ...
+
+    def trial_of(self, point: Point) -> None:
+        return None
+
+    def news(self) -> Iterator[str]:
+        return iter(())
 
     def importances(self) -> Mapping[str, float]:
         return {}

@@ -57,9 +57,11 @@ def _points(report: Report, table: pd.DataFrame, link: Link) -> list[str]:
 def counted(report: Report) -> str:
     """`grid of 36 points: 35 done, 1 failed`."""
     counts = ", ".join(f"{report.count(status)} {name}" for name, status in COUNTED.items() if report.count(status))
-    left = report.total - len(report.results)
-    untried = f", {left} not tried" if left else ""
-    return f"{report.kind} of {report.total} point{'s' * (report.total != 1)}: {counts}{untried}"
+    ended = len(report.results)
+    total = ended if report.total is None else report.total
+    untried = f", {total - ended} not tried" if ended < total else ""
+    more = f" ({ended - total} more than asked for)" if ended > total else ""
+    return f"{report.kind} of {total} point{'s' * (total != 1)}: {counts}{untried}{more}"
 
 
 def headline(report: Report, best: Result) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from typing import Any, Protocol
 
 from hydra.core.utils import configure_log
@@ -14,7 +14,7 @@ from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, Kind
 from boston_exp.sweep.launched import Launched
 from boston_exp.sweep.mailbox import sweep_dir_of
-from boston_exp.sweep.plan import Assignment
+from boston_exp.sweep.plan import Source
 from boston_exp.sweep.pool import Pool
 from boston_exp.sweep.runner import PointRunner
 
@@ -32,10 +32,11 @@ class Workers(Protocol):
     def threads(self) -> int | None:
         """How many threads the libraries may use for a point; None leaves them alone."""
 
-    def run(self, jobs: Iterable[Assignment]) -> Generator[tuple[int, Exception | None]]:
+    def run(self, source: Source) -> Generator[tuple[int, Exception | None]]:
         """Run points; yields each number once it has ended, however it did, with what its worker died of, if it did.
 
-        What a point says of its own end is in the mailbox.
+        The source is asked whenever a worker is free: before the first point, and once a result was taken. What a point
+        says of its own end is in the mailbox. Raises TimeIsUp at the source's deadline.
         """
 
     def close(self) -> None:
@@ -52,10 +53,13 @@ class InProcess:
     def __init__(self, runner: PointRunner) -> None:
         self._runner = runner
 
-    def run(self, jobs: Iterable[Assignment]) -> Generator[tuple[int, Exception | None]]:
+    def run(self, source: Source) -> Generator[tuple[int, Exception | None]]:
         hydra: Any = self._runner.master.hydra
         whitelist = self._runner.context.execution_whitelist
-        for number, overrides in jobs:
+        last: int | None = None
+        while job := source.next(last):
+            number, overrides = job
+            last = number
             raised: Exception | None = None
             try:
                 self._runner.run(number, overrides)

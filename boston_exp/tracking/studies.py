@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import optuna
 import sqlalchemy
 from hydra.conf import HydraConf
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +25,8 @@ from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.tracking import liveness
 
 SEARCH, INTERRUPTED, RUN = "boston_exp.search", "boston_exp.interrupted", "boston_exp.run_id"
+KNOWN = "boston_exp.known"  # trials that had been told when this one was asked for
+SAMPLER = "boston_exp.sampler"  # of a study: what proposes its trials now
 ERROR = "error"
 ENOUGH = 20  # complete trials, below which the importance of parameters is guessed
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
@@ -35,14 +40,19 @@ class Study:
         self.study = study
         self._storage = storage
 
-    def ask(self, distributions: dict[str, BaseDistribution]) -> optuna.Trial:
-        """A trial that carries this process from its first moment: cut off in between, it would be RUNNING for ever."""
+    def ask(self, sampler: BaseSampler, known: int) -> optuna.Trial:
+        """The next trial, its parameters not yet suggested; `known` trials have been told so far.
+
+        It carries this process from its first moment: cut off in between, it would be RUNNING for ever.
+        """
         mine = liveness.tags()[liveness.PROCESS]
+        self.study.sampler = sampler
         if not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self.study.enqueue_trial({}, user_attrs={liveness.PROCESS: mine})
-        trial = self.study.ask(distributions)
+            self.study.enqueue_trial({}, user_attrs={liveness.PROCESS: mine, KNOWN: known})
+        trial = self.study.ask()
         if trial.user_attrs.get(liveness.PROCESS) != mine:  # it was waiting: given back by an earlier part
             trial.set_user_attr(liveness.PROCESS, mine)
+            trial.set_user_attr(KNOWN, known)
         return trial
 
     def give_back(self, number: int, params: dict[str, Any]) -> None:
@@ -64,9 +74,20 @@ class Study:
         return found
 
     def counted(self) -> list[FrozenTrial]:
-        """Trials that were run to their end, whatever it was; those that were cut off do not count."""
+        """Trials that were run to their end, whatever it was, as they ended; those that were cut off do not count."""
         ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        return [t for t in self.study.get_trials(deepcopy=False, states=ended) if not t.user_attrs.get(INTERRUPTED)]
+        trials = self.study.get_trials(deepcopy=False, states=ended)
+        found = [trial for trial in trials if not trial.user_attrs.get(INTERRUPTED)]
+        return sorted(found, key=lambda trial: trial.datetime_complete or datetime.min)
+
+    def sampled_by(self, config: Any) -> tuple[str, str] | None:
+        """Remember what proposes trials from now on. Where that was another one: what it was, and what it is."""
+        now = json.dumps(OmegaConf.to_container(config, resolve=True), sort_keys=True)
+        before = self.study.user_attrs.get(SAMPLER)
+        if before == now:
+            return None
+        self.study.set_user_attr(SAMPLER, now)
+        return (_described(before), _described(now)) if before else None
 
     def importances(self) -> dict[str, float]:
         """Shares of the objective's variance that the parameters explain; nothing where that cannot be told."""
@@ -79,7 +100,7 @@ class Study:
             return {}
 
 
-def open_study(url: str | None, name: str, key: str, directions: tuple[str, ...], sampler: Any) -> Study:
+def open_study(url: str | None, name: str, key: str, metrics: tuple[str, ...], directions: tuple[str, ...]) -> Study:
     """The study, new or as an earlier part left it; `url=None` keeps it in memory.
 
     Raises InvalidConfig if it belongs to another search, or if the database cannot be used or is another program's.
@@ -94,15 +115,16 @@ def open_study(url: str | None, name: str, key: str, directions: tuple[str, ...]
             directions=list(directions),  # type: ignore[arg-type]
             load_if_exists=True,
         )
-        before = len(study.get_trials(deepcopy=False))
         searched = study.user_attrs.get(SEARCH)
-        if searched is None and not before:
+        if searched is None and not study.get_trials(deepcopy=False):
             study.set_user_attr(SEARCH, key)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(list(metrics))  # as Optuna's dashboard shows them
         elif searched != key:
             says = f"The study {name!r} belongs to another search: other parameters, ranges, data or code."
             mend = again("hydra.sweeper.study_name=null", multirun=True) + "   (null names it after the search)"
             raise InvalidConfig(Fault(says, mend))
-        study.sampler = _sampler(sampler, before)
         return Study(study, storage)
 
 
@@ -152,19 +174,34 @@ def reporter(
     return should_prune
 
 
-def _sampler(config: Any, before: int) -> optuna.samplers.BaseSampler:
-    """With a fixed seed, a study that is continued would propose its first points again: shift it by the trials there.
+def sampler_of(config: Any) -> Callable[[int], BaseSampler]:
+    """Makes the sampler of each trial, by its place in the study, out of Hydra's configuration of one.
 
-    QMC keeps its place in the sequence by itself, under its seed.
+    Seeded by seed and place: one sampler for all would start again with the seed when a study goes on, and propose its
+    first points again. QMC keeps its place in the sequence by itself, under its seed. Without a seed there is one for
+    all.
     """
     settings = OmegaConf.to_container(config, resolve=True)
     assert isinstance(settings, dict)
-    if settings.get("seed") is not None and not str(settings["_target_"]).endswith("QMCSampler"):
-        settings["seed"] += before
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler: optuna.samplers.BaseSampler = instantiate(settings, _convert_="all", _execution_whitelist_=SAMPLERS)
-    return sampler
+    seed = settings.get("seed")
+
+    def made(place: int) -> BaseSampler:
+        if seed is not None and not str(settings["_target_"]).endswith("QMCSampler"):
+            settings["seed"] = int(np.random.SeedSequence((int(seed), place)).generate_state(1)[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler: BaseSampler = instantiate(settings, _convert_="all", _execution_whitelist_=SAMPLERS)
+        return sampler
+
+    first = made(0)  # what is wrong with it is told before anything is asked for
+    return (lambda place: first) if seed is None else made
+
+
+def _described(settings: str) -> str:
+    """`TPESampler, seed 42`, of what a study remembers of its sampler."""
+    said = json.loads(settings)
+    seed = said.pop("seed", None)
+    return f"{str(said['_target_']).rpartition('.')[2]}{'' if seed is None else f', seed {seed}'}"
 
 
 def _refuse_foreign(url: str) -> None:

@@ -35,7 +35,19 @@ from boston_exp.training.telling import Told
 log = logging.getLogger(__name__)
 VERSION = "2"  # of the record: what a reader may expect. Version 1 has no `record.version`, no folds, no digests.
 # Not what the experiment is, but how it is recorded and told.
-HOW_RECORDED = ("tracking", "storage", "figures", "skip_finished", "max_failures", "name", "quiet", "report", "explain")
+HOW_RECORDED = (
+    "tracking",
+    "storage",
+    "figures",
+    "skip_finished",
+    "max_failures",
+    "timeout",
+    "search",
+    "name",
+    "quiet",
+    "report",
+    "explain",
+)
 
 
 def plan(

@@ -6,7 +6,7 @@ killed in tests/faults/.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,16 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from boston_exp.sweep import mailbox
-from boston_exp.sweep.loop import LOST, Loop, MaxFailuresError
+from boston_exp.sweep.ending import Ending
+from boston_exp.sweep.loop import LOST, Loop
 from boston_exp.sweep.mailbox import State
-from boston_exp.sweep.plan import Aim, Assignment, Point, Result, point_key
+from boston_exp.sweep.plan import Aim, Point, Result, Source, point_key
 from boston_exp.sweep.screen import Screen
+from boston_exp.sweep.search import Grid
 from boston_exp.tracking.backends.none import SweepNotRecorded
 from boston_exp.tracking.protocol import Failure, Finished
 
+AIM = Aim(("rmse",), ("minimize",))
 Script = list[tuple[State | None, Exception | None]]  # what the worker says of a point, and what it dies of, per try
 
 
@@ -42,9 +45,10 @@ class Scripted:
         self.tried: list[str] = []
         self.left = 0
 
-    def run(self, jobs: Iterable[Assignment]) -> Generator[tuple[int, Exception | None]]:
+    def run(self, source: Source) -> Generator[tuple[int, Exception | None]]:
         try:
-            for number, overrides in jobs:
+            while job := source.next(None):
+                number, overrides = job
                 self.tried.append(overrides[0])
                 said, error = self._scripts[overrides[0]].pop(0)
                 if said:
@@ -70,6 +74,21 @@ class Composing:
     def compose(self, point: Point) -> None:
         if point.overrides == ("x=bad",):
             raise HydraException("no such value")
+
+
+class Listed(Grid):
+    """A search of these points; remembers what it is told and given back."""
+
+    def __init__(self, values: str) -> None:
+        self._left = iter([point(value) for value in values.split()])
+        self.told: list[str] = []
+        self.given_back: list[Point] = []
+
+    def tell(self, result: Result) -> None:
+        self.told.append(result.status)
+
+    def give_back(self, point: Point) -> None:
+        self.given_back.append(point)
 
 
 class Parent(SweepNotRecorded):
@@ -98,17 +117,20 @@ def looped(
     parent: Parent | None = None,
     earlier: dict[str, Finished] | None = None,
     max_failures: int | None = None,
+    ending: Ending | None = None,
 ) -> tuple[Loop, Scripted]:
     workers = Scripted(folder, {f"x={value}": script for value, script in scripts.items()})
-    screen = Screen(len(scripts), Aim(("rmse",), ("minimize",)))
+    screen = Screen(len(scripts), AIM)
     composer: Any = Composing(folder)
     loop = Loop(
         "key",
+        Listed(" ".join(scripts)),
         composer,
         workers,
         parent or Parent(),
         screen,
         earlier or {},
+        ending or Ending(AIM),
         max_failures,
         asks_server=False,
         experiment="tests",
@@ -119,14 +141,15 @@ def looped(
 BROKEN = BrokenProcessPool("killed")
 
 
-def only(results: Iterable[Result]) -> Result:
-    (result,) = results
+def only(loop: Loop) -> Result:
+    loop.run()
+    (result,) = loop.results
     return result
 
 
 def test_a_point_that_ends_well_is_its_own_result(tmp_path: Path) -> None:
     loop, _ = looped(tmp_path, {"1": [(state("finished", "r1", rmse=2.0), None)]})
-    result = only(loop.run([point("1")]))
+    result = only(loop)
     assert (result.status, result.run_id, result.metrics) == ("finished", "r1", {"rmse": 2.0})
     assert loop.results == [result]
 
@@ -134,7 +157,7 @@ def test_a_point_that_ends_well_is_its_own_result(tmp_path: Path) -> None:
 def test_a_worker_that_is_killed_in_a_point_is_that_points_failure(tmp_path: Path) -> None:
     parent = Parent()
     loop, workers = looped(tmp_path, {"1": [(state("running", "r1"), BROKEN)]}, parent)
-    result = only(loop.run([point("1")]))
+    result = only(loop)
     assert (result.status, result.run_id, result.message) == ("failed", "r1", LOST)
     assert parent.failed == [LOST]
     assert workers.tried == ["x=1"]
@@ -143,24 +166,25 @@ def test_a_worker_that_is_killed_in_a_point_is_that_points_failure(tmp_path: Pat
 def test_a_worker_that_is_killed_after_its_run_was_closed_has_done_it(tmp_path: Path) -> None:
     parent = Parent({"r1": Finished("r1", {"rmse": 2.0})})
     loop, _ = looped(tmp_path, {"1": [(state("running", "r1"), BROKEN)]}, parent)
-    assert only(loop.run([point("1")])).metrics == {"rmse": 2.0}
+    assert only(loop).metrics == {"rmse": 2.0}
     assert parent.failed == []
 
 
 def test_a_worker_that_is_killed_after_it_said_so_has_done_it(tmp_path: Path) -> None:
     loop, _ = looped(tmp_path, {"1": [(state("finished", "r1", rmse=2.0), BROKEN)]})
-    assert only(loop.run([point("1")])).status == "finished"
+    assert only(loop).status == "finished"
 
 
 def test_a_worker_that_is_killed_before_it_began_costs_another_try(tmp_path: Path) -> None:
     loop, workers = looped(tmp_path, {"1": [(None, BROKEN), (state("finished", "r1"), None)]})
-    assert only(loop.run([point("1")])).status == "finished"
+    assert only(loop).status == "finished"
     assert workers.tried == ["x=1"] * 2
 
 
 def test_a_point_that_no_worker_begins_is_given_up(tmp_path: Path) -> None:
     loop, workers = looped(tmp_path, {"1": [(None, BROKEN)] * 9, "2": [(state("finished", "r2"), None)]})
-    results = {result.point.name: result for result in loop.run([point("1"), point("2")])}
+    loop.run()
+    results = {result.point.name: result for result in loop.results}
     assert results["x=1"].message == "BrokenProcessPool: killed"
     assert results["x=2"].status == "finished"
     assert workers.tried.count("x=1") == 3
@@ -168,50 +192,78 @@ def test_a_point_that_no_worker_begins_is_given_up(tmp_path: Path) -> None:
 
 def test_a_point_that_does_not_compose_says_why_and_is_not_tried_again(tmp_path: Path) -> None:
     loop, workers = looped(tmp_path, {"bad": [(None, None)] * 9})
-    assert "no such value" in only(loop.run([point("bad")])).message
+    assert "no such value" in only(loop).message
     assert workers.tried == ["x=bad"]
 
 
 def test_what_an_earlier_part_has_done_is_not_run_again(tmp_path: Path) -> None:
     earlier = {point_key("key", point("1")): Finished("old", {"rmse": 1.0})}
     loop, workers = looped(tmp_path, {"1": [], "2": [(state("finished", "r2"), None)]}, earlier=earlier)
-    assert [result.status for result in loop.run([point("1"), point("2")])] == ["reused", "finished"]
+    loop.run()
+    assert [result.status for result in loop.results] == ["reused", "finished"]
     assert workers.tried == ["x=2"]
 
 
 def test_max_failures_leaves_the_workers_at_once(tmp_path: Path) -> None:
     failed: Script = [(state("failed"), None)]
     loop, workers = looped(tmp_path, {value: list(failed) for value in "1234"}, max_failures=2)
-    with pytest.raises(MaxFailuresError, match="2 points failed"):
-        list(loop.run([point(value) for value in "1234"]))
+    assert loop.run() == str(loop.hopeless) == "2 points failed, and max_failures=2"
     assert workers.tried == ["x=1", "x=2"]
     assert workers.left == 1  # the generator was closed, not left to the garbage collector
 
 
-def test_a_result_is_taken_before_max_failures_ends_the_sweep(tmp_path: Path) -> None:
+def test_a_result_is_told_before_max_failures_ends_the_sweep(tmp_path: Path) -> None:
     """A search that has not been told of it would give the trial back, and ask for it again, for ever."""
     loop, _ = looped(tmp_path, {"1": [(state("failed"), None)], "2": []}, max_failures=1)
-    running = loop.run([point("1"), point("2")])
-    assert next(running).status == "failed"
-    with pytest.raises(MaxFailuresError):
-        next(running)
+    loop.run()
+    search: Any = loop._search
+    assert (search.told, search.given_back) == (["failed"], [])
+
+
+def test_a_point_that_is_left_is_given_back(tmp_path: Path) -> None:
+    class Interrupted(Scripted):
+        def run(self, source: Source) -> Generator[tuple[int, Exception | None]]:
+            source.next(None)
+            raise KeyboardInterrupt
+            yield
+
+    loop, workers = looped(tmp_path, {"1": []})
+    workers.__class__ = Interrupted
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+    search: Any = loop._search
+    assert (search.told, search.given_back) == ([], [point("1")])
+
+
+def test_patience_ends_a_search_that_does_not_improve(tmp_path: Path) -> None:
+    scores = [3.0, 2.0, 2.5, 2.0, 2.2, 1.0]
+    scripts: dict[str, Script] = {str(n): [(state("finished", f"r{n}", rmse=s), None)] for n, s in enumerate(scores)}
+    loop, workers = looped(tmp_path, scripts, ending=Ending(AIM, patience=3))
+    assert loop.run() == "the last 3 points have not improved on the best; a larger search.patience goes on"
+    assert len(workers.tried) == 5
+
+
+def test_a_search_whose_time_is_up_asks_for_nothing_more(tmp_path: Path) -> None:
+    loop, workers = looped(tmp_path, {"1": [(state("finished", "r1", rmse=1.0), None)]}, ending=Ending(AIM, timeout=0))
+    assert "timeout=0 seconds are over" in loop.run()
+    assert workers.tried == []
 
 
 def test_failures_that_a_search_remembers_do_not_count(tmp_path: Path) -> None:
     loop, _ = looped(tmp_path, {})
-    loop.remember(point("1"), "failed", {}, None, "of an earlier part")
+    loop.remember(Result(point("1"), "", "failed", None, {}, "of an earlier part"))
     assert loop.failed == 0
 
 
 def test_a_state_that_another_sweep_has_left_is_not_this_points(tmp_path: Path) -> None:
     mailbox.write_state(tmp_path, 0, state("finished", "old", rmse=0.0))
     loop, _ = looped(tmp_path, {"bad": [(None, None)]})
-    assert only(loop.run([point("bad")])).status == "failed"
+    assert only(loop).status == "failed"
 
 
 def test_a_point_that_began_and_was_interrupted_is_not_tried_again(tmp_path: Path) -> None:
     loop, workers = looped(tmp_path, {"1": [(state("running", "r1"), None)] * 3})
-    assert only(loop.run([point("1")])).message == "it was interrupted"
+    assert only(loop).message == "it was interrupted"
     assert workers.tried == ["x=1"]
 
 
@@ -219,5 +271,5 @@ def test_job_folders_of_an_earlier_part_are_not_written_to(tmp_path: Path) -> No
     for name in ("0", "7", "notes"):
         (tmp_path / name).mkdir()
     loop, _ = looped(tmp_path, {"1": [(state("finished", "r1"), None)]})
-    list(loop.run([point("1")]))
+    loop.run()
     assert mailbox.read_state(tmp_path, 8) is not None

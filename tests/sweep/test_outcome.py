@@ -47,7 +47,7 @@ def test_the_best_row_comes_first_and_one_without_a_score_last(direction: str, o
     )
     assert list(table["x"]) == order
     assert table["run_id"].iloc[-1] == "id2"
-    assert {"status", "x", "rmse", "mae", "run_id", "key", "message"} == set(table.columns)
+    assert {"status", "x", "rmse", "mae", "run_id", "key", "trial", "ended", "known", "message"} == set(table.columns)
 
 
 def test_several_objectives_are_told_with_their_front() -> None:

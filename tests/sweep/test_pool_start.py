@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from boston_exp.sweep.plan import Assignment
 from boston_exp.sweep.pool import Pool
 
 
@@ -20,6 +21,18 @@ class Said:
 
     def run(self, number: int, overrides: list[str]) -> None:
         (self._folder / str(number)).write_text(" ".join(overrides))
+
+
+class Listed:
+    """Where the points of this test come from."""
+
+    deadline = None
+
+    def __init__(self, jobs: list[Assignment]) -> None:
+        self._left = iter(jobs)
+
+    def next(self, after: int | None) -> Assignment | None:
+        return next(self._left, None)
 
 
 @pytest.mark.parametrize("broken", [1, 3])
@@ -39,7 +52,7 @@ def test_a_pipe_that_breaks_at_the_start_costs_no_point(
     runner: Any = Said(tmp_path)
     pool = Pool(runner, count=1, threads=1)
     try:
-        ended = list(pool.run([(0, ["x=1"]), (1, ["x=2"])]))
+        ended = list(pool.run(Listed([(0, ["x=1"]), (1, ["x=2"])])))
     finally:
         pool.close()
     assert ended == [(0, None), (1, None)]

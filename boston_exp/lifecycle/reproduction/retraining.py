@@ -124,6 +124,7 @@ def configuration(original: Original, table: Path | None, trusted: list[str], st
     }
     values = {
         "quiet": True, "explain": False, "report": None, "name": None, "skip_finished": None, "max_failures": None,
+        "timeout": None,
         "trusted_packages": [name for name in recorded if name in trusted],
     }  # fmt: skip
     for group, own in groups.items():
