@@ -47,9 +47,8 @@ def record(
     tags = {
         "mlflow.note.content": telling.story(report, table, parent.run_id, parent.link),
         **finding.tags(report.found),
+        "sweep.ended_by": report.ended_by or "its last point",
     }
-    if report.ended_by:
-        tags["sweep.ended_by"] = report.ended_by
     if best:
         tags |= {
             "best.run_id": best.run_id or "",

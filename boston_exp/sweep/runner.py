@@ -42,7 +42,10 @@ class PointRunner:
             config.hydra.job.id = f"{config.hydra.job.name}_{number}"
             config.hydra.job.num = number
         task: TaskFunction = inspect.unwrap(getattr(import_module(self.module), self.function))
-        done = run_job(task, config, "hydra.sweep.dir", "hydra.sweep.subdir", self.context)
+        try:
+            done = run_job(task, config, "hydra.sweep.dir", "hydra.sweep.subdir", self.context)
+        except SystemExit as error:  # Hydra hangs the job on it, which holds the exception: pickled, that has no end
+            raise RuntimeError(f"SystemExit: {error}") from None
         with redirect_stderr(io.StringIO()):  # Hydra says that the job failed; the main process says more of it
             try:
                 done.return_value  # noqa: B018 (raises what the task raised)

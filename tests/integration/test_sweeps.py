@@ -34,24 +34,6 @@ SEARCH = (
 )
 OPTUNA = (*SEARCH, "evaluation=holdout")
 
-# An estimator of the user's own that does what real ones do on a bad day.
-BAD_DAY = """
-import os, signal, time
-from sklearn.linear_model import Ridge
-
-class BadDay(Ridge):
-    def __init__(self, alpha=1.0, killed_at=None, fails_at=None, seconds=0.0):
-        super().__init__(alpha=alpha)
-        self.killed_at, self.fails_at, self.seconds = killed_at, fails_at, seconds
-
-    def fit(self, X, y):
-        time.sleep(self.seconds)
-        if self.alpha == self.killed_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self.alpha == self.fails_at:
-            raise MemoryError("no room for alpha")
-        return super().fit(X, y)
-"""
 BAD_MODEL = ("model=ridge", "model._target_=bad_day.BadDay", "trusted_packages=[sklearn,bad_day]", "figures=none")
 BAD = (*BAD_MODEL, "evaluation=holdout")
 
@@ -104,14 +86,6 @@ def ran(folder: Path, store: Path, *overrides: str, open_files: int | None = Non
     process = started(folder, store, *overrides, open_files=open_files)
     out, err = process.communicate(timeout=240)
     return process.returncode, out, err
-
-
-@pytest.fixture
-def bad_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "bad_day.py").write_text(BAD_DAY)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "bad_day", raising=False)
-    return tmp_path
 
 
 def test_a_grid_is_one_parent_with_a_child_a_point(command: Command, store: Path) -> None:
