@@ -7,12 +7,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from boston_exp import process
 
 DEADLINE = 4.5  # seconds from SIGTERM to the end; what is left open then is closed by the next command
+AGAIN = 0.1  # seconds between two SIGINTs that are two: `timeout -s INT` sends one to the process, one to its group
 
 
 class Terminated(KeyboardInterrupt):
@@ -21,6 +22,8 @@ class Terminated(KeyboardInterrupt):
 
 _received: list[int] = []
 process.on_reset(_received.clear)
+_leaving: list[Callable[[], object]] = []  # called before the process ends at once
+process.on_reset(_leaving.clear)
 
 
 @contextmanager
@@ -37,6 +40,8 @@ def raising(number: int, exception: type[KeyboardInterrupt], once: bool) -> Iter
     def handle(number: int, frame: object) -> None:
         if once:
             signal.signal(number, signal.SIG_IGN)
+        elif _leaving and number in _received:
+            return  # a second Ctrl-C ends the process, and no tidying before that
         _received.append(number)
         raise exception
 
@@ -49,9 +54,38 @@ def raising(number: int, exception: type[KeyboardInterrupt], once: bool) -> Iter
 
 
 @contextmanager
+def twice_ends_at_once(leave: Callable[[], object]) -> Iterator[None]:
+    """In here a second Ctrl-C calls `leave`, kills the processes that this one has started, and ends it with code 130.
+
+    What is left open then is closed by the next command, as after kill -9. After a first Ctrl-C that lasts until the
+    process ends: it is closing then what it had open. `leave` is called in a thread.
+    """
+    _leaving.append(leave)
+    try:
+        yield
+    finally:
+        if signal.SIGINT not in _received:
+            _leaving.remove(leave)
+
+
+def _end_at_once(number: int) -> None:
+    import psutil
+
+    for leave in _leaving:
+        with suppress(Exception):
+            leave()
+    if number == signal.SIGINT:
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                child.kill()
+    os._exit(128 + number)
+
+
+@contextmanager
 def _ended_in_time() -> Iterator[None]:
-    """In here the process ends DEADLINE seconds after SIGTERM, whatever it does by then: wait for an answer, a lock, or
-    compute in C, where no handler of Python's runs. The interpreter writes each signal to a pipe at once."""
+    """In here the process ends DEADLINE seconds after SIGTERM, and at once after a second Ctrl-C where that was asked
+    for, whatever it does by then: wait for an answer, a lock, or compute in C, where no handler of Python's runs. The
+    interpreter writes each signal to a pipe at once."""
     if sys.platform == "win32":
         yield
         return
@@ -60,11 +94,16 @@ def _ended_in_time() -> Iterator[None]:
     before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
 
     def watch() -> None:
+        pressed = float("inf")
         while number := os.read(read, 1):
             if number[0] == signal.SIGTERM:
                 time.sleep(DEADLINE)
                 if not over:
-                    os._exit(128 + signal.SIGTERM)
+                    _end_at_once(signal.SIGTERM)
+            elif number[0] == signal.SIGINT and _leaving:
+                if time.monotonic() - pressed > AGAIN:
+                    _end_at_once(signal.SIGINT)
+                pressed = min(pressed, time.monotonic())
         os.close(read)
 
     over: list[bool] = []
@@ -81,11 +120,16 @@ def _ended_in_time() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """In here Ctrl-C is ignored: what takes seconds and must not be left half. Main thread only."""
+    """In here Ctrl-C is ignored: what takes seconds and must not be left half. Main thread only.
+
+    A second one still ends what `twice_ends_at_once`: the interpreter hears of a signal only if it has a handler.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.getsignal(signal.SIGINT)
+    heard = _leaving and before is not signal.SIG_IGN
+    signal.signal(signal.SIGINT, (lambda number, frame: None) if heard else signal.SIG_IGN)
     try:
         yield
     finally:

@@ -67,6 +67,7 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
         try:
             for result in search.begin(all_points.key, config, all_points.aim, workers.count):
                 loop.remember(result)
+            screen.ends_by(loop.deadline)
             for line in search.news():
                 screen.say(line)
             ended_by = loop.run()

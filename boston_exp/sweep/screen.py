@@ -1,88 +1,126 @@
-"""What a sweep shows while it runs: one live line, or plain lines where the output is no terminal."""
+"""What a sweep shows while it runs: a live block on a terminal, otherwise one plain line a point."""
 
 from __future__ import annotations
 
+import math
+import os
 import time
-from collections import Counter
+from contextlib import ExitStack
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
 
-from boston_exp.reporting.tables import BAD
+from boston_exp.config.invocation import again
+from boston_exp.redaction import redact
+from boston_exp.reporting import numbers
+from boston_exp.signals import received, twice_ends_at_once
+from boston_exp.sweep.live import block, duration
+from boston_exp.sweep.load import Load
 from boston_exp.sweep.plan import Aim, Point, Result
+from boston_exp.sweep.progress import Progress
 
-EVERY = 10.0  # seconds between plain lines when nothing has improved
+PER_SECOND = 2  # drawings: each costs some two milliseconds
 
 
 class Screen:
-    """Is told each result, and keeps what it shows of them."""
+    """Is told each point that begins and each result. With `quiet` it tells of failures alone."""
 
     def __init__(self, total: int | None, aim: Aim, quiet: bool = False, workers: int = 1) -> None:
-        self._total = total
-        self._quiet = quiet
         self._aim = aim
-        self._counts: Counter[str] = Counter()
-        self._best: Result | None = None
+        self._quiet = quiet
+        self._progress = Progress(total, aim, workers)
+        self._load = Load(workers)
+        self._told = False  # what an interrupted sweep is told of
+        self._opened = ExitStack()
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._printed = self._started = time.monotonic()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24, complete_style="blue", finished_style="blue"),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            disable=quiet or not self._console.is_terminal,
-        )
-        self._task = self._progress.add_task("starting", total=total)
+        self._live: Live | None = None
+        if not quiet and self._console.is_interactive and self._console.file.isatty():
+            self._live = Live(
+                get_renderable=self._drawn, console=self._console, refresh_per_second=PER_SECOND, transient=True
+            )
 
     def __enter__(self) -> Screen:
-        self._progress.start()
+        self._opened.enter_context(twice_ends_at_once(self._ended_at_once))
+        if self._live:
+            self._live.start(refresh=True)
+            self._console.show_cursor(True)  # hidden, it would stay so after kill -9 and Ctrl-Z
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+        self._opened.close()
+
+    def ends_by(self, deadline: float | None) -> None:
+        """The search ends at this moment of the monotonic clock, whatever is left of it."""
+        self._progress.deadline = deadline
 
     def close(self) -> None:
-        self._progress.stop()
+        """Leave nothing of the live block."""
+        if self._live:
+            self._live.stop()
 
     def began(self, number: int, point: Point) -> None:
-        """A worker has the point, as the job of that number."""
-
-    def say(self, line: str) -> None:
-        """News of the search, on a line of its own."""
-        if not self._quiet:
-            self._console.print(escape(line))
+        """A worker is given a point, whose job has this number."""
+        self._progress.began(point, time.monotonic())
 
     def update(self, result: Result) -> None:
         """One more point has ended."""
+        took = self._progress.ended(result, time.monotonic())
+        if result.status == "failed" or not (self._quiet or self._live):
+            self._print(self._line(result, took))
         if result.status == "failed":
-            self._console.print(f"[{BAD}]failed[/{BAD}] {escape(result.point.name)}: {escape(result.message)}")
-            alone = f"run {result.run_id}: {result.point.command}" if result.run_id else result.point.command
-            self._console.print(f"       {escape(alone)}")
-        self._counts[result.status] += 1
-        best = self._aim.best([result] if self._best is None else [self._best, result])
-        improved, self._best = best is not self._best, best
-        self._progress.update(self._task, advance=1, description=self._line())
-        waits = result.status == "reused" or time.monotonic() - self._printed < EVERY
-        if self._quiet or self._console.is_terminal:
-            return
-        if not waits or (improved and result.status == "finished"):
-            self._printed = time.monotonic()
-            done = self._counts.total()
-            left = (time.monotonic() - self._started) / done * ((self._total or done) - done)
-            self._console.print(f"{done}/{self._total or '?'} {self._line()}, {left:.0f} s left")
+            run = f"run {result.run_id}: " if result.run_id else ""
+            self._print(f"       {run}{result.point.command}")
+
+    def say(self, line: str) -> None:
+        """News of the sweep, in one line."""
+        if not self._quiet:
+            self._print(line)
 
     def interrupted(self) -> None:
-        """The user has stopped the sweep."""
+        """The user has stopped the sweep, and its workers have ended."""
         self.close()
-        done = self._counts.total()
-        self._console.print(
-            f"stopped after {done} of {self._total or 'its'} points; the same command goes on from here"
-        )
+        self._print(f"stopped after {self._how_far()}")
+        self._told = True
 
-    def _line(self) -> str:
-        failed = self._counts["failed"]
-        best = f"best {self._aim.score_of(self._best)}: {self._best.point.name}" if self._best else "no score yet"
-        return escape(best) + (f", {failed} failed" if failed else "")
+    def _print(self, line: str) -> None:
+        if self._live and self._live.is_started:
+            self._console.print(Text(line))  # above the block
+        else:
+            print(line, file=self._console.file)
+
+    def _line(self, result: Result, took: float) -> str:
+        """`12/60 finished cv_rmse 3.912 ± 0.41: max_depth=10, 2.1 s; best 3.721`."""
+        progress, first = self._progress, self._aim.metrics[0]
+        of = "" if progress.total is None else f"/{progress.total}"
+        line = f"{progress.done}{of} {result.status} "
+        if first in result.metrics and result.status != "failed":
+            spread = result.metrics.get(f"{first}_std", math.nan)
+            line += f"{first} {numbers.plus_minus(result.metrics[first], spread)}: "
+        line += result.point.name
+        if result.status == "failed":
+            return f"{line}: {result.message}"
+        line += f", {duration(took)}" if took else ""
+        best = progress.best
+        return line + (f"; best {numbers.score(best.metrics[first])}" if best else "")
+
+    def _how_far(self) -> str:
+        progress = self._progress
+        of = "" if progress.total is None else f" of {progress.total}"
+        return f"{progress.done}{of} points; the same command goes on from here: {again()}"
+
+    def _drawn(self) -> Group:
+        now = time.monotonic()
+        return block(self._progress, self._console, now, self._load.percent(now), received() is not None)
+
+    def _ended_at_once(self) -> None:
+        """Called by a thread that ends the process next: takes no lock, which the one it interrupts may hold."""
+        if self._told:
+            return
+        clear = ""
+        if self._live and self._live.is_started:
+            above = len(self._drawn().renderables) - 1
+            clear = "\r" + (f"\x1b[{above}A" if above else "") + "\x1b[J"
+        said = f"{clear}ended at once, after {self._how_far()}\n"
+        os.write(2, redact(said).encode())
