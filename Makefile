@@ -80,7 +80,7 @@ lock: $(VENV)/.installed-dev  ## renew requirements.lock and requirements-dev.lo
 		-o requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --group build --group test \
 		--extra ray --extra slurm --extra postgres --extra stack --extra dvclive \
-		--extra excel --extra boosting --extra quantile \
+		--extra excel --extra boosting --extra quantile --extra dashboard \
 		-c requirements.lock pyproject.toml -o requirements-dev.lock
 	@printf 'mlflow[auth]\npsycopg2-binary\nboto3\nminio\n' | $(BIN)/uv pip compile --quiet --universal \
 		--python-version 3.12 --generate-hashes --no-header -c requirements-dev.lock - -o compose/mlflow/requirements.lock

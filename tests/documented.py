@@ -44,6 +44,8 @@ VARIES = [
     (r"\d+\.\d [kM]B\b", "<size>"),
 ]
 SHORT_ID = re.compile(r"\b[0-9a-f]{8}\b")
+# Commands that show web pages: what the first page says, and what keeps them small
+PAGES = {"mlflow ui": (b"MLflow", ["--workers", "1"]), "optuna-dashboard": (b"Optuna Dashboard", [])}
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -92,7 +94,7 @@ def run_again(document: str, part: int, clone: Path) -> Iterator[Compared]:
     ids: dict[str, str] = {}
     with ExitStack() as running:
         for step in shown_in(text.split(SPLIT)[part] if document == README else text):
-            if step.command.startswith("mlflow ui"):
+            if step.command.startswith(tuple(PAGES)):
                 _serves(step.command, clone, environment)
             elif "mlflow models serve" in step.command:
                 running.enter_context(_served(step.command, clone, environment))
@@ -159,8 +161,9 @@ def _serves(command: str, cwd: Path, environment: dict[str, str]) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    title, more = next(about for program, about in PAGES.items() if command.startswith(program))
     process = subprocess.Popen(
-        [*command.split(), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+        [*command.split(), "--host", "127.0.0.1", "--port", str(port), *more],
         cwd=cwd,
         env={**environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         stdout=subprocess.DEVNULL,
@@ -171,7 +174,7 @@ def _serves(command: str, cwd: Path, environment: dict[str, str]) -> None:
         while True:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
-                    assert b"MLflow" in page.read()
+                    assert title in page.read()
                 return
             except OSError:
                 assert process.poll() is None, "the server ended"

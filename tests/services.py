@@ -144,6 +144,17 @@ def mlflow_ui(folder: Path, store: Path) -> Iterator[Service]:
 
 
 @contextmanager
+def optuna_dashboard(folder: Path, storage: str) -> Iterator[Service]:
+    """Optuna's pages on a database of studies, as README shows them; its server writes into the home folder."""
+    port = free_port()
+    command = [str(BIN / "optuna-dashboard"), storage, "--host", "127.0.0.1", "--port", str(port)]
+    with process(command, folder, plain_environment(HOME=str(folder))) as started:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/api/studies", started, folder / "log")
+        yield Service(url, started, folder)
+
+
+@contextmanager
 def model_server(folder: Path, model: str, store: Path) -> Iterator[str]:
     """`mlflow models serve`, as README shows it; gives the address that rows are sent to."""
     port = free_port()

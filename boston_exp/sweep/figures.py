@@ -19,6 +19,7 @@ from boston_exp.training.naming import rounded, short
 DECADE = 10
 WIDE = 50  # values that span this factor are on a logarithmic axis
 ROW = 30  # characters of tick labels that fit side by side
+BETTER = {"minimize": "lower is better", "maximize": "higher is better"}
 
 
 def draw(folder: Path, report: Report, table: pd.DataFrame, dpi: int) -> None:
@@ -123,22 +124,32 @@ def history(report: Report) -> Figure:
 
 
 def pareto(report: Report, table: pd.DataFrame) -> Figure:
-    """The first objective over each of the others; the front is what nothing beats in all of them."""
-    first, *others = report.aim.metrics
-    done = table[table[list(report.aim.metrics)].notna().all(axis=1)]
+    """The first objective over each of the others; the front is what nothing beats in all of them.
+
+    With two, its line is a staircase: between two of its points nothing was found that is better than both.
+    """
+    aim, (first, *others) = report.aim, report.aim.metrics
+    done = table[table[list(aim.metrics)].notna().all(axis=1)].drop_duplicates("key")
     front = done[done["pareto"]]
-    figure = Figure(figsize=(max(4.8, 4.2 * len(others)), 4), layout="constrained")
-    panels = figure.subplots(1, len(others), squeeze=False).flat
-    for axes, other in zip(panels, others, strict=True):
-        axes.scatter(done[other], done[first], s=18, color=GREY, lw=0, label="point")
+    figure = Figure(figsize=(max(5.6, 4.2 * len(others)), 4), layout="constrained")
+    panels = figure.subplots(1, len(others), squeeze=False, sharey=True).flat
+    spread = done.get(f"{first}_std")
+    for axes, other, way in zip(panels, others, aim.directions[1:], strict=True):
+        if spread is not None and spread.notna().any():
+            bars = {"fmt": "none", "color": GREY, "lw": 0.6, "alpha": 0.6, "label": "± spread over folds"}
+            axes.errorbar(done[other], done[first], spread, **bars)
+        axes.scatter(done[other], done[first], s=18, color=GREY, lw=0, label="point", zorder=2)
         line = front.sort_values(other)
-        style = "-" if len(others) == 1 else ""  # of three objectives, a pair shows no line
-        axes.plot(line[other], line[first], f"o{style}", color=BLUE, ms=5, lw=1, label=f"Pareto front ({len(front)})")
-        axes.set_xlabel(axis_label(metric_label(other, report.unit), "", 36))
-        axes.set_ylabel(axis_label(metric_label(first, report.unit), "", 36))
+        axes.plot(
+            line[other], line[first], "o-" if len(others) == 1 else "o", color=BLUE, ms=5, lw=1, zorder=3,
+            drawstyle="steps-pre" if way == "maximize" else "steps-post", label=f"Pareto front ({len(front)})",
+        )  # fmt: skip
+        axes.set_xlabel(axis_label(f"{metric_label(other, report.unit)}, {BETTER[way]}", "", 44))
         tidy(axes)
+    better = BETTER[aim.directions[0]]
+    figure.axes[0].set_ylabel(axis_label(f"{metric_label(first, report.unit)}, {better}", "", 34))
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside upper right", ncols=2)
+    figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside upper right", ncols=len(labels))
     return figure
 
 

@@ -62,7 +62,9 @@ def _about(left: float) -> str:
 def _best(progress: Progress) -> Text:
     if progress.best is None:
         return Text(f"{'best':<{LABEL}}no score yet")
-    return Text(f"{'best':<{LABEL}}{progress.aim.score_of(progress.best)}: {progress.best.point.name}")
+    aim = progress.aim
+    alone = f"by {aim.metrics[0]} alone: " if len(aim.metrics) > 1 else ""
+    return Text(f"{'best':<{LABEL}}{alone}{aim.score_of(progress.best)}: {progress.best.point.name}")
 
 
 def _workers(progress: Progress, width: int, now: float, room: int) -> list[Text]:

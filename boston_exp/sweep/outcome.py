@@ -121,7 +121,8 @@ def show(report: Report, parent: SweepRecording, quiet: bool) -> None:
     if report.results:
         _show_top(report, parent.run_id, console)
     if best and best.metrics:
-        console.print(f"best        {best.point.name}: {telling.best_score(report, best)}", soft_wrap=True)
+        said = f"{telling.alone(report)}{best.point.name}: {telling.best_score(report, best)}"
+        console.print(f"best        {said}", soft_wrap=True)
     terminal.show_findings(report.found)
     steps = [*([best.point.command] if best else []), *(parent.next_command or "").splitlines()]
     terminal.show_record(parent.where, parent.run_id, "\n".join(steps))

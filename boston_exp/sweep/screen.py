@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 from rich.console import Console, Group
@@ -92,18 +93,23 @@ class Screen:
 
     def _line(self, result: Result, took: float) -> str:
         """`12/60 finished cv_rmse 3.912 ± 0.41: max_depth=10, 2.1 s; best 3.721`."""
-        progress, first = self._progress, self._aim.metrics[0]
+        progress = self._progress
         of = "" if progress.total is None else f"/{progress.total}"
-        line = f"{progress.done}{of} {result.status} "
-        if first in result.metrics and result.status != "failed":
-            spread = result.metrics.get(f"{first}_std", math.nan)
-            line += f"{first} {numbers.plus_minus(result.metrics[first], spread)}: "
-        line += result.point.name
+        scores = "" if result.status == "failed" else ", ".join(self._scores(result))
+        line = f"{progress.done}{of} {result.status} {scores}{': ' if scores else ''}{result.point.name}"
         if result.status == "failed":
             return f"{line}: {result.message}"
         line += f", {duration(took)}" if took else ""
-        best = progress.best
-        return line + (f"; best {numbers.score(best.metrics[first])}" if best else "")
+        first, several = self._aim.metrics[0], len(self._aim.metrics) > 1
+        best = progress.best and numbers.score(progress.best.metrics[first])
+        return line + (f"; best {f'{first} ' if several else ''}{best}" if best else "")
+
+    def _scores(self, result: Result) -> Iterator[str]:
+        """`cv_rmse 3.912 ± 0.41`, each objective that it has."""
+        for name in self._aim.metrics:
+            if name in result.metrics:
+                spread = result.metrics.get(f"{name}_std", math.nan)
+                yield f"{name} {numbers.plus_minus(result.metrics[name], spread)}"
 
     def _how_far(self) -> str:
         progress = self._progress

@@ -45,12 +45,14 @@ def story(report: Report, table: pd.DataFrame, run_id: str | None, link: Link) -
 
 def _points(report: Report, table: pd.DataFrame, link: Link) -> list[str]:
     ranked = scored(report, table)
-    lines = [f"| {metric_label(report.aim.metrics[0], report.unit)} | held out | point | run |", "|---|---|---|---|"]
+    several = len(report.aim.metrics) > 1
+    headings = [*(metric_label(name, report.unit) for name in report.aim.metrics), "held out", "point", "run"]
+    lines = ["The Pareto front, which nothing beats in all objectives:", ""] if several else []
+    lines += [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
     for row in ranked.head(TOP).to_dict("records"):
         run = f"[{id_of(row)}]({link(str(row['run_id']))})" if row["run_id"] else ""
-        lines.append(
-            f"| {selected_by(report, row)} | {confirmed(report, row)} | {escaped(name_of(report, row))} | {run} |"
-        )
+        scores = [selected_by(report, row, number) for number in range(len(report.aim.metrics))]
+        lines.append(f"| {' | '.join([*scores, confirmed(report, row), escaped(name_of(report, row)), run])} |")
     return lines + ([f"\nand {len(ranked) - TOP} more: results.csv"] if len(ranked) > TOP else [])
 
 
@@ -66,8 +68,12 @@ def counted(report: Report) -> str:
 
 def headline(report: Report, best: Result) -> str:
     """`Best: max_depth=15: cv_rmse 3.721 ± 0.54, held out 3.001 (2.171 to 3.921) thousand USD`."""
-    by = f" by {report.aim.metrics[0]} alone" if len(report.aim.metrics) > 1 else ""
-    return f"Best{by}: {best.point.name}: {best_score(report, best)}"
+    return f"Best{f' {by}' if (by := alone(report)) else ': '}{best.point.name}: {best_score(report, best)}"
+
+
+def alone(report: Report) -> str:
+    """`by cv_rmse alone: `, where there are other objectives; a Pareto front has no best point."""
+    return f"by {report.aim.metrics[0]} alone: " if len(report.aim.metrics) > 1 else ""
 
 
 def best_score(report: Report, best: Result) -> str:
