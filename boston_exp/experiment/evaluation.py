@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, FitFailed
+from boston_exp.experiment.growing import Begun, Growth, at_size, continued, settled, size_of
 from boston_exp.experiment.importance import importance
 from boston_exp.experiment.intervals import intervals
 from boston_exp.experiment.metrics import METRICS, over_folds, scores
@@ -51,6 +52,7 @@ class Evaluated:
     importance: pd.DataFrame  # feature, importance, std; the most important first
     test_predicted: np.ndarray = field(repr=False)  # (n_test,), in the order of the held-out rows
     folds: Folds | None = None
+    grown_from: int | None = None  # trees that the models had when they came here
 
 
 def evaluate(
@@ -60,23 +62,29 @@ def evaluate(
     n_resamples: int,
     reached: Reached = lambda fold, metrics: None,
     doing: Doing = lambda stage: None,
+    growth: Growth | None = None,
+    rungs: Sequence[int] | None = None,
 ) -> Evaluated:
     """Score the folds of the split, then fit on all training rows and score the held-out rows once.
 
     Metrics: r2_score, rmse and mae in the target's unit, mape in percent; seconds for fit and predict. After each
-    fold `reached` is given its number, from 1, and the cv_ metrics so far; what it raises ends the evaluation. `doing`
-    is told each stage before it begins.
+    fold `reached` is given its number, from 1, and the cv_ metrics so far; what it raises ends the evaluation. With
+    `rungs`, numbers of trees, all folds grow from rung to rung, and it is given the number of trees and the cv_ metrics
+    at each, and at the end. `doing` is told each stage before it begins.
+
+    What `growth` has grows; what was fitted is left in it. `fit_seconds` is then the sum over the parts.
     """
+    growth = growth or Growth(keeps=rungs is not None)
+    grown_from = growth.size
     with openmp_for(rows.X_train.size):
-        metrics, folds = _cross_validate(estimator, rows, reached, doing) if rows.n_splits else ({}, None)
+        metrics, folds = _cross_validate(estimator, rows, reached, doing, growth, rungs) if rows.n_splits else ({}, None)
         doing("fitting")
-        start = time.perf_counter()
         train_weights = rows.bonds.weights_of(rows.X_train.index)
-        fitted = fit(estimator, rows.X_train, rows.y_train, train_weights)
-        fit_done = time.perf_counter()
+        fitted, fit_seconds = _fit(estimator, rows.X_train, rows.y_train, train_weights, growth, 0)
         doing("predicting")
+        start = time.perf_counter()
         predicted = _predict(fitted, rows.X_test)
-        predict_done = time.perf_counter()
+        predict_seconds = time.perf_counter() - start
         y_test, known = rows.y_test.to_numpy(), rows.bonds.columns(rows.X_test.index)
         weights, clusters, order = (known.get(name) for name in (WEIGHT, CLUSTER, TIME))
         metrics |= scores(y_test, predicted, weights=weights)
@@ -84,16 +92,24 @@ def evaluate(
         metrics |= intervals(y_test, predicted, n_resamples, rows.seed, weights=weights, clusters=clusters, order=order)
         train_predicted = _predict(fitted, rows.X_train)
         metrics |= scores(rows.y_train.to_numpy(), train_predicted, "train_", train_weights)
-        metrics |= {"fit_seconds": fit_done - start, "predict_seconds": predict_done - fit_done}
+        metrics |= {"fit_seconds": fit_seconds, "predict_seconds": predict_seconds}
         doing("importance")
         table = importance(fitted, rows, seed)
     columns = {"row": rows.y_test.index, "actual": y_test, "predicted": predicted, "residual": y_test - predicted}
     predictions = pd.DataFrame(columns | known).sort_values("row", ignore_index=True)
-    return Evaluated(fitted, metrics, predictions, train_predicted, table, predicted, folds)
+    return Evaluated(fitted, metrics, predictions, train_predicted, table, predicted, folds, grown_from)
 
 
-def fit(estimator: BaseEstimator, X: pd.DataFrame, y: pd.Series, weights: np.ndarray | None = None) -> BaseEstimator:
+def fit(
+    estimator: BaseEstimator,
+    X: pd.DataFrame,
+    y: pd.Series,
+    weights: np.ndarray | None = None,
+    begun: BaseEstimator | None = None,
+) -> BaseEstimator:
     """A fitted clone; `weights` (n,) count in the model alone, not in its preprocess.
+
+    `begun` was fitted on the same rows and has fewer trees: it grows, and is what comes back.
 
     Where a forest leaves n_jobs open, its trees grow in threads. That gives the same bits with any number of threads.
     Summing the trees' predictions in threads would not: `predict` runs in one.
@@ -106,9 +122,22 @@ def fit(estimator: BaseEstimator, X: pd.DataFrame, y: pd.Series, weights: np.nda
     weighed = {} if weights is None else {name: weights}
     try:
         with threads:
+            if begun is not None:
+                return settled(continued(begun, estimator).fit(X, y, **weighed))
             return clone(estimator).fit(X, y, **weighed)
     except Exception as error:
         raise FitFailed(_fault("fitted", estimator, error)) from error
+
+
+def _fit(
+    estimator: BaseEstimator, X: pd.DataFrame, y: pd.Series, weights: np.ndarray | None, growth: Growth, place: int
+) -> tuple[BaseEstimator, float]:
+    """The fitted model, grown where there is something to grow from, and the seconds that all its parts have taken."""
+    begun, start = growth.take(place), time.perf_counter()
+    fitted = fit(estimator, X, y, weights, begun.fitted if begun else None)
+    seconds = time.perf_counter() - start + (begun.seconds if begun else 0.0)
+    growth.keep(place, Begun(fitted, seconds))
+    return fitted, seconds
 
 
 def _predict(fitted: BaseEstimator, X: pd.DataFrame) -> np.ndarray:
@@ -128,30 +157,52 @@ def _fault(what: str, estimator: BaseEstimator, error: Exception) -> Fault:
 
 
 def _cross_validate(
-    estimator: BaseEstimator, rows: Split, reached: Reached, doing: Doing
+    estimator: BaseEstimator,
+    rows: Split,
+    reached: Reached,
+    doing: Doing,
+    growth: Growth,
+    rungs: Sequence[int] | None,
 ) -> tuple[dict[str, float], Folds]:
     """Scores over the folds of the training rows; the held-out rows play no part."""
+    for size in rungs or ():
+        doing(f"folds at {size} trees")
+        smaller = at_size(estimator, size)
+        reached(size, over_folds([_fold(smaller, rows, growth, number)[2] for number in range(1, len(rows.folds) + 1)]))
     found: list[dict[str, float]] = []
     sizes: list[tuple[int, int]] = []
     out_of_fold: list[pd.DataFrame] = []
     for number, (inside, outside) in enumerate(rows.folds, 1):
         doing(f"fold {number} of {len(rows.folds)}")
-        X, y = rows.X_train.iloc[inside], rows.y_train.iloc[inside]
-        fitted = fit(estimator, X, y, rows.bonds.weights_of(X.index))
+        fitted, predicted, scored = _fold(estimator, rows, growth, number)
         X, y = rows.X_train.iloc[outside], rows.y_train.iloc[outside]
-        predicted, deviation = _predict(fitted, X), spread(fitted, X)
+        deviation = spread(fitted, X)
         columns: dict[str, Any] = {"row": y.index, "fold": number, "actual": y.to_numpy(), "predicted": predicted}
         if deviation is not None:
             columns["spread"] = deviation
         if rows.n_repeats > 1:
             columns["repeat"] = (number - 1) // rows.n_splits + 1
-        known = rows.bonds.columns(y.index)
-        out_of_fold.append(pd.DataFrame(columns | known))
-        found.append(scores(y.to_numpy(), predicted, weights=known.get(WEIGHT)))
+        out_of_fold.append(pd.DataFrame(columns | rows.bonds.columns(y.index)))
+        found.append(scored)
         sizes.append((len(outside), len(inside)))
-        reached(number, over_folds(found))
+        if rungs is None:
+            reached(number, over_folds(found))
+    if rungs is not None:
+        reached(size_of(estimator), over_folds(found))
     table = pd.DataFrame(found, columns=[metric.name for metric in METRICS])
     table.insert(0, "fold", range(1, len(found) + 1))
     table[["rows", "train_rows"]] = sizes
     each_row = pd.concat(out_of_fold).sort_values("row", ignore_index=True, kind="stable")
     return over_folds(found), Folds(table, each_row)
+
+
+def _fold(
+    estimator: BaseEstimator, rows: Split, growth: Growth, number: int
+) -> tuple[BaseEstimator, np.ndarray, dict[str, float]]:
+    """Of one fold, from 1: the model fitted on the other rows, its predictions of the fold's rows, their scores."""
+    inside, outside = rows.folds[number - 1]
+    X, y = rows.X_train.iloc[inside], rows.y_train.iloc[inside]
+    fitted, _ = _fit(estimator, X, y, rows.bonds.weights_of(X.index), growth, number)
+    X, y = rows.X_train.iloc[outside], rows.y_train.iloc[outside]
+    predicted = _predict(fitted, X)
+    return fitted, predicted, scores(y.to_numpy(), predicted, weights=rows.bonds.columns(y.index).get(WEIGHT))

@@ -37,6 +37,7 @@ DECIDING = (
     "models",
     "targets",
     "evaluation",
+    "growing",
     "intervals",
     "units",
     "tilting",

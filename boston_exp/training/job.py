@@ -41,6 +41,7 @@ class Job:
 
     tags: Mapping[str, str] = MappingProxyType({})
     swept: tuple[str, ...] = ()  # keys of the settings by which this run differs from its siblings
+    followed: bool = False  # by a job of this process that differs in a larger number of trees alone
 
     def placed(self, destination: Destination) -> Destination:
         """Where this job records, given where the configuration leads to."""

@@ -140,7 +140,7 @@ def outcome(
             figures.draw(files / "figures", told.title, dataset, rows, evaluated, config.figures.dpi)
         yield Outcome(
             metrics=evaluated.metrics,
-            tags={"mlflow.note.content": told.story, **finding.tags(found)},
+            tags={"mlflow.note.content": told.story, **_grown(evaluated), **finding.tags(found)},
             files=files,
             estimator=evaluated.estimator,
             example=dataset.example(rows.X_train.index),
@@ -149,6 +149,11 @@ def outcome(
             trusted_packages=tuple(config.trusted_packages),
             store_model=store_model,
         )
+
+
+def _grown(evaluated: Evaluated) -> dict[str, str]:
+    """From how many trees the models were grown: `fit_seconds` is then a sum over several fits."""
+    return {} if evaluated.grown_from is None else {"grown.from": str(evaluated.grown_from)}
 
 
 def write_circumstances(files: Path, cfg: DictConfig, typed: Typed) -> None:

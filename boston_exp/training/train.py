@@ -24,7 +24,7 @@ from boston_exp.storage import dvc_remote
 from boston_exp.tracking import backends, model_types
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.protocol import Finished, Recording
-from boston_exp.training import collector, record
+from boston_exp.training import chain, collector, record
 from boston_exp.training.job import Job, Trained
 from boston_exp.training.telling import told, write_page
 
@@ -72,8 +72,9 @@ def _train(experiment: Experiment, job: Job, doing: Doing) -> Trained:
         job.began(recording.run_id)
         collector.start()
         resamples = config.evaluation.n_resamples
+        growth = chain.growth(estimator, config, dataset.md5, job.followed)
         try:
-            evaluated = evaluate(estimator, rows, config.seed, resamples, job.reached, doing)
+            evaluated = evaluate(estimator, rows, config.seed, resamples, job.reached, doing, growth)
         except Pruned:
             with temporary_folder() as folder:
                 record.write_circumstances(Path(folder), experiment.cfg, experiment.typed)
