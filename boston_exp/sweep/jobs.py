@@ -41,6 +41,7 @@ class SweepJob(Job):
         parent = {"mlflow.parentRunId": task.parent_run_id} if task.parent_run_id else {}
         self.tags = {"sweep.point": task.key, **parent}
         self.swept = tuple(task.swept)
+        self.followed = task.followed
 
     def placed(self, destination: Destination) -> Destination:
         """The shared store on this machine; on another one a store of its own, which it publishes itself."""

@@ -157,6 +157,7 @@ class Loop:
             self._experiment,
             tuple(name for name, _ in point.swept),
             self._ending.ends_at if self._workers.in_process else None,
+            self._search.is_followed(point),
         )
 
     def _ended(self, number: int, error: Exception | None) -> None:

@@ -35,6 +35,7 @@ class Task:
     experiment: str = ""  # of the sweep's run, in which its points are recorded, too
     swept: tuple[str, ...] = ()  # keys of the settings that the sweep varies
     ends_at: float | None = None  # seconds since 1970, after which it begins no stage; None where workers are ended
+    followed: bool = False  # by a point with more trees, for the same worker
 
 
 @dataclass(frozen=True)

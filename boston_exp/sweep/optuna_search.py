@@ -102,6 +102,9 @@ class OptunaSearch:
         self._asked[point] = trial
         return point
 
+    def is_followed(self, point: Point) -> bool:
+        return False
+
     def tell(self, result: Result) -> None:
         trial = self._asked.pop(result.point)
         if result.run_id:

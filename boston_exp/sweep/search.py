@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from boston_exp.config.schema import Config
 from boston_exp.errors import Fault
+from boston_exp.sweep.chains import Chains, chained, growing_column
 from boston_exp.sweep.plan import Aim, Point, Result, Space, values
 
 
@@ -36,6 +36,9 @@ class Search(Protocol):
     def ask(self, last: Point | None) -> Point | None:
         """The next point for a worker that has just ended `last`, if it is no new one; None if there is none now."""
 
+    def is_followed(self, point: Point) -> bool:
+        """Whether its worker is to have one next that differs in a larger number of trees alone."""
+
     def tell(self, result: Result) -> None:
         """How a point has ended that was asked for."""
 
@@ -53,7 +56,8 @@ class Search(Protocol):
 
 
 class Grid:
-    """Every combination of the values given."""
+    """Every combination of the values given; where only the number of trees differs, one worker goes from the smallest
+    to the largest."""
 
     kind = "grid"
     logarithmic: tuple[str, ...] = ()
@@ -63,22 +67,28 @@ class Grid:
         self.fixed = fixed
         self._values = values(space)
         self.total: int | None = math.prod(map(len, self._values))
-        self._left = self.points()
+        self._chains = Chains(iter(()))
 
     def corners(self) -> tuple[Point, Point]:
         first, last = ([column[side] for column in self._values] for side in (0, -1))
-        return Point.of([*first, *self.fixed], self.space), Point.of([*last, *self.fixed], self.space)
+        return self._point(first), self._point(last)
 
     def faults(self, aim: Aim) -> Iterator[Fault]:
         return iter(())
 
     def begin(self, key: str, config: Config, aim: Aim, at_once: int) -> Iterable[Result]:
+        chains = chained(self._values, growing_column(self.space, config, aim), at_once)
+        self._chains = Chains([self._point(each) for each in chain] for chain in chains)
         return ()
 
     def ask(self, last: Point | None) -> Point | None:
-        return next(self._left, None)
+        return self._chains.next(last)
 
-    def tell(self, result: Result) -> None: ...
+    def is_followed(self, point: Point) -> bool:
+        return self._chains.is_followed(point)
+
+    def tell(self, result: Result) -> None:
+        self._chains.ended(result.point)
 
     def give_back(self, point: Point) -> None: ...
 
@@ -91,6 +101,5 @@ class Grid:
     def importances(self) -> Mapping[str, float]:
         return {}
 
-    def points(self) -> Iterator[Point]:
-        for combination in itertools.product(*self._values):
-            yield Point.of([*combination, *self.fixed], self.space)
+    def _point(self, combination: Iterable[str]) -> Point:
+        return Point.of([*combination, *self.fixed], self.space)

@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from boston_exp.sweep import mailbox
+from boston_exp.sweep.chains import Chains
 from boston_exp.sweep.ending import Ending
 from boston_exp.sweep.loop import LOST, Loop
 from boston_exp.sweep.mailbox import State
@@ -80,7 +81,7 @@ class Listed(Grid):
     """A search of these points; remembers what it is told and given back."""
 
     def __init__(self, values: str) -> None:
-        self._left = iter([point(value) for value in values.split()])
+        self._chains = Chains([point(value)] for value in values.split())
         self.told: list[str] = []
         self.given_back: list[Point] = []
 

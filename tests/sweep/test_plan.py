@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -32,7 +34,9 @@ def test_a_point_is_named_by_what_distinguishes_it() -> None:
 
 def test_a_grid_is_every_combination_in_the_order_given() -> None:
     grid = Grid(space("a=1,2", "b=x,y,z"), ["seed=3"])
-    points = list(grid.points())
+    loaded: Any = None  # a grid without a number of trees looks at no configuration
+    grid.begin("key", loaded, RMSE, 1)
+    points = [point for _ in range(grid.total or 0) if (point := grid.ask(None))]
     assert grid.total == len(points) == 6
     assert [dict(point.swept) for point in points[:4]] == [
         {"a": "1", "b": "x"}, {"a": "1", "b": "y"}, {"a": "1", "b": "z"}, {"a": "2", "b": "x"},
