@@ -90,14 +90,17 @@ class NotPromoted(ExpectedFailure): ...
 
 
 class Pruned(Exception):
-    """A point of a search that is not worth finishing after a fold, with its scores so far; not a failure."""
+    """A point of a search that is not worth finishing after a fold, or with more trees than it has in all folds, with
+    its scores so far; not a failure."""
 
-    def __init__(self, says: str, fold: int = 0, metrics: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, says: str, fold: int = 0, metrics: Mapping[str, float] | None = None, trees: int | None = None
+    ) -> None:
         super().__init__(says)
-        self.fold, self.metrics = fold, dict(metrics or {})
+        self.fold, self.metrics, self.trees = fold, dict(metrics or {}), trees
 
-    def __reduce__(self) -> tuple[type[Pruned], tuple[str, int, dict[str, float]]]:
-        return type(self), (str(self), self.fold, self.metrics)
+    def __reduce__(self) -> tuple[type[Pruned], tuple[str, int, dict[str, float], int | None]]:
+        return type(self), (str(self), self.fold, self.metrics, self.trees)
 
 
 class Together:

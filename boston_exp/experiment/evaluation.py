@@ -74,10 +74,13 @@ def evaluate(
 
     What `growth` has grows; what was fitted is left in it. `fit_seconds` is then the sum over the parts.
     """
-    growth = growth or Growth(keeps=rungs is not None)
-    grown_from = growth.size
+    growth = growth or Growth()
+    growth.keeps, grown_from = growth.keeps or rungs is not None, growth.size
     with openmp_for(rows.X_train.size):
-        metrics, folds = _cross_validate(estimator, rows, reached, doing, growth, rungs) if rows.n_splits else ({}, None)
+        metrics: dict[str, float] = {}
+        folds = None
+        if rows.n_splits:
+            metrics, folds = _cross_validate(estimator, rows, reached, doing, growth, rungs)
         doing("fitting")
         train_weights = rows.bonds.weights_of(rows.X_train.index)
         fitted, fit_seconds = _fit(estimator, rows.X_train, rows.y_train, train_weights, growth, 0)

@@ -1,4 +1,4 @@
-"""Points of a grid that differ in the number of trees alone, the fewest first: the fitted models of one grow to the next.
+"""Points of a grid that differ in the number of trees alone, the fewest first: fitted models of one grow to the next.
 
 A chain stays with the worker that has begun it, whose process has those models (training/chain.py).
 """
@@ -48,7 +48,7 @@ class Chains:
     def _continued(self, last: Point | None) -> list[Point] | None:
         chain = self._rest.pop(last, None) if last else None
         if chain is None and self._latest in self._ended:  # an earlier part had done it: the same worker asks once more
-            chain = self._rest.pop(self._latest, None)  # type: ignore[arg-type]
+            chain = self._rest.pop(self._latest, None)
         return chain
 
     def _left_over(self, last: Point | None) -> list[Point] | None:

@@ -45,12 +45,14 @@ def checked(composer: Composer, search: Search) -> Checked:
     first, last = search.corners()
     _, config, typed = composer.parsed(first)
     destination = destinations.resolve(config, typed)
-    everywhere = set(_faults(composer.parsed(last)[1]))
+    of_last = composer.parsed(last)[1]
+    everywhere = set(_faults(of_last))
     faults = [fault for fault in _faults(config) if fault in everywhere]
     faults += [*backends.faults(destination), *_launcher_faults(composer.master.hydra.launcher, destination)]
     metrics = tuple(config.objective.metrics)
     aim = Aim(metrics, tuple(direction(metric) for metric in metrics))
-    faults += search.faults(aim)
+    everywhere = set(search.faults(aim, of_last))
+    faults += [fault for fault in search.faults(aim, config) if fault in everywhere]
     faults += _endless(search, config)
     if faults:
         raise InvalidConfig(*faults)

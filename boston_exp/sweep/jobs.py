@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hydra.conf import HydraConf
 from hydra.types import RunMode
@@ -18,7 +19,7 @@ from boston_exp.config import secrecy
 from boston_exp.errors import ExpectedFailure, Fault, Kind, Pruned, traced
 from boston_exp.experiment import threads as threads_of_libraries
 from boston_exp.signals import terminable
-from boston_exp.sweep import mailbox
+from boston_exp.sweep import fidelity, mailbox
 from boston_exp.sweep.ending import TimeIsUp
 from boston_exp.sweep.mailbox import State, Task
 from boston_exp.tracking.destination import Destination
@@ -36,7 +37,9 @@ class SweepJob(Job):
         self._sweep_dir = sweep_dir
         self._number = number
         self._task = task
-        self.should_prune: ShouldPrune = lambda fold, metrics: False
+        self.should_prune: ShouldPrune = _never
+        self.pruned_by_trees: Mapping[str, Any] | None = None  # settings of the pruner, where it looks at trees
+        self._trees: int | None = None  # at the end, where they are
         self._run_id: str | None = None
         parent = {"mlflow.parentRunId": task.parent_run_id} if task.parent_run_id else {}
         self.tags = {"sweep.point": task.key, **parent}
@@ -74,9 +77,21 @@ class SweepJob(Job):
         if self._task.ends_at is not None and time.time() >= self._task.ends_at:
             raise TimeIsUp
 
-    def reached(self, fold: int, metrics: dict[str, float]) -> None:
-        if self.should_prune(fold, metrics):
-            raise Pruned(f"pruned after fold {fold}, clearly worse than the others so far", fold, metrics)
+    def rungs(self, trees: int | None) -> Sequence[int] | None:
+        if self.pruned_by_trees is None:
+            return None
+        if trees is None:  # of a search over several models this one does not grow: its folds are no steps to compare
+            self.should_prune = _never
+            return None
+        self._trees = trees
+        return fidelity.rungs(self.pruned_by_trees, trees)
+
+    def reached(self, step: int, metrics: dict[str, float]) -> None:
+        worse = self.should_prune(step, metrics)
+        if worse and self._trees is None:
+            raise Pruned(f"pruned after fold {step}, clearly worse than the others so far", step, metrics)
+        if worse and step != self._trees:  # at its end there is nothing to save any more
+            raise Pruned(f"pruned at {step} trees, clearly worse than the others so far", 0, metrics, step)
 
     def ended(self, trained: Trained) -> None:
         self.say("reused" if trained.reused else "finished", trained.run_id, trained.metrics)
@@ -120,6 +135,8 @@ def current(hydra_config: HydraConf) -> Iterator[Job]:
             if task.threads is not None:
                 stack.enter_context(limited_to(task.threads))
             job.should_prune = _pruner(hydra_config, task)
+            if job.should_prune is not _never and hydra_config.sweeper.get("resource") == fidelity.TREES:
+                job.pruned_by_trees = hydra_config.sweeper.pruner
             yield job
         except Pruned as pruned:
             log.info("%s", pruned)
@@ -132,12 +149,16 @@ def current(hydra_config: HydraConf) -> Iterator[Job]:
             raise
 
 
+def _never(step: int, metrics: dict[str, float]) -> bool:
+    return False
+
+
 def _pruner(hydra_config: HydraConf, task: Task) -> ShouldPrune:
     elsewhere = task.main_host != mailbox.host() and str(hydra_config.sweeper.get("storage")).startswith("sqlite")
     if task.trial is not None and elsewhere:
         log.warning("%s is an sqlite file of another machine: nothing is pruned here", hydra_config.sweeper.storage)
     if task.trial is None or elsewhere:
-        return lambda fold, metrics: False
+        return _never
     from boston_exp.tracking.studies import reporter
 
     return reporter(hydra_config, *task.trial)

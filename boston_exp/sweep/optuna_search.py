@@ -15,6 +15,7 @@ from boston_exp.config.invocation import again
 from boston_exp.config.schema import Config
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.redaction import redact
+from boston_exp.sweep import fidelity
 from boston_exp.sweep.plan import Aim, Point, Result, Space
 from boston_exp.sweep.spaces import Ranges
 from boston_exp.tracking.studies import ERROR, KNOWN, RUN, open_study, sampler_of
@@ -32,7 +33,9 @@ class Settings:
     storage: str | None
     study_name: str | None
     direction: Any
-    pruner: Any
+    pruner: Any = None
+    resource: str = fidelity.FOLDS  # that trials are compared after
+    least: Any = None  # of each resource, for conf/hydra/sweeper/pruner
 
 
 class OptunaSearch:
@@ -56,13 +59,15 @@ class OptunaSearch:
         first, last = self._ranges.corners()
         return self._point(first), self._point(last)
 
-    def faults(self, aim: Aim) -> Iterator[Fault]:
+    def faults(self, aim: Aim, config: Config) -> Iterator[Fault]:
         meant, asked = list(aim.directions), self._settings.direction
         asked = [asked] if isinstance(asked, str) else list(asked) if asked is not None else meant
         if asked != meant:
             says = f"hydra.sweeper.direction={self._settings.direction} contradicts the objective: "
             says += f"{', '.join(aim.metrics)} means {', '.join(meant)}."
             yield Fault(says, again(without=["hydra.sweeper.direction"], multirun=True))
+        settings = self._settings
+        yield from fidelity.faults(settings.pruner, settings.resource, settings.storage, aim, config)
 
     def begin(self, key: str, config: Config, aim: Aim, at_once: int) -> Iterator[Result]:
         """Open the study, give back the trials of a process that is gone, yield the results of those that ended."""
@@ -70,7 +75,8 @@ class OptunaSearch:
         self._aim = aim
         self._at_once = at_once if settings.n_jobs < 1 else settings.n_jobs
         model = config.model["_target_"].rpartition(".")[2]
-        self._name = settings.study_name or f"{model} {' '.join(aim.metrics)} {key[:12]}"
+        by = "" if settings.resource == fidelity.FOLDS else f" by {settings.resource}"  # steps of others mean others
+        self._name = settings.study_name or f"{model} {' '.join(aim.metrics)}{by} {key[:12]}"
         prunable = len(aim.metrics) == 1 and aim.metrics[0].startswith("cv_")
         self._prunable = prunable and settings.pruner is not None and settings.storage is not None
         self._study = open_study(settings.storage, self._name, key, aim.metrics, aim.directions)

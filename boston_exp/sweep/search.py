@@ -24,8 +24,8 @@ class Search(Protocol):
     def corners(self) -> tuple[Point, Point]:
         """Two points that differ in every parameter: what is wrong with both is wrong with the sweep."""
 
-    def faults(self, aim: Aim) -> Iterator[Fault]:
-        """What keeps the search from this aim."""
+    def faults(self, aim: Aim, config: Config) -> Iterator[Fault]:
+        """What keeps the search from this aim, with the configuration of one of its corners."""
 
     def begin(self, key: str, config: Config, aim: Aim, at_once: int) -> Iterable[Result]:
         """The sweep's parent is open: take up what an earlier part has left, and yield the results that it had.
@@ -73,7 +73,7 @@ class Grid:
         first, last = ([column[side] for column in self._values] for side in (0, -1))
         return self._point(first), self._point(last)
 
-    def faults(self, aim: Aim) -> Iterator[Fault]:
+    def faults(self, aim: Aim, config: Config) -> Iterator[Fault]:
         return iter(())
 
     def begin(self, key: str, config: Config, aim: Aim, at_once: int) -> Iterable[Result]:

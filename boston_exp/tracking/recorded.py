@@ -36,6 +36,7 @@ LOGGED = f"{MODELS}m-"  # how the URI of a logged model begins
 MODEL_OF = "best.model_of"  # tag of a sweep's run: the id of the point that its model is of
 SCORED = "scored.run_id"  # tag: of a run that only says how true another one's model was on a table
 PRUNED, PRUNED_AFTER = "pruned", "pruned.after"  # tags: of a point that was not finished, and after which fold
+PRUNED_TREES = "pruned.trees"  # or with how many trees in all folds
 REPRODUCES = "reproduces"  # tag: of a run that was trained to see whether another one's results are the same
 FINISHED = "attributes.status = 'FINISHED'"  # a condition of a history
 COMPETES = f"tags.{REPRODUCES} IS NULL"  # likewise: of runs that are no repetition of another one

@@ -159,7 +159,8 @@ def remove(url: str, name: str) -> None:
 def reporter(
     hydra_config: HydraConf, study_name: str, number: int, metric: str
 ) -> Callable[[int, dict[str, float]], bool]:
-    """In a job: report to the study how a trial does after each fold, and ask whether to prune it."""
+    """In a job: report to the study how a trial does at a step (a fold, or a number of trees), and ask whether to prune
+    it."""
     settings = hydra_config.sweeper
     pruner = instantiate(settings.pruner, _execution_whitelist_=("optuna.pruners.*",))
     storage = optuna.storages.get_storage(settings.storage)
@@ -167,8 +168,8 @@ def reporter(
     study_id = storage.get_study_id_from_name(study_name)
     trial = optuna.trial.Trial(study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
-    def should_prune(fold: int, metrics: dict[str, float]) -> bool:
-        trial.report(metrics[metric], fold)
+    def should_prune(step: int, metrics: dict[str, float]) -> bool:
+        trial.report(metrics[metric], step)
         return trial.should_prune()
 
     return should_prune

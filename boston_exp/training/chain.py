@@ -1,4 +1,4 @@
-"""What a worker keeps of the point that it has trained, for the next one to grow from: one chain of points at a time."""
+"""What a worker keeps of the point that it has trained, for the next one to grow from: one chain at a time."""
 
 from __future__ import annotations
 

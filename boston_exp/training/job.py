@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +74,12 @@ class Job:
 
         return shown()
 
-    def reached(self, fold: int, metrics: dict[str, float]) -> None:
-        """A fold was scored. Raises Pruned if going on is not worth it."""
+    def rungs(self, trees: int | None) -> Sequence[int] | None:
+        """Numbers of trees at which all folds are scored, of a model that grows to so many; None: fold by fold."""
+        return None
+
+    def reached(self, step: int, metrics: dict[str, float]) -> None:
+        """A fold was scored, or all of them at a number of trees. Raises Pruned if going on is not worth it."""
 
     def ended(self, trained: Trained) -> None:
         """The run is recorded, or an earlier one was taken."""

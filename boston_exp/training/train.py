@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from boston_exp.config.schema import Config
 from boston_exp.config.settings import Typed
 from boston_exp.errors import InvalidData, Pruned, Together
-from boston_exp.experiment import checks, importance, metrics, models
+from boston_exp.experiment import checks, growing, importance, metrics, models
 from boston_exp.experiment import dataset as datasets
 from boston_exp.experiment.checks.context import Context
 from boston_exp.experiment.checks.finding import Finding
@@ -73,8 +73,9 @@ def _train(experiment: Experiment, job: Job, doing: Doing) -> Trained:
         collector.start()
         resamples = config.evaluation.n_resamples
         growth = chain.growth(estimator, config, dataset.md5, job.followed)
+        rungs = job.rungs(growing.size_of(estimator) if growing.count_of(estimator) else None)
         try:
-            evaluated = evaluate(estimator, rows, config.seed, resamples, job.reached, doing, growth)
+            evaluated = evaluate(estimator, rows, config.seed, resamples, job.reached, doing, growth, rungs)
         except Pruned:
             with temporary_folder() as folder:
                 record.write_circumstances(Path(folder), experiment.cfg, experiment.typed)

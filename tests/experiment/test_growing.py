@@ -50,8 +50,11 @@ BOOSTED = [
 ]
 GROWS = FORESTS + (BOOSTED if platform.machine() in UNFUSED else [])
 PREPROCESS = Pipeline(
-    [("bins", KBinsDiscretizer(5, subsample=50, random_state=1, encode="ordinal")), ("target", TargetEncoder(random_state=1))]
-)  # fmt: skip
+    [
+        ("bins", KBinsDiscretizer(5, subsample=50, random_state=1, encode="ordinal")),
+        ("target", TargetEncoder(random_state=1)),  # whose fit_transform is not fit and transform
+    ]
+)
 SIZES = (5, 12, 30)
 
 

@@ -48,8 +48,13 @@ def test_without_a_number_of_trees_every_point_is_alone_in_the_order_given() -> 
 
 @pytest.mark.parametrize(
     ("at_once", "expected"),
-    [(1, ["1/50 1/100 1/200"]), (2, ["1/50 1/100", "1/200"]), (3, ["1/50", "1/100", "1/200"]), (9, ["1/50", "1/100", "1/200"])],
-)  # fmt: skip
+    [
+        (1, ["1/50 1/100 1/200"]),
+        (2, ["1/50 1/100", "1/200"]),
+        (3, ["1/50", "1/100", "1/200"]),
+        (9, ["1/50", "1/100", "1/200"]),
+    ],
+)
 def test_fewer_chains_than_workers_are_cut_so_that_none_is_idle(at_once: int, expected: list[str]) -> None:
     assert names(points(at_once, DEPTHS[:1])) == expected
 

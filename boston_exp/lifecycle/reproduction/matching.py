@@ -13,7 +13,7 @@ import pandas as pd
 from boston_exp.experiment.metrics import METRICS, over_folds
 from boston_exp.lifecycle.evidence import FOLDS, HELD_OUT, OUT_OF_FOLD
 from boston_exp.process import temporary_folder
-from boston_exp.tracking.recorded import PRUNED, PRUNED_AFTER, History, RecordedRun
+from boston_exp.tracking.recorded import PRUNED, PRUNED_AFTER, PRUNED_TREES, History, RecordedRun
 
 TABLES = (FOLDS, OUT_OF_FOLD, HELD_OUT)
 METRIC = "metric"
@@ -43,6 +43,9 @@ def matches(before: tuple[History, RecordedRun], after: tuple[History, RecordedR
     """Every metric and every column of the tables that the first has; of one that was pruned, the folds that it had."""
     (history, run), (new_history, new) = before, after
     if run.status != "FINISHED" and PRUNED in run.tags:
+        if PRUNED_TREES in run.tags:  # the new one was trained with that number of trees
+            grown = {f"{PRUNED}_{name}": value for name, value in new.metrics.items()}
+            return [_metric(name, run.metrics, grown) for name in sorted(run.metrics) if name.startswith(f"{PRUNED}_")]
         return list(_of_pruned(run, _tables(new_history, new)[FOLDS]))
     found = [_metric(name, run.metrics, new.metrics) for name in sorted({*run.metrics, *new.metrics}) if _tells(name)]
     tables, again = _tables(history, run), _tables(new_history, new)

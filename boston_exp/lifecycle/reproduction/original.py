@@ -16,7 +16,7 @@ from boston_exp.lifecycle.comparing.differences import PATCH, PLATFORM, REQUIREM
 from boston_exp.lifecycle.reproduction import shapes
 from boston_exp.process import temporary_folder
 from boston_exp.storage.worktree import without_binaries
-from boston_exp.tracking.recorded import PRUNED, History, RecordedRun
+from boston_exp.tracking.recorded import PRUNED, PRUNED_TREES, History, RecordedRun
 from boston_exp.training.provenance import SCRUBBED
 
 COMMIT = "mlflow.source.git.commit"
@@ -70,6 +70,7 @@ def read(history: History, run: RecordedRun) -> Original:
         says = f"{shown} is no record that this project has written. {'; '.join(odd)}."
         raise InvalidConfig(Fault(says, for_services("leaderboard") + "   (lists other runs)"))
     _fill_roles(config, run, shown, anew)
+    _fill_trees(config["model"], run)
     commit = run.tags.get(COMMIT, "")
     if not HASH.fullmatch(commit):
         says = f"{shown} has recorded no commit, so nobody knows which code it is from."
@@ -95,6 +96,15 @@ def _fill_roles(config: dict[str, Any], run: RecordedRun, shown: str, anew: str)
         except ValueError as error:
             says = f"{shown} had its data.roles in the file {data['roles']}, and its params have them not whole."
             raise InvalidConfig(Fault(says, anew)) from error
+
+
+def _fill_trees(model: dict[str, Any], run: RecordedRun) -> None:
+    """One that was pruned at a number of trees has the scores of so many."""
+    trees = run.tags.get(PRUNED_TREES, "")
+    if trees.isdecimal():
+        from boston_exp.experiment.growing import COUNTS
+
+        model[COUNTS.get(str(model.get("_target_")).rpartition(".")[2], "n_estimators")] = int(trees)
 
 
 def _patch(history: History, run: RecordedRun) -> bytes:

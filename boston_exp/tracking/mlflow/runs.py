@@ -28,7 +28,7 @@ from boston_exp.redaction import redact
 from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import NOTE, Destination
 from boston_exp.tracking.mlflow.failures import raised_as, written_meanwhile
-from boston_exp.tracking.recorded import PRUNED, PRUNED_AFTER
+from boston_exp.tracking.recorded import PRUNED, PRUNED_AFTER, PRUNED_TREES
 
 log = logging.getLogger(__name__)
 Entity = TypeVar("Entity")
@@ -116,7 +116,8 @@ def open_run(client: MlflowClient, run_id: str, destination: Destination, overri
     except Pruned as pruned:  # KILLED is what MLflow's own Optuna storage makes of a pruned trial
         # under names of their own: scores of some folds are not to be ranked among those of all
         log_metrics(client, run_id, {f"{PRUNED}_{name}": value for name, value in pruned.metrics.items()})
-        told = {PRUNED: "true", PRUNED_AFTER: str(pruned.fold), NOTE: f"**Pruned**: {pruned}."}
+        where = (PRUNED_AFTER, pruned.fold) if pruned.trees is None else (PRUNED_TREES, pruned.trees)
+        told = {PRUNED: "true", where[0]: str(where[1]), NOTE: f"**Pruned**: {pruned}."}
         close_run(client, run_id, "KILLED", "", told)
         raise
     except BaseException as error:
