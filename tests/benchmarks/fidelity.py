@@ -1,0 +1,59 @@
+"""What a grid over the number of trees gains by models that grow: whole commands in turn, on a store that is there.
+
+python -m tests.benchmarks.fidelity [rounds]    some six minutes (make bench runs it, too)
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.sweeps import row_of, sweep
+
+GRID = ("search=grid_random_forest", "skip_finished=false")
+AT_ONCE = "+model.warm_start=true"  # what a user has set so is not grown: the same fits, at once
+BOUND = 1.3
+
+
+def timed(folder: Path, *overrides: str) -> tuple[float, float]:
+    """Seconds of the wall clock and of all cores: the second ones do not depend on what else the machine does."""
+    start, used = time.perf_counter(), _used()
+    sweep(folder, "warm", *GRID, *overrides)
+    return time.perf_counter() - start, _used() - used
+
+
+def _used() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return children.ru_utime + children.ru_stime
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    for name in list(os.environ):
+        if name.startswith("MLFLOW_"):
+            del os.environ[name]
+    table = Table("what", "measured", "bound", "holds", title=f"medians of {rounds} pairs, two cores")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sweep(folder, "warm", *GRID, "model.n_estimators=5", "model.max_depth=2,3")
+        for launcher in ("basic", "joblib"):
+            chosen = f"hydra/launcher={launcher}"
+            pairs = [(timed(folder, chosen, AT_ONCE), timed(folder, chosen)) for _ in range(rounds)]
+            for place, clock in enumerate(("wall", "CPU")):
+                ratio = statistics.median(cold[place] / grown[place] for cold, grown in pairs)
+                before, after = (statistics.median(pair[side][place] for pair in pairs) for side in (0, 1))
+                what = f"{launcher}, {clock}: {before:.1f} s at once, {after:.1f} s grown, faster by"
+                row_of(table, what, ratio, BOUND if launcher == "basic" else 1.0, "x", at_least=True)
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
