@@ -123,10 +123,12 @@ class Loop:
 
     def next(self, after: int | None) -> Assignment | None:
         """The next job for a worker that is free, after the job of that number; None if there is none now."""
-        last = self._last.pop(after, None) if after is not None else None
+        last = self._last.get(after) if after is not None else None
         point, known = self._again.popleft() if self._again else self._asked(last), len(self.results)
         if point is None:
             return None
+        if after is not None:
+            self._last.pop(after, None)
         number, self._number = self._number, self._number + 1
         self._running[number] = _Running(point, time.monotonic(), known)
         mailbox.write_task(self._dir, number, self._task(point))

@@ -236,6 +236,21 @@ def test_a_point_that_is_left_is_given_back(tmp_path: Path) -> None:
     assert (search.told, search.given_back) == ([], [point("1")])
 
 
+def test_a_worker_that_got_nothing_is_known_when_it_asks_again(tmp_path: Path) -> None:
+    """As a new one it would be given what is left of another worker's chain, which has the models that grow to it."""
+    asked: list[Point | None] = []
+    loop, _ = looped(tmp_path, {"1": []})
+    search: Any = loop._search
+    ask = search.ask
+    search.ask = lambda last: asked.append(last) or ask(last)
+    job = loop.next(None)
+    assert job is not None
+    mailbox.write_state(tmp_path, job[0], state("finished", "r1"))
+    loop._ended(job[0], None)
+    assert loop.next(job[0]) is loop.next(job[0]) is None
+    assert asked == [None, point("1"), point("1")]
+
+
 def test_patience_ends_a_search_that_does_not_improve(tmp_path: Path) -> None:
     scores = [3.0, 2.0, 2.5, 2.0, 2.2, 1.0]
     scripts: dict[str, Script] = {str(n): [(state("finished", f"r{n}", rmse=s), None)] for n, s in enumerate(scores)}
