@@ -24,7 +24,7 @@ BOUND = 1.3
 
 
 def timed(folder: Path, experiment: str, *overrides: str) -> tuple[float, float]:
-    """Seconds of the wall clock, and of the CPU, which depend little on what else the machine does: those of the command
+    """Seconds of the wall clock, and of the CPU, which hardly depend on what else the machine does: of the command
     and what it started itself, without the workers of a fork server."""
     start, used = time.perf_counter(), _used()
     sweep(folder, "warm", *GRID, f"tracking.experiment_name={experiment}", *overrides)
