@@ -32,10 +32,13 @@ class Range:
     null: bool = False
     share: bool = False  # or a float above 0, at most 1
     example: object = None
+    words: tuple[str, ...] = ()  # that stand for a value
 
     def holds(self, value: object) -> bool:
         if value is None:
             return self.null
+        if value in self.words:
+            return True
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         if self.whole and not isinstance(value, int):
@@ -156,6 +159,11 @@ class Search:
     """When a sweep ends before its last point."""
 
     patience: int | None = ranged(None, Range("a whole number of at least 1, or null", 1, whole=True, null=True))
+    # the expected improvement below which it ends, in the objective's unit; noise: the best score's standard error
+    gain: Any = field(
+        default=None,
+        metadata={"range": Range("a number above 0, noise or null", 0, open_low=True, null=True, words=("noise",))},
+    )
 
 
 @dataclass

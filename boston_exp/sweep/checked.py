@@ -16,6 +16,7 @@ from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.experiment.metrics import direction, objective_faults
 from boston_exp.sweep.composing import Composer
+from boston_exp.sweep.ending import gain_faults
 from boston_exp.sweep.launched import ray_nodes_elsewhere
 from boston_exp.sweep.plan import Aim, name_of, sweep_key
 from boston_exp.sweep.search import Search
@@ -54,15 +55,16 @@ def checked(composer: Composer, search: Search) -> Checked:
     everywhere = set(search.faults(aim, of_last))
     faults += [fault for fault in search.faults(aim, config) if fault in everywhere]
     faults += _endless(search, config)
+    faults += gain_faults(config.search.gain, search.kind, aim, config.evaluation.n_splits)
     if faults:
         raise InvalidConfig(*faults)
     return Checked(config, typed, destination, aim, *_looked_at(config, typed, aim, search))
 
 
 def _endless(search: Search, config: Config) -> Iterator[Fault]:
-    if search.total is None and config.timeout is None and config.search.patience is None:
+    if search.total is None and config.timeout is None and config.search.patience is config.search.gain is None:
         mend = again("timeout=600", multirun=True) + "   (seconds; or search.patience=20, or hydra.sweeper.n_trials=30)"
-        yield Fault("hydra.sweeper.n_trials=null has no end: neither timeout nor search.patience is set.", mend)
+        yield Fault("hydra.sweeper.n_trials=null has no end: no timeout, search.patience or search.gain.", mend)
 
 
 def _faults(config: Config) -> list[Fault]:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from boston_exp.sweep import edges, outcome
 from boston_exp.sweep.checked import Checked, checked, data_is_swept, planned
 from boston_exp.sweep.composing import Composer
-from boston_exp.sweep.ending import Ending
+from boston_exp.sweep.ending import Ending, Gain
 from boston_exp.sweep.loop import Loop, MaxFailuresError
 from boston_exp.sweep.plan import Point, Report, name_of
 from boston_exp.sweep.screen import Screen
@@ -59,7 +59,7 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
             parent,
             screen,
             earlier=parent.finished_points() if reuses else {},
-            ending=Ending(all_points.aim, config.search.patience, config.timeout),
+            ending=Ending(all_points.aim, config.search.patience, config.timeout, Gain.of(config, search.left)),
             max_failures=config.max_failures,
             asks_server=destination.server is not None and tracker.outage is None,
             experiment=destination.experiment_name,

@@ -16,6 +16,7 @@ from boston_exp.config.schema import Config
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.redaction import redact
 from boston_exp.sweep import fidelity
+from boston_exp.sweep.improvement import Candidates, candidates, expected
 from boston_exp.sweep.plan import Aim, Point, Result, Space
 from boston_exp.sweep.spaces import Ranges
 from boston_exp.tracking.studies import ERROR, KNOWN, RUN, open_study, sampler_of
@@ -51,6 +52,7 @@ class OptunaSearch:
         self._ranges = Ranges(space)
         self.logarithmic = self._ranges.logarithmic
         self._asked: dict[Point, optuna.Trial] = {}
+        self._candidates: Candidates | None = None  # of what can still be found, once somebody asks
         faults = list(_faults(settings, space))
         if faults:
             raise InvalidConfig(*faults)
@@ -134,6 +136,15 @@ class OptunaSearch:
         if not self._prunable or point.trial is None:
             return None
         return self._name, point.trial, self._aim.metrics[0]
+
+    def left(self, scored: int) -> float:
+        if self._candidates is None:
+            self._candidates = candidates(self._ranges.suggest)
+        ended = self._study.counted()
+        complete = [place for place, trial in enumerate(ended, 1) if trial.state == TrialState.COMPLETE]
+        those = [trial for trial in ended[: complete[:scored][-1]] if trial.state != TrialState.FAIL]
+        maximize = self._aim.directions[0] == "maximize"
+        return expected([each for each in those if each.value is not None], self._candidates, maximize)
 
     def importances(self) -> Mapping[str, float]:
         return self._study.importances()

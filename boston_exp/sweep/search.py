@@ -51,6 +51,9 @@ class Search(Protocol):
     def news(self) -> Iterator[str]:
         """What a user should know of how the search goes on, a line each."""
 
+    def left(self, scored: int) -> float:
+        """The improvement that can be expected of more points by the first `scored` that have a score."""
+
     def importances(self) -> Mapping[str, float]:
         """How much each parameter matters, where the search can tell."""
 
@@ -97,6 +100,9 @@ class Grid:
 
     def news(self) -> Iterator[str]:
         return iter(())
+
+    def left(self, scored: int) -> float:
+        return math.inf  # a grid is tried to its end
 
     def importances(self) -> Mapping[str, float]:
         return {}

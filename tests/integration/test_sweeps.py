@@ -291,6 +291,8 @@ def test_max_failures_stops_early(command: Command, store: Path) -> None:
             2,
         ),
         (["hydra/launcher=submitit_slurm", "model.max_depth=2,3"], "cannot share the sqlite store", 2),
+        (["search.gain=0.1", "model.max_depth=2,3"], "search.gain=0.1 is not possible: a grid tries every", 2),
+        (["hydra/sweeper=optuna", "search.gain=-1", "model.max_depth=2,3"], "a number above 0, noise or null", 2),
     ],
 )
 def test_a_sweep_that_cannot_be_done_is_refused_before_it_starts(
