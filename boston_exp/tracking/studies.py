@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import optuna
-import sqlalchemy
 from hydra.conf import HydraConf
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig
+from boston_exp.process import remembered
 from boston_exp.tracking import liveness
+from boston_exp.tracking.study_database import raised_as_config, refuse_foreign, storage
 
 SEARCH, INTERRUPTED, RUN = "boston_exp.search", "boston_exp.interrupted", "boston_exp.run_id"
 KNOWN = "boston_exp.known"  # trials that had been told when this one was asked for
@@ -105,13 +105,13 @@ def open_study(url: str | None, name: str, key: str, metrics: tuple[str, ...], d
 
     Raises InvalidConfig if it belongs to another search, or if the database cannot be used or is another program's.
     """
-    with _raised_as_config(url):
+    with raised_as_config(url):
         if url:
-            _refuse_foreign(url)
-        storage = optuna.storages.get_storage(url)
+            refuse_foreign(url)
+        opened = storage(url)
         study = optuna.create_study(
             study_name=name,
-            storage=storage,
+            storage=opened,
             directions=list(directions),  # type: ignore[arg-type]
             load_if_exists=True,
         )
@@ -125,22 +125,21 @@ def open_study(url: str | None, name: str, key: str, metrics: tuple[str, ...], d
             says = f"The study {name!r} belongs to another search: other parameters, ranges, data or code."
             mend = again("hydra.sweeper.study_name=null", multirun=True) + "   (null names it after the search)"
             raise InvalidConfig(Fault(says, mend))
-        return Study(study, storage)
+        return Study(study, opened)
 
 
 def stored_studies(url: str) -> list[Study]:
     """Every study in a database."""
-    storage = optuna.storages.get_storage(url)
+    opened = storage(url)
     return [
-        Study(optuna.load_study(study_name=name, storage=storage), storage)
-        for name in optuna.get_all_study_names(storage)
+        Study(optuna.load_study(study_name=name, storage=opened), opened) for name in optuna.get_all_study_names(opened)
     ]
 
 
 def of_searches(url: str, keys: set[str]) -> dict[str, set[str]]:
     """The studies of these searches, by the keys of their sweeps, without those that are being searched; each with the
     ids of the runs that its trials were."""
-    with _raised_as_config(url):
+    with raised_as_config(url):
         found: dict[str, set[str]] = {}
         for each in stored_studies(url):
             running = each.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -152,7 +151,7 @@ def of_searches(url: str, keys: set[str]) -> dict[str, set[str]]:
 
 def remove(url: str, name: str) -> None:
     """Remove a study; nothing where it is gone."""
-    with _raised_as_config(url), suppress(KeyError):
+    with raised_as_config(url), suppress(KeyError):
         optuna.delete_study(study_name=name, storage=url)
 
 
@@ -161,18 +160,26 @@ def reporter(
 ) -> Callable[[int, dict[str, float]], bool]:
     """In a job: report to the study how a trial does at a step (a fold, or a number of trees), and ask whether to prune
     it."""
-    settings = hydra_config.sweeper
-    pruner = instantiate(settings.pruner, _execution_whitelist_=("optuna.pruners.*",))
-    storage = optuna.storages.get_storage(settings.storage)
-    study = optuna.load_study(study_name=study_name, storage=storage, pruner=pruner)
-    study_id = storage.get_study_id_from_name(study_name)
-    trial = optuna.trial.Trial(study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
+    study, opened, study_id = _followed(
+        hydra_config.sweeper.storage, study_name, OmegaConf.to_yaml(hydra_config.sweeper.pruner, resolve=True)
+    )
+    trial = optuna.trial.Trial(study, opened.get_trial_id_from_study_id_trial_number(study_id, number))
 
     def should_prune(step: int, metrics: dict[str, float]) -> bool:
         trial.report(metrics[metric], step)
         return trial.should_prune()
 
     return should_prune
+
+
+@remembered(maxsize=1)
+def _followed(url: str, name: str, pruner: str) -> tuple[optuna.Study, BaseStorage, int]:
+    """A study whose trials are run here, opened once: its storage keeps the trials that have ended, and a new one would
+    read all of them again for every fold."""
+    kept = storage(url)
+    rule = instantiate(OmegaConf.create(pruner), _execution_whitelist_=("optuna.pruners.*",))
+    study = optuna.load_study(study_name=name, storage=kept, pruner=rule)
+    return study, kept, kept.get_study_id_from_name(name)
 
 
 def sampler_of(config: Any) -> Callable[[int], BaseSampler]:
@@ -203,34 +210,3 @@ def _described(settings: str) -> str:
     said = json.loads(settings)
     seed = said.pop("seed", None)
     return f"{str(said['_target_']).rpartition('.')[2]}{'' if seed is None else f', seed {seed}'}"
-
-
-def _refuse_foreign(url: str) -> None:
-    """Optuna would put its tables into any database that it is given, MLflow's included."""
-    engine = sqlalchemy.create_engine(url)
-    try:
-        tables = sqlalchemy.inspect(engine).get_table_names()
-    finally:
-        engine.dispose()
-    if tables and "studies" not in tables:
-        says = f"hydra.sweeper.storage={_shown(url)} is the database of another program, not Optuna's."
-        raise InvalidConfig(Fault(says, again("hydra.sweeper.storage=sqlite:///optuna.db", multirun=True)))
-
-
-def _shown(url: str) -> str:
-    try:
-        return sqlalchemy.make_url(url).render_as_string(hide_password=True)
-    except SQLAlchemyError:
-        return "<not a database URL>"
-
-
-@contextmanager
-def _raised_as_config(url: str | None) -> Iterator[None]:
-    """What a database can throw when it is opened, as one clear message."""
-    try:
-        yield
-    except (SQLAlchemyError, OSError, ImportError, RuntimeError, ValueError) as error:
-        reason = str(getattr(error, "orig", None) or error).partition("\n")[0].rstrip(".")
-        says = f"The study database {_shown(str(url))} cannot be used: {reason}."
-        mend = again("hydra.sweeper.storage=sqlite:///optuna.db", multirun=True)
-        raise InvalidConfig(Fault(says, mend)) from error
