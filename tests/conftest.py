@@ -47,18 +47,30 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     process.reset()
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session that all of xdist's workers share; what is in it is made by the first that needs it.
+
+    See https://pytest-xdist.readthedocs.io/en/stable/how-to.html#making-session-scoped-fixtures-execute-only-once
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _own_state(shared: Path) -> Iterator[None]:
     """Nothing of a test gets into the user's state folder (training/seal.py); commands that it starts inherit it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp().parent / "boston_exp-state"))
+        patch.setenv("XDG_STATE_HOME", str(shared / "state"))
         yield
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_store(shared: Path) -> Path:
     """An MLflow store with nothing in it, made once for all workers: its migrations take two seconds."""
-    path = tmp_path_factory.getbasetemp().parent / "boston_exp-empty-store.db"
+    path = shared / "empty-store.db"
     sqlite_store.create(path, "unused")
     return path
 

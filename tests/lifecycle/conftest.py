@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -27,23 +28,43 @@ AFTERNOON = (
 )
 
 
+# One process for all of them: each would import for three seconds.
+COMMANDS = """
+import json, sys
+from boston_exp import process, run
+for overrides in json.loads(sys.argv[1]):
+    process.reset()
+    sys.argv = ["run", *overrides]
+    run.main()
+"""
+
+
 @pytest.fixture(scope="session")
-def _recorded(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
-    folder = tmp_path_factory.mktemp("afternoon")
+def _recorded(shared: Path, empty_store: Path) -> Path:
+    """Recorded by the first worker that needs it, for all of them."""
+    folder = shared / "afternoon"
+    with FileLock(shared / "afternoon.lock"):
+        if not (folder / "whole").exists():
+            _record(folder, empty_store)
+            (folder / "whole").touch()
+    return folder / "mlflow.db"
+
+
+def _record(folder: Path, empty_store: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     store = Path(shutil.copy(empty_store, folder / "mlflow.db"))
-    for overrides in AFTERNOON:
-        own = (
-            f"tracking.uri=sqlite:///{store}",
-            "figures=none",
-            f"hydra.run.dir={folder}/o",
-            f"hydra.sweep.dir={folder}/m",
-        )
-        result = python("-m", "boston_exp.run", *overrides, *own, cwd=folder)
-        assert result.code == 0, result.err
+    own = (
+        f"tracking.uri=sqlite:///{store}",
+        "figures=none",
+        f"hydra.run.dir={folder}/o",
+        f"hydra.sweep.dir={folder}/m",
+    )
+    result = python("-c", COMMANDS, json.dumps([(*overrides, *own) for overrides in AFTERNOON]), cwd=folder)
+    assert result.code == 0, result.err
     client = MlflowClient(f"sqlite:///{store}")
     experiment = client.get_experiment_by_name("boston-housing").experiment_id
     client.set_terminated(client.create_run(experiment, run_name="crashed").info.run_id, "FAILED")
-    return store
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from mlflow.entities import Run
 from scipy import stats
 
 from boston_exp.experiment.conformal import calibrated
+from boston_exp.lifecycle import promise
 from boston_exp.lifecycle.promise import ALARM, Promise
 from tests.conftest import Command, Result
 
@@ -84,6 +85,14 @@ def test_labels_that_are_not_there_yet_are_left_out(
     assert as_json(champion, "input=labelled.csv", "record=false")["recorded"] is None
 
 
+@pytest.fixture
+def _fewer_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """999 instead of 9,999 a table, which takes a tenth of the time: a permutation test has its level whatever their
+    number (Phipson and Smyth 2010, "Permutation p-values should never be zero")."""
+    monkeypatch.setattr(promise, "DRAWS", 999)
+
+
+@pytest.mark.usefixtures("_fewer_permutations")
 @pytest.mark.parametrize("heavy", [False, True])
 @pytest.mark.parametrize(("held_out", "new"), [(100, 100), (100, 1000), (400, 30)])
 def test_chance_alone_raises_an_alarm_in_about_one_table_of_a_hundred(heavy: bool, held_out: int, new: int) -> None:
@@ -97,6 +106,7 @@ def test_chance_alone_raises_an_alarm_in_about_one_table_of_a_hundred(heavy: boo
     assert alarms / draws <= 0.03
 
 
+@pytest.mark.usefixtures("_fewer_permutations")
 def test_errors_that_are_half_as_large_again_are_seen() -> None:
     rng = np.random.default_rng(1)
     found = [
