@@ -48,6 +48,12 @@ def composed(conf: Path) -> tuple[str, list[str]]:
     return fingerprints.fingerprint(made, "md5"), made.objective.metrics
 
 
+@pytest.fixture(scope="module")
+def unedited(project: Path) -> tuple[str, list[str]]:
+    """Of the copy as it is: every test leaves it so."""
+    return composed(project / "conf")
+
+
 EDITS = {  # where changing the first word or number would not compose
     "config.yaml": ("seed: 42", "seed: 7"),
     "evaluation/holdout.yaml": ("n_splits: 0", "n_splits: 3"),
@@ -88,26 +94,29 @@ def test_code_changes_the_fingerprint_exactly_where_it_decides_a_result(file: Pa
 
 
 @pytest.mark.parametrize("file", CONF, ids=str)
-def test_a_file_of_conf_changes_a_sweep_exactly_where_its_values_decide_the_result(file: Path, project: Path) -> None:
-    path, before = project / "conf" / file, composed(project / "conf")
-    original = path.read_text()
+def test_a_file_of_conf_changes_a_sweep_exactly_where_its_values_decide_the_result(
+    file: Path, project: Path, unedited: tuple[str, list[str]]
+) -> None:
+    path, original = project / "conf" / file, (project / "conf" / file).read_text()
     try:
         path.write_text(f"{original}\n# a comment\n")
-        assert composed(project / "conf") == before
+        assert composed(project / "conf") == unedited
         assert with_another_value(str(file), original) != original
         path.write_text(with_another_value(str(file), original))
-        changed = composed(project / "conf") != before
+        changed = composed(project / "conf") != unedited
     finally:
         path.write_text(original)
     assert changed == (str(file) in DECIDES)
 
 
 @pytest.mark.parametrize("group", sorted({str(file.parent) for file in CONF if len(file.parts) == 2}))
-def test_a_new_option_changes_no_sweep_that_does_not_choose_it(group: str, project: Path) -> None:
-    before, added = composed(project / "conf"), project / "conf" / group / "added.yaml"
+def test_a_new_option_changes_no_sweep_that_does_not_choose_it(
+    group: str, project: Path, unedited: tuple[str, list[str]]
+) -> None:
+    added = project / "conf" / group / "added.yaml"
     added.write_text("_target_: sklearn.linear_model.Lasso\n")
     try:
-        assert composed(project / "conf") == before
+        assert composed(project / "conf") == unedited
     finally:
         added.unlink()
 
