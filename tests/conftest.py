@@ -26,6 +26,12 @@ from tests.services import Service
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The documents first: each takes a minute or more, and begun at the end, the other worker would wait for it."""
+    items.sort(key=lambda item: "test_every_command_of_a_document" not in item.nodeid)
+
+
 @dataclass(frozen=True)
 class Result:
     code: int
@@ -92,6 +98,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def server(tmp_path_factory: pytest.TempPathFactory, gateway: Service) -> Iterator[Service]:
     """A real MLflow server that hands artifacts through to the gateway."""
     with services.mlflow_server(tmp_path_factory.mktemp("server"), gateway.url) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def second_server(tmp_path_factory: pytest.TempPathFactory, gateway: Service) -> Iterator[Service]:
+    """Another one, for those who change it; each test has an experiment of its own."""
+    with services.mlflow_server(tmp_path_factory.mktemp("second-server"), gateway.url) as service:
         yield service
 
 

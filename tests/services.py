@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
@@ -118,10 +119,25 @@ def gateway(folder: Path) -> Iterator[Service]:
         yield Service(url, started, folder)
 
 
+@cache
+def _new_database() -> bytes:
+    """Of a server that has nothing yet: the migrations take each start a second, and are the same."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name) / "mlflow.db"
+        SqlAlchemyStore(f"sqlite:///{file}", "mlflow-artifacts:/").engine.dispose()
+        return file.read_bytes()
+
+
 @contextmanager
 def mlflow_server(folder: Path, s3: str, port: int | None = None, **more: str) -> Iterator[Service]:
     """The MLflow server of `make stack`: on sqlite, handing artifacts through to an S3 gateway."""
     port = port or free_port()
+    database = folder / ".stack" / "mlflow.db"
+    if not database.exists():
+        database.parent.mkdir(exist_ok=True)
+        database.write_bytes(_new_database())
     environment = plain_environment(
         **{**ENVIRONMENT, "MLFLOW_PORT": str(port), "MINIO_PORT": s3.rpartition(":")[2], **more}
     )

@@ -83,22 +83,19 @@ def test_a_run_on_the_server_that_nobody_published_is_no_result(
 
 
 def test_a_sweep_that_goes_on_with_another_server_is_whole_there(
-    command: Command, store: Path, server: Service, gateway: Service, name: str, tmp_path: Path
+    command: Command, store: Path, server: Service, second_server: Service, name: str
 ) -> None:
     assert command(*GRID, *to(server.url, name, store)).code == 0
-    folder = tmp_path / "second"
-    folder.mkdir()
-    with services.mlflow_server(folder, gateway.url) as second:
-        result = command(*GRID, *to(second.url, name, store), "model.alpha=0.1,1,10,100,1000")
-        assert "1 done, 4 reused" in result.out, result.err
-        assert f"published to {second.url}" in result.out
-        found = runs(second.url, name)
-        assert Counter(run.info.status for run in found)["RUNNING"] == 0
-        points = {run.data.params["model.alpha"] for run in found if "sweep.key" not in run.data.tags}
-        assert points == {"0.1", "1", "10", "100", "1000"}
-        whole(found, len(found))
-        # and the first has all that it had
-        whole(runs(server.url, name), 5)
+    result = command(*GRID, *to(second_server.url, name, store), "model.alpha=0.1,1,10,100,1000")
+    assert "1 done, 4 reused" in result.out, result.err
+    assert f"published to {second_server.url}" in result.out
+    found = runs(second_server.url, name)
+    assert Counter(run.info.status for run in found)["RUNNING"] == 0
+    points = {run.data.params["model.alpha"] for run in found if "sweep.key" not in run.data.tags}
+    assert points == {"0.1", "1", "10", "100", "1000"}
+    whole(found, len(found))
+    # and the first has all that it had
+    whole(runs(server.url, name), 5)
 
 
 def test_a_server_whose_database_was_wiped_is_filled_by_the_same_command(
@@ -185,14 +182,13 @@ def test_a_request_that_is_carried_out_after_its_process_has_ended_makes_no_seco
 
 
 def test_a_doubt_on_one_server_outlives_the_publication_to_another(
-    command: Command, store: Path, server: Service, gateway: Service, name: str, tmp_path: Path
+    command: Command, store: Path, server: Service, second_server: Service, name: str
 ) -> None:
-    (tmp_path / "second").mkdir()
-    with proxied(server.url) as proxy, services.mlflow_server(tmp_path / "second", gateway.url) as second:
+    with proxied(server.url) as proxy:
         proxy.plan("late", range(1, 2), only="POST /api/2.0/mlflow/runs/create", delay=8)
         assert command(*QUICK, *to(proxy.url, name, store)).code == 0
         process.reset()
-        result = command(*QUICK, *to(second.url, name, store), "skip_finished=true")
+        result = command(*QUICK, *to(second_server.url, name, store), "skip_finished=true")
         assert result.code == 0, result.err
         proxy.settle()
         proxy.plan("", range(0))
@@ -200,7 +196,7 @@ def test_a_doubt_on_one_server_outlives_the_publication_to_another(
         result = command(*QUICK, *to(proxy.url, name, store), "model.alpha=7")
         assert "pending for" not in result.out
         whole(runs(server.url, name), 2)
-        whole(runs(second.url, name), 1)
+        whole(runs(second_server.url, name), 1)
 
 
 def test_points_that_are_missing_on_the_server_are_published_again(

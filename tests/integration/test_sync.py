@@ -174,7 +174,7 @@ def test_interrupted_it_ends_at_once_and_says_so(
 
 
 def test_from_server_to_server_with_everything(
-    command: Command, store: Path, server: Service, gateway: Service, empty_store: Path, tmp_path: Path
+    command: Command, server: Service, second_server: Service, empty_store: Path, tmp_path: Path
 ) -> None:
     """Whoever changes the server takes the history along; here the first one has a history that others made."""
     experiment = f"{EXPERIMENT}-{tmp_path.name}"
@@ -182,34 +182,31 @@ def test_from_server_to_server_with_everything(
     first.write_bytes(empty_store.read_bytes())
     history(first, experiment)
     assert command(f"tracking.uri={server.url}", f"source=sqlite:///{first}", "all=true", program="sync").code == 0
-    (tmp_path / "second").mkdir()
-    with services.mlflow_server(tmp_path / "second", gateway.url) as second:
-        process.reset()
-        bring = (f"tracking.uri={second.url}", f"source={server.url}", f"experiments=[{experiment}]")
-        result = command(*bring, program="sync")
-        assert result.code == 0, result.err
-        assert "3 runs" in result.out
-        here, there = MlflowClient(f"sqlite:///{first}"), MlflowClient(second.url)
-        own = {run.info.run_name: run for run in runs(f"sqlite:///{first}", experiment)}
-        for run in runs(second.url, experiment):
-            origin = own[run.info.run_name]
-            assert run.data.tags["sync.source"] == origin.info.run_id
-            assert run.data.params == origin.data.params
-            for metric in origin.data.metrics:
-                logged = [
-                    sorted(
-                        (each.step, each.timestamp, str(each.value))
-                        for each in client.get_metric_history(run_id, metric)
-                    )
-                    for client, run_id in ((here, origin.info.run_id), (there, run.info.run_id))
-                ]
-                assert logged[0] == logged[1]
-        mlflow.set_tracking_uri(second.url)
-        (good,) = [run for run in runs(second.url, experiment) if run.info.run_name == "good"]
-        for output in good.outputs.model_outputs:
-            assert mlflow.pyfunc.load_model(f"models:/{output.model_id}").metadata.run_id == good.info.run_id
-        process.reset()
-        assert "0 runs; 3 were there" in command(*bring, program="sync").out
+    process.reset()
+    bring = (f"tracking.uri={second_server.url}", f"source={server.url}", f"experiments=[{experiment}]")
+    result = command(*bring, program="sync")
+    assert result.code == 0, result.err
+    assert "3 runs" in result.out
+    here, there = MlflowClient(f"sqlite:///{first}"), MlflowClient(second_server.url)
+    own = {run.info.run_name: run for run in runs(f"sqlite:///{first}", experiment)}
+    for run in runs(second_server.url, experiment):
+        origin = own[run.info.run_name]
+        assert run.data.tags["sync.source"] == origin.info.run_id
+        assert run.data.params == origin.data.params
+        for metric in origin.data.metrics:
+            logged = [
+                sorted(
+                    (each.step, each.timestamp, str(each.value)) for each in client.get_metric_history(run_id, metric)
+                )
+                for client, run_id in ((here, origin.info.run_id), (there, run.info.run_id))
+            ]
+            assert logged[0] == logged[1]
+    mlflow.set_tracking_uri(second_server.url)
+    (good,) = [run for run in runs(second_server.url, experiment) if run.info.run_name == "good"]
+    for output in good.outputs.model_outputs:
+        assert mlflow.pyfunc.load_model(f"models:/{output.model_id}").metadata.run_id == good.info.run_id
+    process.reset()
+    assert "0 runs; 3 were there" in command(*bring, program="sync").out
 
 
 def test_a_server_that_goes_away_meanwhile_leaves_the_rest_pending(
