@@ -23,7 +23,7 @@ from boston_exp.diagnosis.examination import Check
 from boston_exp.diagnosis.finding import Finding, Patient
 from boston_exp.tracking import destination
 from tests import services as real
-from tests.conftest import ROOT, Result, python
+from tests.conftest import ROOT, Command, Result, python
 from tests.services import DATA_KEY, ENVIRONMENT, Service
 
 MINIO = ("storage=minio", "tracking=none")
@@ -290,12 +290,10 @@ def test_runs_of_dead_processes_are_closed_by_fix(store: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_runs_that_wait_for_a_server(store: Path, tmp_path: Path) -> None:
+def test_runs_that_wait_for_a_server(command: Command, store: Path) -> None:
     url = f"http://127.0.0.1:{real.free_port()}"
     places = (f"tracking.uri={url}", f"tracking.local_uri=sqlite:///{store}")
-    result = python(
-        "-m", "boston_exp.run", "model=dummy", "figures=none", *places, f"hydra.run.dir={tmp_path}/o", cwd=tmp_path
-    )
+    result = command("model=dummy", "figures=none", *places)
     assert result.code == 0, result.err
     said = wrong(pending.pending, *places)
     assert re.search(listed("1 run is not on … yet"), said)

@@ -156,7 +156,7 @@ def test_of_two_copies_the_same_one_is_kept(command: Command, store: Path, serve
 
 @pytest.mark.parametrize("only", ["runs/create", "logged-models"])
 def test_a_request_that_is_carried_out_after_its_process_has_ended_makes_no_second_run(
-    only: str, tmp_path: Path, store: Path, server: Service, name: str
+    only: str, command: Command, tmp_path: Path, store: Path, server: Service, name: str
 ) -> None:
     """Killed while it waits; the next command publishes, and then the request arrives."""
     with proxied(server.url) as proxy:
@@ -170,11 +170,12 @@ def test_a_request_that_is_carried_out_after_its_process_has_ended_makes_no_seco
             time.sleep(0.02)
         first.kill()
         first.wait()
-        second = python("-m", "boston_exp.run", *QUICK, *place, "model.alpha=7", cwd=tmp_path)
+        second = command(*QUICK, *place, "model.alpha=7")
         assert second.code == 0, second.err
         proxy.settle()
         proxy.plan("", range(0))
-        assert python("-m", "boston_exp.run", *QUICK, *place, "model.alpha=8", cwd=tmp_path).code == 0
+        process.reset()
+        assert command(*QUICK, *place, "model.alpha=8").code == 0
     whole(runs(server.url, name), 3)
     client = MlflowClient(server.url)
     models = client.search_logged_models([client.get_experiment_by_name(name).experiment_id])
@@ -316,7 +317,7 @@ def test_a_server_that_begins_to_drip_while_it_is_published_to_is_left(
 
 @pytest.mark.parametrize("only", ["/health", "POST /api/2.0/mlflow/runs/", "PUT "])
 def test_sigterm_ends_a_command_in_five_seconds_whatever_it_waits_for(
-    only: str, tmp_path: Path, store: Path, server: Service, name: str
+    only: str, command: Command, tmp_path: Path, store: Path, server: Service, name: str
 ) -> None:
     with proxied(server.url) as proxy:
         proxy.plan("drips", range(1, 1000), only=only)
@@ -333,10 +334,10 @@ def test_sigterm_ends_a_command_in_five_seconds_whatever_it_waits_for(
         assert time.monotonic() - begun < 5.5
         assert waiting.returncode == 128 + signal.SIGTERM
     client = MlflowClient(f"sqlite:///{store}")
-    assert command_closes(tmp_path, store, client)
+    assert command_closes(command, client)
 
 
-def test_sigterm_ends_a_command_that_computes_in_c(tmp_path: Path, store: Path) -> None:
+def test_sigterm_ends_a_command_that_computes_in_c(command: Command, tmp_path: Path, store: Path) -> None:
     """libsvm does not return to Python, so that no handler of ours runs."""
     slow = ("model=svr", "model.kernel=linear", "model.C=1e7", "figures=none", f"tracking.uri=sqlite:///{store}")
     call = [sys.executable, "-m", "boston_exp.run", *slow, f"hydra.run.dir={tmp_path}/o"]
@@ -352,11 +353,11 @@ def test_sigterm_ends_a_command_that_computes_in_c(tmp_path: Path, store: Path) 
     fitting.wait(30)
     assert time.monotonic() - begun < 5.5
     assert fitting.returncode == 128 + signal.SIGTERM
-    assert command_closes(tmp_path, store, client)
+    assert command_closes(command, client)
 
 
-def command_closes(tmp_path: Path, store: Path, client: MlflowClient) -> bool:
-    python("-m", "boston_exp.run", *QUICK, f"tracking.uri=sqlite:///{store}", cwd=tmp_path)
+def command_closes(command: Command, client: MlflowClient) -> bool:
+    command(*QUICK)
     experiments = [each.experiment_id for each in client.search_experiments()]
     return not client.search_runs(experiments, "attributes.status = 'RUNNING'")
 

@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.conftest import ROOT, Command, python
+from tests.conftest import ROOT, Command
 
 LONG = ("model.n_estimators=50000", "figures=none")
 
@@ -53,22 +53,14 @@ def test_a_signal_closes_the_run_as_killed(store: Path, tmp_path: Path, number: 
 
 
 @pytest.mark.slow
-def test_kill_9_is_closed_by_the_next_command(store: Path, tmp_path: Path) -> None:
+def test_kill_9_is_closed_by_the_next_command(command: Command, store: Path, tmp_path: Path) -> None:
     """And only then: nobody is left to do it earlier."""
     process = started(store, tmp_path)
     process.kill()
     process.communicate()
     (left,) = runs_in(store)
     assert left.info.status == "RUNNING"
-    result = python(
-        "-m",
-        "boston_exp.run",
-        "experiment=quick_test",
-        "figures=none",
-        f"tracking.uri=sqlite:///{store}",
-        f"hydra.run.dir={tmp_path}/o2",
-        cwd=tmp_path,
-    )
+    result = command("experiment=quick_test", "figures=none")
     assert result.code == 0, result.err
     assert f"run {left.info.run_id} was left open by a process that is gone" in result.err
     statuses = {run.info.run_id: run.info.status for run in runs_in(store)}

@@ -13,7 +13,7 @@ from mlflow.entities import Run
 
 from tests import browser, services
 from tests.browser import Browser
-from tests.conftest import Result, python
+from tests.conftest import Command, Result, python
 from tests.services import Service
 
 pytestmark = [
@@ -149,11 +149,11 @@ def test_a_point_that_failed_has_its_error_and_the_command_of_it_alone(afternoon
     assert "- model.max_depth=-1\n" in kept.read_text()
 
 
-def test_with_a_server_both_ids_are_printed(server: Service, tab: Browser, tmp_path: Path) -> None:
+def test_with_a_server_both_ids_are_printed(command: Command, server: Service, tab: Browser, tmp_path: Path) -> None:
     name = f"pages-{tmp_path.name}"
     place = (f"tracking.uri={server.url}", f"tracking.local_uri=sqlite:///{tmp_path}/mlflow.db")
     how = (f"tracking.experiment_name={name}", "figures=none", "evaluation=cv", f"hydra.sweep.dir={tmp_path}/many")
-    result = python("-m", "boston_exp.run", *place, *how, "model=ridge", "model.alpha=1,2", "-m", cwd=tmp_path)
+    result = command(*place, *how, "model=ridge", "model.alpha=1,2", "-m")
     assert result.code == 0, result.err
     here, there = found(r"run id +([0-9a-f]{32})", result.out), found(r"as ([0-9a-f]{32})", result.out)
     client = MlflowClient(server.url)
@@ -167,5 +167,5 @@ def test_with_a_server_both_ids_are_printed(server: Service, tab: Browser, tmp_p
     assert here not in note
     seen(tab, found(r"open (http\S+)", result.out), "alpha=1 ridge", "alpha=2 ridge", "cv_rmse")
     for run_id in (here, there):
-        told = python("-m", "boston_exp.leaderboard", *place, how[0], f"sweep={run_id[:12]}", cwd=tmp_path)
+        told = command(*place, how[0], f"sweep={run_id[:12]}", program="leaderboard")
         assert told.out.count("ridge") == 2, told.err
