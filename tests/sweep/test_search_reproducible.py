@@ -27,7 +27,8 @@ from boston_exp.sweep.optuna_search import OptunaSearch, Settings
 from boston_exp.sweep.plan import Aim, Point, Result
 from boston_exp.tracking.studies import INTERRUPTED, reporter
 from tests.conftest import ROOT, Command
-from tests.integration.test_sweeps import BAD_DAY, BAD_MODEL, History, ran, started
+from tests.integration.conftest import BAD_DAY
+from tests.integration.test_sweeps import BAD_MODEL, History, ran, started
 
 AIM = Aim(("cv_rmse",), ("minimize",))
 RANGES = ("a=tag(log,interval(0.001,100))", "b=int(interval(1,50))", "c=p,q,null")
