@@ -111,17 +111,19 @@ def _looked_at(config: Config, typed: Typed, aim: Aim, search: Search) -> tuple[
         model = f"{type(models.final_step(estimator)).__name__} "
     if model and config.tracking.log_model != "none":
         model_types.check_storable(estimator, rows, tuple(config.trusted_packages))
-    if any(key.partition(".")[0] in ("model", "experiment") and "." not in key for key in search.space):
+    if any(key.partition(".")[0] in ("model", "experiment") and "." not in key for key in search.swept):
         model = ""  # each point has its own
     about = f"{model}on {table.name}, {len(rows.X_train):,} rows to train on, {len(rows.X_test):,} held out"
     if data_is_swept(search):
         about = f"{model}on data that varies"
-    return sweep_key(search.kind, fingerprint(config, table.md5), aim, search.space), about
+    return sweep_key(search.kind, fingerprint(config, table.md5), aim, search.lines), about
 
 
 def planned(composer: Composer, checked: Checked, search: Search) -> SweepPlan:
-    choices, swept = composer.master.hydra.runtime.choices, [name_of(key) for key in search.space]
-    params = {name_of(key): str(override.input_line).partition("=")[2] for key, override in search.space.items()}
+    choices, swept, families = composer.master.hydra.runtime.choices, search.swept, search.families
+    params = {name_of(key): text for key, text in search.written.items()}
+    if families:  # a column for each parameter of each would be too many
+        swept = tuple(name for name in swept if not any(name in own for own in families.parameters.values()))
     return SweepPlan(
         checked.key,
         name=sweep_name(search.kind, choices, search.fixed, swept, checked.config.name),
@@ -133,10 +135,10 @@ def planned(composer: Composer, checked: Checked, search: Search) -> SweepPlan:
         },
         tags={"dataset": str(checked.config.data.name), **provenance.origin()},
         metrics=checked.aim.metrics,
-        swept=tuple(swept),
+        swept=swept,
     )
 
 
 def data_is_swept(search: Search) -> bool:
     """The md5 in the key is then of one table only; each point itself looks for a finished run."""
-    return any(key.partition(".")[0] == "data" for key in search.space)
+    return any(key.partition(".")[0] == "data" for key in search.swept)

@@ -1,8 +1,8 @@
 """Composes the points of a sweep: Hydra's way for the first of a shape, its values changed for the others.
 
 Hydra reads and merges some thirty files for every job, which takes 0.07 s. Points that differ by plain values alone (no
-group, no `+` or `~`, no list or mapping) have the same nodes, and Hydra, too, applies such values last: 0.01 s, most of
-it for a copy. Where one job ends before the next is composed, the configuration of one is reused for the next.
+group, no `~`, no list or mapping) have the same nodes, and Hydra, too, applies such values last: 0.01 s, most of it for
+a copy. Where one job ends before the next is composed, the configuration of one is reused for the next.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from boston_exp.sweep.mailbox import sweep_dir_of
 from boston_exp.sweep.plan import Point
 from boston_exp.training.naming import run_name
 
-PLAIN = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*)=[^\[{$]*")
+PLAIN = re.compile(r"\+?([A-Za-z_]\w*(?:\.\w+)*)=[^\[{$]*")
 Parsed = tuple[DictConfig, Config, Typed]
 
 
@@ -75,7 +75,7 @@ class QuickLoader:
         key = plain[1]
         if "." not in key and key not in self._is_group:
             self._is_group[key] = bool(self._loader.get_group_options(key))
-        return override if self._is_group.get(key) else key
+        return override if self._is_group.get(key) else override.partition("=")[0]
 
 
 def _change(config: DictConfig, changed: list[str], overrides: list[str]) -> None:

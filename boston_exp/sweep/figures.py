@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,14 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormat
 
 from boston_exp.reporting.figures import BLUE, GREY, RED, axis_label, save, shortened, tidy
 from boston_exp.reporting.labels import metric_label
+from boston_exp.sweep import family_figures
 from boston_exp.sweep.plan import Report
 from boston_exp.training.naming import rounded, short
 
 DECADE = 10
 WIDE = 50  # values that span this factor are on a logarithmic axis
+MANY = 12  # panels of families
+FEWEST = 3  # points of a panel
 ROW = 30  # characters of tick labels that fit side by side
 BETTER = {"minimize": "lower is better", "maximize": "higher is better"}
 
@@ -31,8 +35,10 @@ def draw(folder: Path, report: Report, table: pd.DataFrame, dpi: int) -> None:
 
 def figures(report: Report, table: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
     """Each figure that this sweep has, with its name. `table` is that of results.csv."""
-    if report.swept:
+    if _panels(report, table[table[report.aim.metrics[0]].notna()]):
         yield "objective_by_parameter", by_parameter(report, table)
+    if report.compared and report.best:
+        yield "families", family_figures.families(report)
     yield "history", history(report)
     if len(report.aim.metrics) > 1:
         yield "pareto", pareto(report, table)
@@ -40,28 +46,58 @@ def figures(report: Report, table: pd.DataFrame) -> Iterator[tuple[str, Figure]]
         yield "parameter_importance", importances(report)
 
 
+@dataclass(frozen=True)
+class _Panel:
+    """One parameter: its label, the column of its values, the rows that have one, the best first."""
+
+    name: str
+    column: str
+    rows: pd.DataFrame
+
+
+def _panels(report: Report, done: pd.DataFrame) -> list[_Panel]:
+    """One for each parameter. Where families have parameters of their own, MANY of those that had several values, the
+    best family first."""
+    families = report.families
+    if families is None:
+        return [_Panel(name, name, done) for name in report.swept]
+    own = [
+        _Panel(label, column, rows)
+        for family in report.compared
+        for rows in [done[done[families.group] == family.name]]
+        for column, label in families.parameters[family.name].items()
+        if len(rows) >= FEWEST and rows[column].nunique() > 1
+    ]
+    theirs = {families.group, *(name for each in families.parameters.values() for name in each)}
+    return [*(_Panel(name, name, done) for name in report.swept if name not in theirs), *own][:MANY]
+
+
 def by_parameter(report: Report, table: pd.DataFrame) -> Figure:
     """The objective over each parameter; bars are the spread over the folds."""
-    metric, names = report.aim.metrics[0], list(report.swept)
-    done = table[table[metric].notna()]
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
+    metric = report.aim.metrics[0]
+    panels = _panels(report, table[table[metric].notna()])
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
     figure = Figure(figsize=(max(4.6, 3.6 * columns), 3.3 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
-    spread = done.get(f"{metric}_std")
-    for axes, name in zip(panels, names, strict=False):
-        values = _placed(axes, done[name], name in report.logarithmic)
+    places = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
+    for axes, panel in zip(places, panels, strict=False):
+        name, done = panel.name, panel.rows
+        spread = done.get(f"{metric}_std")
+        values = _placed(axes, done[panel.column], name in report.logarithmic)
         if spread is not None and spread.notna().any():
             bars = {"fmt": "none", "color": GREY, "lw": 0.6, "alpha": 0.6, "label": "± spread over folds"}
             axes.errorbar(values, done[metric], spread, **bars)
         axes.scatter(values, done[metric], s=18, color=BLUE, alpha=0.7, lw=0, label="point", zorder=2)
-        axes.scatter(values.iloc[:1], done[metric].iloc[:1], s=70, color=RED, marker="*", lw=0, label="best", zorder=3)
+        best = {"s": 70, "color": RED, "marker": "*", "lw": 0, "zorder": 3}
+        axes.scatter(
+            values.iloc[:1], done[metric].iloc[:1], label="best of its family" if report.families else "best", **best
+        )
         axes.set_xlabel(shortened(short(name)))
         tidy(axes)
         locator = axes.xaxis.get_major_locator()
         if isinstance(locator, MaxNLocator) and pd.api.types.is_integer_dtype(values):
             locator.set_params(integer=True)
-    for axes in list(figure.axes)[len(names) :]:
+    for axes in list(figure.axes)[len(panels) :]:
         axes.remove()
     for axes in figure.axes[::columns]:
         axes.set_ylabel(axis_label(metric_label(metric, report.unit), "", 34))
@@ -160,8 +196,10 @@ def importances(report: Report) -> Figure:
     axes = figure.subplots()
     axes.barh(range(len(names)), shares, color=BLUE, height=0.7)
     axes.set_yticks(range(len(names)), [shortened(short(name)) for name in names])
-    metric = metric_label(report.aim.metrics[0], "")
-    label = f"share of the variance of {metric} that the parameter explains (fANOVA, {report.scored} trials)"
+    metric, trials = metric_label(report.aim.metrics[0], ""), report.scored
+    if report.compared:  # those of the best family
+        trials = sum(report.aim.metrics[0] in point.metrics for point in report.compared[0].points)
+    label = f"share of the variance of {metric} that the parameter explains (fANOVA, {trials} trials)"
     figure.supxlabel(axis_label(label, "", 76), fontsize=10)
     tidy(axes)
     return figure

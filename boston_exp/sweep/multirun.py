@@ -12,12 +12,12 @@ from importlib import import_module
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from boston_exp.sweep import edges, outcome
+from boston_exp.sweep import edges, families, outcome, telling
 from boston_exp.sweep.checked import Checked, checked, data_is_swept, planned
 from boston_exp.sweep.composing import Composer
 from boston_exp.sweep.ending import Ending, Gain
 from boston_exp.sweep.loop import Loop, MaxFailuresError
-from boston_exp.sweep.plan import Point, Report, name_of
+from boston_exp.sweep.plan import Point, Report
 from boston_exp.sweep.screen import Screen
 from boston_exp.sweep.search import Search
 from boston_exp.sweep.workers import Workers
@@ -76,6 +76,7 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
             history = partial(backends.open_history, local)
             report = _report(search, all_points, loop, plan.name, ended_by)
             report = replace(report, found=tuple(edges.found(report, config.evaluation.n_splits, history)))
+            report = replace(report, compared=families.compared(report, lambda of: telling.contenders(of, history)))
             page = outcome.record(report, parent, config, plan.params, history)
             if report.best and report.best.run_id and config.tracking.log_model != "none":
                 best = Finished(report.best.run_id, report.best.metrics)
@@ -96,7 +97,7 @@ def _report(search: Search, all_points: Checked, loop: Loop, name: str, ended_by
     return Report(
         search.kind,
         search.total,
-        tuple(name_of(key) for key in search.space),
+        search.swept,
         all_points.aim,
         tuple(loop.results),
         search.importances(),
@@ -106,6 +107,8 @@ def _report(search: Search, all_points: Checked, loop: Loop, name: str, ended_by
         all_points.about,
         all_points.destination.experiment_typed,
         ended_by=ended_by,
+        families=search.families,
+        ranges=search.written,
     )
 
 

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import optuna
+from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
 from boston_exp.config.invocation import again
@@ -16,7 +17,10 @@ from boston_exp.config.schema import Config
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.redaction import redact
 from boston_exp.sweep import fidelity
+from boston_exp.sweep.conditional import Conditional
+from boston_exp.sweep.importances import importances
 from boston_exp.sweep.improvement import Candidates, candidates, expected
+from boston_exp.sweep.options import Groups
 from boston_exp.sweep.plan import Aim, Point, Result, Space
 from boston_exp.sweep.spaces import Ranges
 from boston_exp.tracking.studies import ERROR, KNOWN, RUN, open_study, sampler_of
@@ -44,16 +48,17 @@ class OptunaSearch:
 
     kind = "optuna"
 
-    def __init__(self, settings: Settings, space: Space, fixed: list[str]) -> None:
-        self.space = space
+    def __init__(self, settings: Settings, space: Space, fixed: list[str], groups: Groups | None = None) -> None:
         self.fixed = fixed
         self.total = settings.n_trials
         self._settings = settings
-        self._ranges = Ranges(space)
-        self.logarithmic = self._ranges.logarithmic
+        self._ranges = Conditional(space, groups) if groups else Ranges(space)
+        self.swept, self.written, self.lines = self._ranges.swept, self._ranges.written, self._ranges.lines
+        self.families, self.logarithmic = self._ranges.families, self._ranges.logarithmic
+        self._sampling = _sampling(settings.sampler, bool(groups))
         self._asked: dict[Point, optuna.Trial] = {}
         self._candidates: Candidates | None = None  # of what can still be found, once somebody asks
-        faults = list(_faults(settings, space))
+        faults = list(_faults(settings, self.swept))
         if faults:
             raise InvalidConfig(*faults)
 
@@ -77,14 +82,17 @@ class OptunaSearch:
         self._aim = aim
         self._at_once = at_once if settings.n_jobs < 1 else settings.n_jobs
         model = config.model["_target_"].rpartition(".")[2]
+        if self.families:
+            model = f"{len(self.families.parameters)} of {self.families.group}"
         by = "" if settings.resource == fidelity.FOLDS else f" by {settings.resource}"  # steps of others mean others
         self._name = settings.study_name or f"{model} {' '.join(aim.metrics)}{by} {key[:12]}"
         prunable = len(aim.metrics) == 1 and aim.metrics[0].startswith("cv_")
         self._prunable = prunable and settings.pruner is not None and settings.storage is not None
         self._study = open_study(settings.storage, self._name, key, aim.metrics, aim.directions)
-        self._sampler = sampler_of(settings.sampler)
+        self._sampler = sampler_of(self._sampling)
         for trial in self._study.stale():
             self._study.give_back(trial.number, trial.params if self._ranges.holds(trial.params) else {})
+        self._study.begin_with(self._ranges.defaults())
         counted = self._study.counted()
         self._ended = len(counted)
         for trial in counted:
@@ -94,7 +102,7 @@ class OptunaSearch:
             yield Result(point, "", STATUSES[trial.state], run_id, scores, message, known=known)
 
     def news(self) -> Iterator[str]:
-        another = self._study.sampled_by(self._settings.sampler)
+        another = self._study.sampled_by(self._sampling)
         if another and self._ended:
             before, now = another
             mend = again(f"hydra.sweeper.study_name={now.replace(', seed ', '-')}", multirun=True)
@@ -147,17 +155,24 @@ class OptunaSearch:
         return expected([each for each in those if each.value is not None], self._candidates, maximize)
 
     def importances(self) -> Mapping[str, float]:
-        return self._study.importances()
+        return importances(self._study.study, self._ranges.importance_of)
 
     def _point(self, params: Mapping[str, Any], trial: int | None = None) -> Point:
-        return Point.of([*self._ranges.overrides(params), *self.fixed], self.space, trial)
+        return Point.of([*self._ranges.overrides(params), *self.fixed], self.swept, trial)
 
 
-def _faults(settings: Settings, space: Space) -> Iterator[Fault]:
+def _sampling(sampler: Any, conditional: bool) -> Any:
+    """TPE with what lets it see parameters that not every trial has, unless that is set."""
+    if sampler.get("group", False) is not None:
+        return sampler
+    return OmegaConf.merge(sampler, {"group": conditional, **({"multivariate": True} if conditional else {})})
+
+
+def _faults(settings: Settings, swept: tuple[str, ...]) -> Iterator[Fault]:
     if settings.n_trials is not None and settings.n_trials < 1:
         says = f"hydra.sweeper.n_trials={settings.n_trials} would try nothing."
         yield Fault(says, again("hydra.sweeper.n_trials=30", multirun=True))
-    if not space:
+    if not swept:
         mend = again("model.max_depth=range(2,20)", multirun=True)
         yield Fault("There is nothing to search: no parameter has a range.", mend)
     target = str(settings.sampler.get("_target_"))

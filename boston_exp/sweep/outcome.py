@@ -18,7 +18,7 @@ from boston_exp.redaction import redact
 from boston_exp.reporting import terminal
 from boston_exp.reporting.labels import metric_label
 from boston_exp.reporting.tables import fits, narrow_console, plain_table
-from boston_exp.sweep import telling
+from boston_exp.sweep import families, telling
 from boston_exp.sweep.plan import Report
 from boston_exp.tracking.protocol import SweepRecording
 from boston_exp.tracking.recorded import History
@@ -57,6 +57,8 @@ def record(
         }
     with temporary_folder() as folder:
         table.to_csv(Path(folder) / "results.csv", index=False)
+        if report.compared:
+            pd.DataFrame(families.records(report, report.compared)).to_csv(Path(folder) / "families.csv", index=False)
         if page is not None:
             (Path(folder) / "report.html").write_text(page, encoding="utf-8")
         if config.figures.draw and best:
@@ -120,6 +122,8 @@ def show(report: Report, parent: SweepRecording, quiet: bool) -> None:
         console.print(f"ended early: {report.ended_by}", soft_wrap=True, highlight=False)
     if report.results:
         _show_top(report, parent.run_id, console)
+    if report.compared:
+        console.print(families.shown(report, report.compared, console), families.how_sure(report, report.compared))
     if best and best.metrics:
         said = f"{telling.alone(report)}{best.point.name}: {telling.best_score(report, best)}"
         console.print(f"best        {said}", soft_wrap=True)
@@ -169,6 +173,8 @@ def _top_table(report: Report, top: Sequence[telling.Row], headings: Sequence[st
     shown.add_column("id", no_wrap=True, min_width=8)
     for row in top:
         scores = [telling.selected_by(report, row, number) for number in range(len(report.aim.metrics))]
-        values = [rounded(str(row[name])) for name in swept] or [telling.name_of(report, row)]
+        values = [rounded(str(row[name])) if row[name] == row[name] else "" for name in swept] or [
+            telling.name_of(report, row)
+        ]
         shown.add_row(*scores, *values, telling.id_of(row))
     return shown

@@ -108,6 +108,27 @@ class Aim:
 
 
 @dataclass(frozen=True)
+class Families:
+    """Options of a group that were searched together, each with parameters of its own."""
+
+    group: str  # the setting that says of which family a point is
+    parameters: Mapping[str, Mapping[str, str]]  # names in the study, by setting, by option: model.alpha is ridge.alpha
+
+    def of(self, point: Point) -> str:
+        return dict(point.swept)[self.group]
+
+
+@dataclass(frozen=True)
+class Family:
+    """`contends`: no other point is shown to be better than all of its own; None where that is not known."""
+
+    name: str
+    points: tuple[Result, ...]  # in the order in which they ended
+    best: Result | None
+    contends: bool | None = None
+
+
+@dataclass(frozen=True)
 class Report:
     """A sweep that is over."""
 
@@ -124,6 +145,9 @@ class Report:
     place: tuple[str, ...] = ()  # overrides that lead another command to its experiment
     found: tuple[Finding, ...] = ()  # what may be wrong with its ranges
     ended_by: str = ""  # what ended it before all points were tried
+    families: Families | None = None  # where options have parameters of their own
+    compared: tuple[Family, ...] = ()  # these, the best first
+    ranges: Mapping[str, str] = field(default_factory=dict)  # what was searched, by parameter, as it was written
 
     @property
     def best(self) -> Result | None:
@@ -165,9 +189,17 @@ def values(space: Space) -> list[list[str]]:
     return found
 
 
-def sweep_key(kind: str, fingerprint: str, aim: Aim, space: Space) -> str:
-    """Identifies a sweep, so that the same command continues it: what decides its results, its ranges, its aim."""
-    return _digest(kind, fingerprint, *aim.metrics, *sorted(str(override.input_line) for override in space.values()))
+def ranges_of(space: Space) -> dict[str, str]:
+    """What is tried of each, as it was typed: `{"model.max_depth": "5,10"}`."""
+    return {key: str(override.input_line).partition("=")[2] for key, override in space.items()}
+
+
+def sweep_key(kind: str, fingerprint: str, aim: Aim, lines: Iterable[str]) -> str:
+    """Identifies a sweep, so that the same command continues it: what decides its results, its ranges, its aim.
+
+    `lines` say what is searched, in any order.
+    """
+    return _digest(kind, fingerprint, *aim.metrics, *sorted(lines))
 
 
 def point_key(key: str, point: Point) -> str:

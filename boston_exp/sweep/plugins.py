@@ -19,9 +19,11 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:
+    from boston_exp.sweep.options import Groups
+    from boston_exp.sweep.plan import Space
     from boston_exp.sweep.search import Search
 
 EXTRAS = {
@@ -106,18 +108,31 @@ class GridSweeper(_Extended):
 class OptunaSweeper(_Extended):
     """Optuna's search: hydra-optuna-sweeper's search space and samplers, around a study that loses nothing."""
 
-    def __init__(self, params: DictConfig | None = None, **settings: Any) -> None:
+    def __init__(self, params: DictConfig | None = None, spaces: DictConfig | None = None, **settings: Any) -> None:
         self._params: dict[str, Any] = dict(params or {})
+        self._spaces = OmegaConf.create({}) if spaces is None else spaces
         self._settings = settings
 
     def sweep(self, arguments: list[str]) -> Any:
         with _failures_told():
             from boston_exp.sweep.optuna_search import OptunaSearch, Settings
 
-            search = OptunaSearch(Settings(**self._settings), *self._parsed(self._params, arguments))
+            groups, space, fixed = self._grouped(*self._parsed(self._params, arguments))
+            search = OptunaSearch(Settings(**self._settings), space, fixed, groups)
             code = self._run(search)
         if code:
             sys.exit(code)
+
+    def _grouped(self, space: Space, fixed: list[str]) -> tuple[Groups | None, Space, list[str]]:
+        """The options that have spaces of their own, and what goes for all."""
+        if not self._spaces:
+            return None, space, fixed
+        from boston_exp.sweep.options import options
+
+        assert self.hydra_context is not None
+        loader, master = self.hydra_context.config_loader, self.config
+        spaces: Any = OmegaConf.to_container(self._spaces, resolve=True)
+        return options(spaces, space, fixed, loader, lambda overrides: loader.load_sweep_config(master, overrides))
 
 
 @contextmanager

@@ -9,14 +9,17 @@ from typing import Protocol
 from boston_exp.config.schema import Config
 from boston_exp.errors import Fault
 from boston_exp.sweep.chains import Chains, chained, growing_column
-from boston_exp.sweep.plan import Aim, Point, Result, Space, values
+from boston_exp.sweep.plan import Aim, Families, Point, Result, Space, name_of, ranges_of, values
 
 
 class Search(Protocol):
     """Asks for points and is told their results."""
 
     kind: str
-    space: Space
+    swept: tuple[str, ...]  # names of the settings that it varies
+    written: Mapping[str, str]  # what is searched, by parameter, as it was written
+    lines: tuple[str, ...]  # what makes it another search
+    families: Families | None  # where options have parameters of their own
     fixed: list[str]  # overrides that all points share
     total: int | None  # points, once it is complete; None if only the clock or patience ends it
     logarithmic: tuple[str, ...]  # names of the parameters that are searched on a logarithmic scale
@@ -64,9 +67,13 @@ class Grid:
 
     kind = "grid"
     logarithmic: tuple[str, ...] = ()
+    families: Families | None = None
 
     def __init__(self, space: Space, fixed: list[str]) -> None:
-        self.space = space
+        self.swept = tuple(map(name_of, space))
+        self.written: Mapping[str, str] = ranges_of(space)
+        self.lines = tuple(f"{key}={text}" for key, text in self.written.items())
+        self._space = space
         self.fixed = fixed
         self._values = values(space)
         self.total: int | None = math.prod(map(len, self._values))
@@ -80,7 +87,7 @@ class Grid:
         return iter(())
 
     def begin(self, key: str, config: Config, aim: Aim, at_once: int) -> Iterable[Result]:
-        chains = chained(self._values, growing_column(self.space, config, aim), at_once)
+        chains = chained(self._values, growing_column(self._space, config, aim), at_once)
         self._chains = Chains([self._point(each) for each in chain] for chain in chains)
         return ()
 
@@ -108,4 +115,4 @@ class Grid:
         return {}
 
     def _point(self, combination: Iterable[str]) -> Point:
-        return Point.of([*combination, *self.fixed], self.space)
+        return Point.of([*combination, *self.fixed], self._space)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,17 +12,25 @@ from optuna.trial import BaseTrial, FixedTrial
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.sweep.compat import distribution_of
-from boston_exp.sweep.plan import Space, name_of, values
+from boston_exp.sweep.plan import Families, Space, name_of, ranges_of, values
 
 Suggested = dict[str, Any]  # values by the names of parameters, as the study has them
+NOT_IN_IT = object()
 
 
 class Ranges:
     """Every parameter has its range, whatever the others are."""
 
+    families: Families | None = None  # where options have parameters of their own
+
     def __init__(self, space: Space) -> None:
         """Raises InvalidConfig for what is no range."""
         self._distributions = distributions(space)
+        self.written: Mapping[str, str] = ranges_of(
+            space
+        )  # what is searched, by the names of parameters, as it was written
+        self.swept = tuple(map(name_of, space))  # names of the settings that are set by it
+        self.lines = tuple(f"{key}={text}" for key, text in self.written.items())  # what makes it another space
 
     @property
     def logarithmic(self) -> tuple[str, ...]:
@@ -35,10 +44,18 @@ class Ranges:
         """What a trial's parameters mean to Hydra."""
         return [f"{key}={in_grammar(value)}" for key, value in params.items()]
 
+    def defaults(self) -> list[Suggested]:
+        """What is tried first."""
+        return []
+
     def corners(self) -> tuple[Suggested, Suggested]:
         """Two sets of parameters that differ in each."""
-        low, high = ({key: _end(each, side) for key, each in self._distributions.items()} for side in (0, -1))
+        low, high = ({key: end(each, side) for key, each in self._distributions.items()} for side in (0, -1))
         return low, high
+
+    def importance_of(self, best: Mapping[str, Any]) -> list[str] | None:
+        """The parameters whose importance can be told, by the best trial; None: all of them."""
+        return None
 
     def holds(self, params: Mapping[str, Any]) -> bool:
         """Whether a trial was given a value of every parameter, before it was cut off."""
@@ -89,7 +106,45 @@ def in_grammar(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _end(distribution: BaseDistribution, side: int) -> object:
+def end(distribution: BaseDistribution, side: int) -> object:
+    """The lowest value, or with `side=-1` the highest."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[side]
     return distribution.low if side == 0 else distribution.high  # type: ignore[attr-defined]
+
+
+def member(distribution: BaseDistribution, value: object) -> Any:
+    """A value of the configuration as the study has it, NOT_IN_IT if the distribution does not have it."""
+    if isinstance(distribution, CategoricalDistribution):
+        plain = [choice for choice in distribution.choices if in_grammar(choice) == in_grammar(value)]
+        equal = [choice for choice in distribution.choices if _number(choice) == _number(value) is not None]
+        return next(iter((*plain, *equal)), NOT_IN_IT)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not distribution.low <= value <= distribution.high
+    ):
+        return NOT_IN_IT
+    steps = (value - distribution.low) / (distribution.step or 1)
+    whole = isinstance(distribution, FloatDistribution) and distribution.step is None
+    if not whole and not math.isclose(steps, round(steps), abs_tol=1e-9):
+        return NOT_IN_IT
+    return float(value) if isinstance(distribution, FloatDistribution) else int(value)
+
+
+def _number(choice: object) -> float | None:
+    return choice if isinstance(choice, int | float) and not isinstance(choice, bool) else None
+
+
+def widened(distribution: BaseDistribution, value: object) -> str:
+    """In Hydra's grammar, a range that has this value as well."""
+    if isinstance(distribution, CategoricalDistribution):
+        return ",".join(map(in_grammar, [*distribution.choices, value]))
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"{in_grammar(value)},{distribution.low},{distribution.high}"
+    text = f"interval({min(distribution.low, value)},{max(distribution.high, value)})"
+    whole = isinstance(distribution, IntDistribution) and isinstance(value, int)
+    text = f"int({text})" if whole else text
+    return f"tag(log,{text})" if distribution.log and value > 0 else text

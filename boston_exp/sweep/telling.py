@@ -11,12 +11,13 @@ from typing import Any
 import pandas as pd
 
 from boston_exp.config.invocation import again, for_services
-from boston_exp.errors import InvalidConfig
+from boston_exp.errors import ExpectedFailure
 from boston_exp.experiment.metrics import named
 from boston_exp.lifecycle.ranking import standings
 from boston_exp.reporting import numbers
 from boston_exp.reporting.labels import metric_label
 from boston_exp.reporting.markdown import escaped
+from boston_exp.sweep import families
 from boston_exp.sweep.plan import Report, Result
 from boston_exp.tracking.recorded import History
 from boston_exp.training.naming import assigned, short
@@ -35,6 +36,8 @@ def story(report: Report, table: pd.DataFrame, run_id: str | None, link: Link) -
     best = report.best
     if best and best.metrics:
         lines += [f"{escaped(headline(report, best))}.", "", *_points(report, table, link), ""]
+    if report.compared:
+        lines += ["By family:", "", *families.markdown(report, report.compared), ""]
     if run_id and not report.aim.on_held_out_rows:
         leaderboard = for_services("leaderboard", *report.place, f"sweep={run_id}")
         lines += [f"Which cannot be told from the best: `{leaderboard}`", ""]
@@ -126,7 +129,7 @@ def confirmed(report: Report, row: Row) -> str:
 
 def name_of(report: Report, row: Row) -> str:
     """`max_depth=15 n_estimators=200`."""
-    return assigned([(name, str(row[name])) for name in report.swept])
+    return assigned([(name, str(row[name])) for name in report.swept if row[name] == row[name]])  # others have a gap
 
 
 def page(report: Report, table: pd.DataFrame, run_id: str | None, ranges: Mapping[str, str], history: History) -> str:
@@ -136,7 +139,7 @@ def page(report: Report, table: pd.DataFrame, run_id: str | None, ranges: Mappin
 
     best = report.best
     rows: Sequence[Row] = scored(report, table).to_dict("records")
-    alike = contenders(report, history)
+    alike = contenders(report, lambda: history)
     recorded = f"Recorded as run {run_id}." if run_id else ""
     origin = origin_of(again(without=["report", "quiet"]), recorded, "each point", ranges)
     drawn = figures.figures(report, table) if best and best.metrics else ()
@@ -149,7 +152,9 @@ def page(report: Report, table: pd.DataFrame, run_id: str | None, ranges: Mappin
         best_command=best.point.command if best else "",
         sure=_how_sure(report, len(rows), alike),
         several=len(report.aim.metrics) > 1,
-        ranges={short(name): ranges.get(name, "") for name in report.swept},
+        ranges={short(name): text for name, text in report.ranges.items()},
+        families=families.rows(report, report.compared) if report.compared else None,
+        families_sure=families.how_sure(report, report.compared),
         headings=[metric_label(name, report.unit) for name in report.aim.metrics],
         rows=[
             {
@@ -173,12 +178,15 @@ TITLES = {
     "history": "How the search went",
     "pareto": "What nothing beats in all objectives",
     "parameter_importance": "Which parameters mattered",
+    "families": "The families of models",
 }
 SAYS = {
     "objective_by_parameter": "Each point once in every panel; the others of its parameters differ as well.",
     "history": "A line that has been flat for long says that more points will hardly help.",
     "pareto": "A choice between the points of the front is yours.",
     "parameter_importance": "In the ranges that were searched; a parameter that hardly varied cannot matter much.",
+    "families": "≈: not told from the best family. A best of more trials has had more luck; held-out rows were not "
+    "chosen on.",
 }
 
 
@@ -191,7 +199,7 @@ class Alike:
     run_ids: frozenset[str] = frozenset()
 
 
-def contenders(report: Report, history: History) -> Alike:
+def contenders(report: Report, history: Callable[[], History]) -> Alike:
     """Which points cannot be told from the best one, seeds of one point taken together."""
     metric = named(report.aim.metrics[0])
     ids = [result.run_id for result in report.results if result.run_id and result.metrics]
@@ -199,8 +207,8 @@ def contenders(report: Report, history: History) -> Alike:
         return Alike()
     where = f"attributes.run_id IN ({', '.join(map(repr, ids))})"
     boards: tuple[standings.Board, ...] = ()
-    with suppress(InvalidConfig):  # a tracker that cannot be read back
-        boards = standings.boards(history, metric, len(ids), where).boards
+    with suppress(ExpectedFailure):  # a tracker that cannot be read back
+        boards = standings.boards(history(), metric, len(ids), where).boards
     found = boards[0].standings if len(boards) == 1 else ()  # data that is swept is not comparable
     contend = [standing for standing in found if standing.contends]
     run_ids = frozenset(run.run_id for standing in contend for run in standing.entry.runs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -26,11 +26,13 @@ from boston_exp.tracking.study_database import raised_as_config, refuse_foreign,
 
 SEARCH, INTERRUPTED, RUN = "boston_exp.search", "boston_exp.interrupted", "boston_exp.run_id"
 KNOWN = "boston_exp.known"  # trials that had been told when this one was asked for
+FIRST = "boston_exp.first"  # parameters that the search began with: such a trial is run to its end
 SAMPLER = "boston_exp.sampler"  # of a study: what proposes its trials now
 ERROR = "error"
-ENOUGH = 20  # complete trials, below which the importance of parameters is guessed
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # the sweep has one line on the screen, and says all there
+# For good: `warnings.catch_warnings` of a thread that imports would take the filter away again.
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 class Study:
@@ -52,8 +54,17 @@ class Study:
         trial = self.study.ask()
         if trial.user_attrs.get(liveness.PROCESS) != mine:  # it was waiting: given back by an earlier part
             trial.set_user_attr(liveness.PROCESS, mine)
+        if trial.user_attrs.get(KNOWN) != known:
             trial.set_user_attr(KNOWN, known)
         return trial
+
+    def begin_with(self, each: Iterable[dict[str, Any]]) -> None:
+        """Have these parameters asked for, once, whichever part of the search it is; what is left open is sampled."""
+        there = [trial.user_attrs.get(FIRST) for trial in self.study.get_trials(deepcopy=False)]
+        mine = liveness.tags()[liveness.PROCESS]
+        for params in each:
+            if params not in there:
+                self.study.enqueue_trial(params, user_attrs={liveness.PROCESS: mine, FIRST: params})
 
     def give_back(self, number: int, params: dict[str, Any]) -> None:
         """End a trial that was cut off, and have its parameters asked for again."""
@@ -61,8 +72,10 @@ class Study:
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, number)
         self._storage.set_trial_user_attr(trial_id, INTERRUPTED, True)
         self.study.tell(number, state=TrialState.FAIL)
-        if params:
-            self.study.enqueue_trial(params, user_attrs={liveness.PROCESS: liveness.tags()[liveness.PROCESS]})
+        first: dict[str, Any] = self._storage.get_trial(trial_id).user_attrs.get(FIRST, {})
+        attributes = {liveness.PROCESS: liveness.tags()[liveness.PROCESS], **({FIRST: first} if first else {})}
+        if params or first:
+            self.study.enqueue_trial(params or first, user_attrs=attributes)
 
     def stale(self) -> list[FrozenTrial]:
         """Trials that say RUNNING and whose process, on this machine, is gone."""
@@ -89,16 +102,6 @@ class Study:
         self.study.set_user_attr(SAMPLER, now)
         return (_described(before), _described(now)) if before else None
 
-    def importances(self) -> dict[str, float]:
-        """Shares of the objective's variance that the parameters explain; nothing where that cannot be told."""
-        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if len(self.study.directions) > 1 or len(complete) < ENOUGH:
-            return {}
-        try:
-            return optuna.importance.get_param_importances(self.study)
-        except (RuntimeError, ValueError):  # all scores alike, or only one parameter: nothing to explain
-            return {}
-
 
 def open_study(url: str | None, name: str, key: str, metrics: tuple[str, ...], directions: tuple[str, ...]) -> Study:
     """The study, new or as an earlier part left it; `url=None` keeps it in memory.
@@ -118,9 +121,7 @@ def open_study(url: str | None, name: str, key: str, metrics: tuple[str, ...], d
         searched = study.user_attrs.get(SEARCH)
         if searched is None and not study.get_trials(deepcopy=False):
             study.set_user_attr(SEARCH, key)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names(list(metrics))  # as Optuna's dashboard shows them
+            study.set_metric_names(list(metrics))  # as Optuna's dashboard shows them
         elif searched != key:
             says = f"The study {name!r} belongs to another search: other parameters, ranges, data or code."
             mend = again("hydra.sweeper.study_name=null", multirun=True) + "   (null names it after the search)"
@@ -167,7 +168,7 @@ def reporter(
 
     def should_prune(step: int, metrics: dict[str, float]) -> bool:
         trial.report(metrics[metric], step)
-        return trial.should_prune()
+        return FIRST not in trial.user_attrs and trial.should_prune()
 
     return should_prune
 
@@ -196,9 +197,7 @@ def sampler_of(config: Any) -> Callable[[int], BaseSampler]:
     def made(place: int) -> BaseSampler:
         if seed is not None and not str(settings["_target_"]).endswith("QMCSampler"):
             settings["seed"] = int(np.random.SeedSequence((int(seed), place)).generate_state(1)[0])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler: BaseSampler = instantiate(settings, _convert_="all", _execution_whitelist_=SAMPLERS)
+        sampler: BaseSampler = instantiate(settings, _convert_="all", _execution_whitelist_=SAMPLERS)
         return sampler
 
     first = made(0)  # what is wrong with it is told before anything is asked for

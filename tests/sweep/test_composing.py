@@ -38,6 +38,8 @@ def test_every_kind_of_point_is_what_hydra_composes(
     for overrides in (
         ["model.max_depth=5", "seed=1"], ["model.max_depth=null", "seed=2"], ["model=ridge", "model.alpha=0.1"],
         ["model=ridge", "model.alpha=2"], ["model.max_depth=7", "seed=1"], ["+model.ccp_alpha=0.1"],
+        ["+model.ccp_alpha=0.2"],
+        ["model=ridge", "+model.max_iter=5"], ["model=ridge", "+model.max_iter=null"],
         ["data.drop=[B]"], ["data.drop=[B,CHAS]"], ["model=svr"], ["data.name=a b"], ["data.name='x, y'"],
     ):  # fmt: skip
         expected = hydra.config_loader.load_sweep_config(master, overrides)

@@ -54,14 +54,14 @@ def test_a_range_without_values_or_without_an_end_is_no_grid() -> None:
 
 
 def test_keys_change_with_what_they_are_made_of_and_with_nothing_else() -> None:
-    swept = space("a=1,2", "b=3,4")
-    key = sweep_key("grid", "f00", RMSE, swept)
-    assert key == sweep_key("grid", "f00", RMSE, dict(reversed(swept.items())))
+    lines, swept = ["a=1,2", "b=3,4"], ("a", "b")
+    key = sweep_key("grid", "f00", RMSE, lines)
+    assert key == sweep_key("grid", "f00", RMSE, lines[::-1])
     others = [
-        sweep_key("optuna", "f00", RMSE, swept),
-        sweep_key("grid", "f01", RMSE, swept),
-        sweep_key("grid", "f00", Aim(("cv_mae",), ("minimize",)), swept),
-        sweep_key("grid", "f00", RMSE, space("a=1,2,3", "b=3,4")),
+        sweep_key("optuna", "f00", RMSE, lines),
+        sweep_key("grid", "f01", RMSE, lines),
+        sweep_key("grid", "f00", Aim(("cv_mae",), ("minimize",)), lines),
+        sweep_key("grid", "f00", RMSE, ["a=1,2,3", "b=3,4"]),
     ]
     assert len({key, *others}) == 5
     one = Point.of(["a=1", "b=3", "seed=1"], swept)
