@@ -43,7 +43,7 @@ def test_one_study_over_several_models_begins_with_their_defaults_and_goes_on(
 ) -> None:
     """An option without a space, model=dummy, is tried as it is."""
     typed = (*QUICK, f"hydra.sweeper.storage=sqlite:///{tmp_path}/o.db")
-    first = command("-m", *typed, "hydra.sweeper.n_trials=6", "hydra.sweeper.pruner=null")
+    first = command("-m", *typed, "hydra.sweeper.n_trials=6")
     assert first.code == 0, first.err
     assert "optuna of 6 points" in first.out
     study = studied(tmp_path)
@@ -64,7 +64,7 @@ def test_one_study_over_several_models_begins_with_their_defaults_and_goes_on(
     assert list(table["cv_rmse"]) == sorted(table["cv_rmse"])
     assert not table.set_index("family").loc["dummy", "contends"]
 
-    more = command("-m", *typed, "hydra.sweeper.n_trials=8", "hydra.sweeper.pruner=null")
+    more = command("-m", *typed, "hydra.sweeper.n_trials=8")
     assert more.code == 0, more.err
     trials = studied(tmp_path).trials
     assert len(trials) == 8
@@ -84,7 +84,7 @@ def test_defaults_are_never_pruned(command: Command, store: Path, tmp_path: Path
     result = command(
         "-m", "search=automl", "model=ridge,knn", "figures=none", "hydra.sweeper.n_trials=4",
         f"hydra.sweeper.storage=sqlite:///{tmp_path}/o.db",
-        "hydra.sweeper.pruner._target_=optuna.pruners.ThresholdPruner", "+hydra.sweeper.pruner.upper=0.0",
+        "hydra/sweeper/pruner=median", "hydra.sweeper.pruner._target_=optuna.pruners.ThresholdPruner", "+hydra.sweeper.pruner.upper=0.0",
         "~hydra.sweeper.pruner.n_startup_trials",
     )  # fmt: skip
     assert result.code == 0, result.err

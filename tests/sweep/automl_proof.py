@@ -4,7 +4,7 @@ python -m tests.sweep.automl_proof                       all tables (make proof)
 python -m tests.sweep.automl_proof 25 /tmp/cases.jsonl   with 25 trials; what is in the file is not done again
 
 The preset, its spaces, the sampler, the study, composing, splitting and fitting are those of the command. Recording,
-figures and intervals are left out, and so is pruning: every trial has all of its folds.
+figures and intervals are left out.
 """
 
 from __future__ import annotations
