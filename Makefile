@@ -39,6 +39,7 @@ proof: $(VENV)/.installed-dev  ## what takes longer than a test may, its tables 
 	$(BIN)/python -m tests.experiment.checks.null_rates >docs/proofs/checks.md
 	$(BIN)/python -m tests.experiment.tables_proof >docs/proofs/tables.md
 	$(BIN)/python -m tests.experiment.interval_width >docs/proofs/interval_width.md
+	$(BIN)/python -m tests.sweep.automl_proof >docs/proofs/automl.md
 
 faults: $(VENV)/.installed-dev  ## harm to requests, processes, disks and servers, as tables in docs/proofs/; an hour or more
 	$(BIN)/python -m tests.faults.requests_lost $(ARGS) >docs/proofs/requests.md
