@@ -84,7 +84,8 @@ def test_defaults_are_never_pruned(command: Command, store: Path, tmp_path: Path
     result = command(
         "-m", "search=automl", "model=ridge,knn", "figures=none", "hydra.sweeper.n_trials=4",
         f"hydra.sweeper.storage=sqlite:///{tmp_path}/o.db",
-        "hydra/sweeper/pruner=median", "hydra.sweeper.pruner._target_=optuna.pruners.ThresholdPruner", "+hydra.sweeper.pruner.upper=0.0",
+        "hydra/sweeper/pruner=median", "hydra.sweeper.pruner._target_=optuna.pruners.ThresholdPruner",
+        "+hydra.sweeper.pruner.upper=0.0",
         "~hydra.sweeper.pruner.n_startup_trials",
     )  # fmt: skip
     assert result.code == 0, result.err
