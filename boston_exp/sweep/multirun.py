@@ -23,6 +23,7 @@ from boston_exp.sweep.search import Search
 from boston_exp.sweep.workers import Workers
 from boston_exp.tracking import backends
 from boston_exp.tracking.protocol import Finished, Outcome
+from boston_exp.training import collector
 from boston_exp.training.job import mark
 from boston_exp.training.telling import Told, write_page
 
@@ -70,6 +71,7 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
             screen.ends_by(loop.deadline)
             for line in search.news():
                 screen.say(line)
+            collector.start()  # 80 kB of cycles a trial, which Optuna's database leaves
             ended_by = loop.run()
             screen.close()
             local = replace(destination, server=None)  # the points are here before they are anywhere else
@@ -126,7 +128,7 @@ def _refit(composer: Composer, best: Point) -> Iterator[Outcome]:
     """
     from boston_exp.experiment import dataset, models, split
     from boston_exp.experiment.evaluation import evaluate
-    from boston_exp.training import collector, record
+    from boston_exp.training import record
 
     cfg, config, typed = composer.parsed(best)
     table = dataset.load(config)
