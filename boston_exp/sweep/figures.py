@@ -18,7 +18,7 @@ from boston_exp.sweep import family_figures
 from boston_exp.sweep.plan import Report
 from boston_exp.training.naming import rounded, short
 
-DECADE = 10
+DECADES = 100  # two of them: powers of ten are enough ticks
 WIDE = 50  # values that span this factor are on a logarithmic axis
 MANY = 12  # panels of families
 FEWEST = 3  # points of a panel
@@ -113,9 +113,9 @@ def _placed(axes: Axes, column: pd.Series, is_logarithmic: bool) -> pd.Series:
     if not values.isna().any():
         if values.min() > 0 and (is_logarithmic or values.max() / values.min() > WIDE):
             axes.set_xscale("log")
-            if values.max() / values.min() > DECADE:
+            if values.max() / values.min() > DECADES:
                 axes.xaxis.set_major_locator(LogLocator(numticks=5))
-            else:  # no power of ten may be in it
+            else:  # one power of ten may be in it, or none
                 axes.xaxis.set_major_locator(MaxNLocator(4))
                 axes.xaxis.set_major_formatter(ScalarFormatter())
                 axes.xaxis.set_minor_locator(NullLocator())
