@@ -91,7 +91,7 @@ def results(report: Report) -> pd.DataFrame:
         }
         for place, result in enumerate(report.results, 1)
     ]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=None if rows else [*aim.metrics, *report.swept, "status", "run_id", "key"])
     if len(aim.metrics) > 1:
         table.insert(len(aim.metrics), "pareto", pareto_front(table[list(aim.metrics)], aim.directions))
     ascending = aim.directions[0] == "minimize"

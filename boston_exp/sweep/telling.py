@@ -61,12 +61,12 @@ def _points(report: Report, table: pd.DataFrame, link: Link) -> list[str]:
 
 def counted(report: Report) -> str:
     """`grid of 36 points: 35 done, 1 failed`."""
-    counts = ", ".join(f"{report.count(status)} {name}" for name, status in COUNTED.items() if report.count(status))
     ended = len(report.results)
     total = ended if report.total is None else report.total
-    untried = f", {total - ended} not tried" if ended < total else ""
+    counts = [f"{report.count(status)} {name}" for name, status in COUNTED.items() if report.count(status)]
+    counts += [f"{total - ended} not tried"] if ended < total else []
     more = f" ({ended - total} more than asked for)" if ended > total else ""
-    return f"{report.kind} of {total} point{'s' * (total != 1)}: {counts}{untried}{more}"
+    return f"{report.kind} of {total} point{'s' * (total != 1)}: {', '.join(counts)}{more}"
 
 
 def headline(report: Report, best: Result) -> str:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from boston_exp.sweep.outcome import pareto_front, results
 from boston_exp.sweep.plan import Aim, Point, Report, Result
+from boston_exp.sweep.telling import counted
 
 numbers = st.integers(-3, 3).map(float) | st.just(float("nan"))
 
@@ -54,3 +55,11 @@ def test_several_objectives_are_told_with_their_front() -> None:
     rows = [{"rmse": 1.0, "mae": 3.0}, {"rmse": 2.0, "mae": 2.0}, {"rmse": 3.0, "mae": 3.0}]
     table = results(report("rmse", "mae", rows=rows))
     assert list(table["pareto"]) == [True, True, False]
+
+
+@pytest.mark.parametrize("metrics", [("cv_rmse",), ("cv_rmse", "fit_seconds")])
+def test_a_sweep_that_ended_before_its_first_point_has_an_empty_table(metrics: tuple[str, ...]) -> None:
+    """The clock can end it while its workers start."""
+    report = Report("grid", 5, ("x",), Aim(metrics, ("minimize",) * len(metrics)), ())
+    assert len(results(report)) == 0
+    assert counted(report) == "grid of 5 points: 5 not tried"
