@@ -35,8 +35,11 @@ class Terminal:
         self._pending = ""
         self._main, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        own = {
+            name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")
+        }  # of this process
         self.process = subprocess.Popen(
-            command, cwd=folder, env={**environment, "TERM": "xterm"}, stdin=terminal, stdout=terminal, stderr=terminal,
+            command, cwd=folder, env=own | {"TERM": "xterm"}, stdin=terminal, stdout=terminal, stderr=terminal,
             start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )  # fmt: skip
         os.close(terminal)
