@@ -7,9 +7,12 @@ where nothing is wrong it fires in at most 10 of 200 draws, all of them together
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
-from boston_exp.experiment.checks.context import Context
 from boston_exp.experiment.checks.finding import Finding
+
+if TYPE_CHECKING:  # imports pandas, which whoever takes a Finding alone does without
+    from boston_exp.experiment.checks.context import Context
 
 log = logging.getLogger(__name__)
 
