@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,12 +74,14 @@ def options(
             faults.append(Fault(says, _without(f"{WHERE}.{group}")))
             continue
         found[group] = {}
-        names = [name for name in written if written[name] is not None]
-        for name in _typed(group, space, fixed) or names:
+        typed = _typed(group, space, fixed)
+        for name in typed or [name for name in written if written[name] is not None]:
             where = f"{WHERE}.{group}.{name}"
             if name not in known:
                 says = f"{where}: {name} is no option of {group}.{did_you_mean(name, known)}"
-                faults.append(Fault(says, _without(where)))
+                others = ",".join(each for each in typed if each in known)
+                mend = again(*([f"{group}={others}"] if others else []), without=[group], multirun=True)
+                faults.append(Fault(says, mend if typed else _without(where)))
                 continue
             own = _flat(written.get(name) or {})
             settings = {key: own[key] for key in own if name_of(key) not in for_all and name_of(key) not in spaces}
@@ -87,6 +89,7 @@ def options(
                 found[group][name] = _option(group, name, settings, lambda more: compose([*rest, *more]))
             except InvalidConfig as refused:
                 faults += refused.faults
+        faults += _for_some(group, found[group], space)
     if faults:
         raise InvalidConfig(*faults)
     return found, {key: each for key, each in space.items() if name_of(key) not in spaces}, rest
@@ -97,6 +100,26 @@ def _typed(group: str, space: Space, fixed: list[str]) -> list[str]:
     if group in space:
         return list(space[group].sweep_string_iterator())
     return [line.partition("=")[2] for line in fixed if key_of(line) == group]
+
+
+def _for_some(group: str, found: Mapping[str, Option], space: Space) -> Iterator[Fault]:
+    """Ranges that go for all options, of a setting that not every one has."""
+    for key, override in space.items():
+        first, *path = key.split(".")
+        if first != group or not path or not found:
+            continue
+        without = [name for name, option in found.items() if not _has(json.loads(option.composed).get(group), path)]
+        others = [name for name in found if name not in without]
+        if not without or not others:  # what none has, Hydra says best
+            continue
+        text = str(override.input_line).partition("=")[2]
+        says = f"{key}={text} goes for every option of {group}, and {', '.join(without)} has no {'.'.join(path)}."
+        changes = [_set(f"{WHERE}.{group}.{name}", key, text) for name in others]
+        yield Fault(says, again(*changes, without=[key], multirun=True))
+
+
+def _has(node: Any, path: list[str]) -> bool:
+    return not path or (isinstance(node, Mapping) and path[0] in node and _has(node[path[0]], path[1:]))
 
 
 def _option(group: str, name: str, settings: Mapping[str, str], compose: Compose) -> Option:

@@ -16,7 +16,8 @@ from boston_exp.config.schema import Config
 from boston_exp.errors import InvalidConfig
 from boston_exp.sweep.conditional import Conditional
 from boston_exp.sweep.options import Groups, options
-from boston_exp.sweep.optuna_search import OptunaSearch, Settings
+from boston_exp.sweep.optuna_search import OptunaSearch
+from boston_exp.sweep.optuna_settings import Settings
 from boston_exp.sweep.plan import Aim, Result, Space
 from tests.sweep.automl_proof import multirun
 
@@ -125,6 +126,27 @@ def test_what_is_wrong_with_a_space_is_told_with_the_place_and_the_next_command(
     assert mend.strip("'") in fault.mend.replace("'", "")
 
 
+def test_an_option_that_was_typed_wrongly_is_mended_where_it_was_typed() -> None:
+    """`~hydra.sweeper.spaces.model.nope`, which was told, deletes what is not there."""
+    invocation.begin(Invocation.of("run", ["-m", "search=automl", "model=ridge,nope"]))
+    with pytest.raises(InvalidConfig) as refused:
+        read(TWO, space=swept("model=ridge,nope"))
+    (fault,) = refused.value.faults
+    assert "nope is no option of model" in fault.says
+    assert fault.mend == "python -m boston_exp.run -m search=automl model=ridge"
+
+
+def test_a_range_for_all_that_only_some_have_is_told_as_a_space_of_those() -> None:
+    """Hydra said that knn has no alpha, and advised to add one to it."""
+    invocation.begin(Invocation.of("run", ["-m", "search=automl", "model.alpha=interval(0.1,2)"]))
+    with pytest.raises(InvalidConfig) as refused:
+        read(TWO, space=swept("model.alpha=interval(0.1,2)"))
+    (fault,) = refused.value.faults
+    assert fault.says.startswith("model.alpha=interval(0.1,2) goes for every option of model, and knn has no alpha")
+    assert "'++hydra.sweeper.spaces.model.ridge.model.alpha=\"interval(0.1,2)\"'" in fault.mend
+    assert " model.alpha=" not in fault.mend
+
+
 def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(InvalidConfig) as refused:
         read({"model": {"rigde": {}, "ridge": {"model.alhpa": "1,2"}}, "modle": {"a": {}}})
@@ -152,7 +174,8 @@ def search(storage: str | None, sampler: str = "tpe") -> OptunaSearch:
 def begun(found: OptunaSearch) -> OptunaSearch:
     config = Config()
     config.model = {"_target_": "x.Y"}
-    list(found.begin("key", config, AIM, 1))
+    found.open("key", config, AIM)
+    list(found.begin(1))
     return found
 
 
