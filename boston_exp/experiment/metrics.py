@@ -161,7 +161,10 @@ def over_folds(folds: list[dict[str, float]]) -> dict[str, float]:
     """
     columns = {metric.name: [fold[metric.name] for fold in folds] for metric in METRICS}
     means = {f"cv_{name}": float(np.mean(column)) for name, column in columns.items()}
-    spreads = {name: float(np.std(column, ddof=1)) if len(column) > 1 else math.nan for name, column in columns.items()}
+    with np.errstate(invalid="ignore"):  # R² of a fold of one row is infinite
+        spreads = {
+            name: float(np.std(column, ddof=1)) if len(column) > 1 else math.nan for name, column in columns.items()
+        }
     return means | {f"cv_{name}_std": spread for name, spread in spreads.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -95,8 +96,9 @@ class Loop:
         key = point_key(self._key, result.point)
         done = self._earlier.get(key)
         result = replace(result, key=key)
-        if done:
-            result = replace(result, run_id=done.run_id, metrics=done.metrics)
+        if done:  # a study calls a trial failed whose run is finished, but has no score
+            status = "reused" if result.status == "failed" else result.status
+            result = replace(result, status=status, run_id=done.run_id, metrics=_finite(done.metrics))
         self.results.append(result)
         self._ending.take(result)
         self._screen.update(result)
@@ -198,6 +200,7 @@ class Loop:
         return Result(point, key, "failed", None, {}, message)
 
     def _take(self, result: Result) -> None:
+        result = replace(result, metrics=_finite(result.metrics))
         if result.status == "failed":
             self.failed += 1
             result = replace(result, run_id=self._parent.fail(result.run_id, self._failure(result)))
@@ -214,6 +217,14 @@ class Loop:
         story = f"**{escaped(name)}** failed: {escaped(result.message)}\n\n"
         story += f"Alone: `{result.point.command}`; error.txt has more."
         return Failure(name, dict(result.point.swept), tags, result.message, result.trace, overrides, story)
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """R² of a fold of one row is infinite: that is no score, and nothing can be compared with it.
+
+    MLflow gives an infinite one back as the largest float there is.
+    """
+    return {name: value for name, value in metrics.items() if abs(value) < sys.float_info.max}  # nan is not, either
 
 
 def _first_free_number(folder: Path) -> int:

@@ -123,10 +123,13 @@ def show(report: Report, parent: SweepRecording, quiet: bool) -> None:
     if report.results:
         _show_top(report, parent.run_id, console)
     if report.compared:
-        console.print(families.shown(report, report.compared, console), families.how_sure(report, report.compared))
+        sure = filter(None, [families.how_sure(report, report.compared)])  # nothing of a single family
+        console.print(families.shown(report, report.compared, console), *sure)
     if best and best.metrics:
         said = f"{telling.alone(report)}{best.point.name}: {telling.best_score(report, best)}"
         console.print(f"best        {said}", soft_wrap=True)
+    elif report.results:
+        console.print(f"best        none: no point has a score of {report.aim.metrics[0]}", soft_wrap=True)
     terminal.show_findings(report.found)
     steps = [*([best.point.command] if best else []), *(parent.next_command or "").splitlines()]
     terminal.show_record(parent.where, parent.run_id, "\n".join(steps))
