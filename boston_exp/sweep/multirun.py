@@ -39,6 +39,7 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
     config, destination = all_points.config, all_points.destination
     tracker = backends.open_tracker(destination)
     plan = planned(composer, all_points, search)
+    search.open(all_points.key, config, all_points.aim)
     failed = False
     with (
         suppress(MaxFailuresError),
@@ -66,7 +67,7 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
             experiment=destination.experiment_name,
         )
         try:
-            for result in search.begin(all_points.key, config, all_points.aim, workers.count):
+            for result in search.begin(workers.count):
                 loop.remember(result)
             screen.ends_by(loop.deadline)
             for line in search.news():

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import optuna
-from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
-from boston_exp.config.invocation import again
+from boston_exp.config.invocation import again, quoted
 from boston_exp.config.schema import Config
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.redaction import redact
@@ -21,26 +17,12 @@ from boston_exp.sweep.conditional import Conditional
 from boston_exp.sweep.importances import importances
 from boston_exp.sweep.improvement import Candidates, candidates, expected
 from boston_exp.sweep.options import Groups
-from boston_exp.sweep.plan import Aim, Point, Result, Space
+from boston_exp.sweep.optuna_settings import Settings, sampling, settings_faults
+from boston_exp.sweep.plan import SUCCEEDED, Aim, Point, Result, Space
 from boston_exp.sweep.spaces import Ranges
 from boston_exp.tracking.studies import ERROR, KNOWN, RUN, open_study, sampler_of
 
 STATUSES = {TrialState.COMPLETE: "reused", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What `hydra/sweeper=optuna` is told, as in conf/hydra/sweeper/optuna.yaml."""
-
-    sampler: Any
-    n_trials: int | None
-    n_jobs: int
-    storage: str | None
-    study_name: str | None
-    direction: Any
-    pruner: Any = None
-    resource: str = fidelity.FOLDS  # that trials are compared after
-    least: Any = None  # of each resource, for conf/hydra/sweeper/pruner
 
 
 class OptunaSearch:
@@ -55,10 +37,10 @@ class OptunaSearch:
         self._ranges = Conditional(space, groups) if groups else Ranges(space)
         self.swept, self.written, self.lines = self._ranges.swept, self._ranges.written, self._ranges.lines
         self.families, self.logarithmic = self._ranges.families, self._ranges.logarithmic
-        self._sampling = _sampling(settings.sampler, bool(groups))
+        self._sampling = sampling(settings.sampler, bool(groups))
         self._asked: dict[Point, optuna.Trial] = {}
         self._candidates: Candidates | None = None  # of what can still be found, once somebody asks
-        faults = list(_faults(settings, self.swept))
+        faults = list(settings_faults(settings, self._sampling, self.swept))
         if faults:
             raise InvalidConfig(*faults)
 
@@ -76,11 +58,9 @@ class OptunaSearch:
         settings = self._settings
         yield from fidelity.faults(settings.pruner, settings.resource, settings.storage, aim, config)
 
-    def begin(self, key: str, config: Config, aim: Aim, at_once: int) -> Iterator[Result]:
-        """Open the study, give back the trials of a process that is gone, yield the results of those that ended."""
+    def open(self, key: str, config: Config, aim: Aim) -> None:
         settings = self._settings
         self._aim = aim
-        self._at_once = at_once if settings.n_jobs < 1 else settings.n_jobs
         model = config.model["_target_"].rpartition(".")[2]
         if self.families:
             model = f"{len(self.families.parameters)} of {self.families.group}"
@@ -89,6 +69,11 @@ class OptunaSearch:
         prunable = len(aim.metrics) == 1 and aim.metrics[0].startswith("cv_")
         self._prunable = prunable and settings.pruner is not None and settings.storage is not None
         self._study = open_study(settings.storage, self._name, key, aim.metrics, aim.directions)
+
+    def begin(self, at_once: int) -> Iterator[Result]:
+        """Give back the trials of a process that is gone, yield the results of those that ended."""
+        aim = self._aim
+        self._at_once = at_once if self._settings.n_jobs < 1 else self._settings.n_jobs
         self._sampler = sampler_of(self._sampling)
         for trial in self._study.stale():
             self._study.give_back(trial.number, trial.params if self._ranges.holds(trial.params) else {})
@@ -105,7 +90,8 @@ class OptunaSearch:
         another = self._study.sampled_by(self._sampling)
         if another and self._ended:
             before, now = another
-            mend = again(f"hydra.sweeper.study_name={now.replace(', seed ', '-')}", multirun=True)
+            name = f"{self._name} {now.replace(', seed ', '-')}"  # without the search, it could be another one's
+            mend = again(f"hydra.sweeper.study_name={quoted(name)}", multirun=True)
             yield f"the study goes on with its {self._ended} trials by {before}; from here on by {now}"
             yield f"a study of its own: {mend}"
 
@@ -125,13 +111,13 @@ class OptunaSearch:
         trial = self._asked.pop(result.point)
         if result.run_id:
             trial.set_user_attr(RUN, result.run_id)
-        scores = [result.metrics.get(metric, math.nan) for metric in self._aim.metrics]
-        if result.status in ("finished", "reused") and not any(map(math.isnan, scores)):
+        scores = [result.metrics[metric] for metric in self._aim.metrics if metric in result.metrics]
+        if result.status in SUCCEEDED and len(scores) == len(self._aim.metrics):
             self._study.study.tell(trial, scores)
         elif result.status == "pruned":
             self._study.study.tell(trial, state=TrialState.PRUNED)
         else:
-            trial.set_user_attr(ERROR, redact(result.message)[:2000])
+            trial.set_user_attr(ERROR, redact(result.message)[:2000] or "its run is finished, but has no finite score")
             self._study.study.tell(trial, state=TrialState.FAIL)
         self._ended += 1
 
@@ -159,27 +145,3 @@ class OptunaSearch:
 
     def _point(self, params: Mapping[str, Any], trial: int | None = None) -> Point:
         return Point.of([*self._ranges.overrides(params), *self.fixed], self.swept, trial)
-
-
-def _sampling(sampler: Any, conditional: bool) -> Any:
-    """TPE with what lets it see parameters that not every trial has, unless that is set."""
-    if sampler.get("group", False) is not None:
-        return sampler
-    return OmegaConf.merge(sampler, {"group": conditional, **({"multivariate": True} if conditional else {})})
-
-
-def _faults(settings: Settings, swept: tuple[str, ...]) -> Iterator[Fault]:
-    if settings.n_trials is not None and settings.n_trials < 1:
-        says = f"hydra.sweeper.n_trials={settings.n_trials} would try nothing."
-        yield Fault(says, again("hydra.sweeper.n_trials=30", multirun=True))
-    if not swept:
-        mend = again("model.max_depth=range(2,20)", multirun=True)
-        yield Fault("There is nothing to search: no parameter has a range.", mend)
-    target = str(settings.sampler.get("_target_"))
-    if target.endswith("GridSampler"):
-        optunas = ["hydra/sweeper/sampler", "hydra.sweeper"]
-        mend = again("hydra/sweeper=basic", without=optunas, multirun=True)
-        yield Fault("Optuna's grid sampler is not used here.", mend)
-    for name, module in (("GPSampler", "torch"), ("CmaEsSampler", "cmaes")):
-        if target.endswith(name) and find_spec(module) is None:
-            yield Fault(f"{name} needs {module}, which is not installed.", f"python -m pip install {module}")

@@ -67,6 +67,7 @@ class _Extended(Sweeper):
         overrides = parser.parse_overrides([*(f"{key}={value}" for key, value in params.items()), *arguments])
         latest = {override.get_key_element(): override for override in overrides}
         space = {key: override for key, override in latest.items() if override.is_sweep_override()}
+        _refuse_deletions(space)
         fixed = [str(override.input_line) for key, override in latest.items() if key not in space]
         chosen = self.config.hydra.runtime.choices.get("evaluation") if self.config else None
         given = any(key.lstrip("+") in SELECTING for key in latest) or "evaluation.n_splits=0" in fixed
@@ -115,11 +116,15 @@ class OptunaSweeper(_Extended):
 
     def sweep(self, arguments: list[str]) -> Any:
         with _failures_told():
-            from boston_exp.sweep.optuna_search import OptunaSearch, Settings
+            from boston_exp.sweep.optuna_search import OptunaSearch
+            from boston_exp.sweep.optuna_settings import Settings
+            from boston_exp.tracking.study_database import raised_as_unusable
 
             groups, space, fixed = self._grouped(*self._parsed(self._params, arguments))
-            search = OptunaSearch(Settings(**self._settings), space, fixed, groups)
-            code = self._run(search)
+            settings = Settings.of(self._settings)
+            search = OptunaSearch(settings, space, fixed, groups)
+            with raised_as_unusable(settings.storage):
+                code = self._run(search)
         if code:
             sys.exit(code)
 
@@ -149,6 +154,19 @@ def _failures_told() -> Iterator[None]:
     except Exception:
         obey()  # what a signal's exception turned into is not worth a traceback
         raise
+
+
+def _refuse_deletions(space: Mapping[str, Override]) -> None:
+    from boston_exp.config.invocation import again
+    from boston_exp.errors import Fault, InvalidConfig
+
+    faults = [
+        Fault(f"{each.input_line} deletes a setting: there are no values to sweep.", again(without=[key.lstrip("~")]))
+        for key, each in space.items()
+        if each.is_delete()
+    ]
+    if faults:
+        raise InvalidConfig(*faults)
 
 
 def _require_launcher(target: str) -> None:

@@ -30,7 +30,13 @@ class Search(Protocol):
     def faults(self, aim: Aim, config: Config) -> Iterator[Fault]:
         """What keeps the search from this aim, with the configuration of one of its corners."""
 
-    def begin(self, key: str, config: Config, aim: Aim, at_once: int) -> Iterable[Result]:
+    def open(self, key: str, config: Config, aim: Aim) -> None:
+        """Open what it keeps its points in, before the sweep's parent is open.
+
+        Raises InvalidConfig if that cannot be used.
+        """
+
+    def begin(self, at_once: int) -> Iterable[Result]:
         """The sweep's parent is open: take up what an earlier part has left, and yield the results that it had.
 
         `at_once` workers will want a point each.
@@ -86,8 +92,11 @@ class Grid:
     def faults(self, aim: Aim, config: Config) -> Iterator[Fault]:
         return iter(())
 
-    def begin(self, key: str, config: Config, aim: Aim, at_once: int) -> Iterable[Result]:
-        chains = chained(self._values, growing_column(self._space, config, aim), at_once)
+    def open(self, key: str, config: Config, aim: Aim) -> None:
+        self._growing = growing_column(self._space, config, aim)
+
+    def begin(self, at_once: int) -> Iterable[Result]:
+        chains = chained(self._values, self._growing, at_once)
         self._chains = Chains([self._point(each) for each in chain] for chain in chains)
         return ()
 

@@ -14,6 +14,7 @@ import optuna
 from hydra.conf import HydraConf
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -178,9 +179,14 @@ def _followed(url: str, name: str, pruner: str) -> tuple[optuna.Study, BaseStora
     """A study whose trials are run here, opened once: its storage keeps the trials that have ended, and a new one would
     read all of them again for every fold."""
     kept = storage(url)
-    rule = instantiate(OmegaConf.create(pruner), _execution_whitelist_=("optuna.pruners.*",))
-    study = optuna.load_study(study_name=name, storage=kept, pruner=rule)
+    study = optuna.load_study(study_name=name, storage=kept, pruner=pruner_of(OmegaConf.create(pruner)))
     return study, kept, kept.get_study_id_from_name(name)
+
+
+def pruner_of(config: Any) -> BasePruner:
+    """Out of Hydra's configuration of one."""
+    made: BasePruner = instantiate(config, _execution_whitelist_=("optuna.pruners.*",))
+    return made
 
 
 def sampler_of(config: Any) -> Callable[[int], BaseSampler]:

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import optuna
 import sqlalchemy
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from boston_exp.config.invocation import again
-from boston_exp.errors import Fault, InvalidConfig
+from boston_exp.errors import Fault, InvalidConfig, StoreUnusable
 from boston_exp.tracking.sqlite_store import network_file_system
+
+LOCKED = 20  # seconds to wait for another program that has the file locked: sqlite's own 5 are soon over
 
 
 def storage(url: str | None) -> BaseStorage:
@@ -24,7 +27,8 @@ def storage(url: str | None) -> BaseStorage:
     committed is safe from a killed process, and whole, if not the latest, after a loss of power.
     https://www.sqlite.org/pragma.html#pragma_synchronous
     """
-    opened = optuna.storages.RDBStorage(url) if url and url.startswith("sqlite") else None
+    wait = {"connect_args": {"timeout": LOCKED}}
+    opened = optuna.storages.RDBStorage(url, engine_kwargs=wait) if url and url.startswith("sqlite") else None
     if opened and not network_file_system(Path(str(opened.engine.url.database)).absolute()):
         sqlalchemy.event.listen(opened.engine, "connect", _write_ahead)
         opened.engine.dispose()  # its connections were made before
@@ -60,8 +64,24 @@ def raised_as_config(url: str | None) -> Iterator[None]:
     """What a database can throw when it is opened, as one clear message."""
     try:
         yield
-    except (SQLAlchemyError, OSError, ImportError, RuntimeError, ValueError) as error:
-        reason = str(getattr(error, "orig", None) or error).partition("\n")[0].rstrip(".")
-        says = f"The study database {_shown(str(url))} cannot be used: {reason}."
+    except (SQLAlchemyError, StorageInternalError, OSError, ImportError, RuntimeError, ValueError) as error:
+        raise InvalidConfig(_unusable(url, error)) from error
+
+
+@contextmanager
+def raised_as_unusable(url: str | None) -> Iterator[None]:
+    """What Optuna throws when a database that was opened can no longer be written, as one clear message."""
+    try:
+        yield
+    except StorageInternalError as error:
+        raise StoreUnusable(_unusable(url, error)) from error
+
+
+def _unusable(url: str | None, error: Exception) -> Fault:
+    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+    reason = str(getattr(cause, "orig", None) or cause).partition("\n")[0].rstrip(".")
+    if "is locked" in reason:
+        mend = again() + "   (once the program that locks it has let go: all that was done is kept)"
+    else:
         mend = again("hydra.sweeper.storage=sqlite:///optuna.db", multirun=True)
-        raise InvalidConfig(Fault(says, mend)) from error
+    return Fault(f"The study database {_shown(str(url))} cannot be used: {reason}.", mend)

@@ -17,7 +17,8 @@ from boston_exp.config.schema import CONF
 from boston_exp.sweep.checked import checked
 from boston_exp.sweep.composing import Composer
 from boston_exp.sweep.options import options
-from boston_exp.sweep.optuna_search import OptunaSearch, Settings
+from boston_exp.sweep.optuna_search import OptunaSearch
+from boston_exp.sweep.optuna_settings import Settings
 from boston_exp.sweep.plan import Space
 from boston_exp.sweep.search import Grid
 from tests.conftest import Command

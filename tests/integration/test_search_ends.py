@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import optuna
@@ -90,9 +91,21 @@ class TestSearch:
         assert "hydra.sweeper.study_name=" in result.err
         assert "goes on with" not in command(*kept, change, "hydra.sweeper.n_trials=6").err
         (command_line,) = [line for line in result.err.splitlines() if line.startswith("a study of its own: ")]
-        name = command_line.partition("study_name=")[2].split()[0].strip("'")
-        command(*kept, change, f"hydra.sweeper.study_name={name}")
+        typed = shlex.split(command_line)[shlex.split(command_line).index("boston_exp.run") + 1 :]
+        assert command(*typed).code == 0
         assert len(optuna.get_all_study_names(self.url)) == 2
+
+    def test_the_study_that_is_suggested_is_that_of_no_other_search(self, command: Command) -> None:
+        """Two searches get a command each with the same sampler in it: `study_name=TPESampler-7` was refused by the
+        second, as another one's."""
+        names = []
+        for alpha in ("1,2", "3,4"):
+            search = [*self.overrides, f"model.alpha=interval({alpha})"]
+            command(*search)
+            said = command(*search, "hydra.sweeper.sampler.seed=7", "hydra.sweeper.n_trials=5").err
+            names.append(said.partition("hydra.sweeper.study_name=")[2].splitlines()[0])
+        assert all(names)
+        assert names[0] != names[1]
 
     def test_names_can_be_read(self, command: Command) -> None:
         command(*self.overrides)

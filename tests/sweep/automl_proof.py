@@ -33,7 +33,8 @@ from boston_exp.experiment.evaluation import fit
 from boston_exp.experiment.threads import openmp_for
 from boston_exp.sweep.composing import Composer, with_quick_loader
 from boston_exp.sweep.options import options
-from boston_exp.sweep.optuna_search import OptunaSearch, Settings
+from boston_exp.sweep.optuna_search import OptunaSearch
+from boston_exp.sweep.optuna_settings import Settings
 from boston_exp.sweep.plan import Aim, Point, Result
 from tests.sweep.automl_tables import GENERATED, NAMES, REAL, ROWS, table
 
@@ -142,7 +143,8 @@ def searched(
     sampler = OmegaConf.create(settings["sampler"])
     search = OptunaSearch(Settings(sampler, trials, 1, None, "proof", None, None), space, fixed, groups)
     _, config, _ = composer.parsed(search.corners()[0])
-    list(search.begin("proof", config, AIM, 1))
+    search.open("proof", config, AIM)
+    list(search.begin(1))
     results, last = [], None
     while (point := search.ask(last)) is not None:
         last = point

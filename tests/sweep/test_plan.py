@@ -35,7 +35,8 @@ def test_a_point_is_named_by_what_distinguishes_it() -> None:
 def test_a_grid_is_every_combination_in_the_order_given() -> None:
     grid = Grid(space("a=1,2", "b=x,y,z"), ["seed=3"])
     loaded: Any = None  # a grid without a number of trees looks at no configuration
-    grid.begin("key", loaded, RMSE, 1)
+    grid.open("key", loaded, RMSE)
+    grid.begin(1)
     points = [point for _ in range(grid.total or 0) if (point := grid.ask(None))]
     assert grid.total == len(points) == 6
     assert [dict(point.swept) for point in points[:4]] == [

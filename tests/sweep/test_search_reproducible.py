@@ -23,7 +23,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from boston_exp.sweep.optuna_search import OptunaSearch, Settings
+from boston_exp.sweep.optuna_search import OptunaSearch
+from boston_exp.sweep.optuna_settings import Settings
 from boston_exp.sweep.plan import Aim, Point, Result
 from boston_exp.tracking.studies import INTERRUPTED, reporter
 from tests.conftest import ROOT, Command
@@ -58,7 +59,8 @@ def search_of(sampler: str, storage: str | None, at_once: int, pruner: Any = Non
     config = OmegaConf.create({"_target_": f"optuna.samplers.{sampler}", "seed": 5})
     search = OptunaSearch(Settings(config, N_TRIALS, at_once, storage, None, None, pruner), space, [])
     config: Any = SimpleNamespace(model={"_target_": "made.Up"})
-    return search, list(search.begin("k" * 32, config, AIM, at_once))
+    search.open("k" * 32, config, AIM)
+    return search, list(search.begin(at_once))
 
 
 def folds(point: Point) -> list[float]:
@@ -222,7 +224,8 @@ def test_the_record_of_two_workers_says_what_they_were_given_and_each_point_is_r
     config = OmegaConf.merge(OmegaConf.load(ROOT / "conf/hydra/sweeper/sampler/tpe.yaml"), {"seed": 1})
     search = OptunaSearch(Settings(config, 16, 2, None, None, None, None), space, [])
     model: Any = SimpleNamespace(model={"_target_": "sklearn.linear_model.Ridge"})
-    list(search.begin("k" * 32, model, AIM, 2))
+    search.open("k" * 32, model, AIM)
+    list(search.begin(2))
     given = table.sort_values("trial")["model.alpha"].astype(float)
     again = [float(alpha) for (alpha,) in replayed(table, search, ["model.alpha"])]
     assert again == pytest.approx(list(given), rel=1e-12)  # pandas reads a file to the last digit but one
