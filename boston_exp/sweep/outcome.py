@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def results(report: Report) -> pd.DataFrame:
     rows = [
         {
             **{metric: result.metrics.get(metric) for metric in aim.metrics},
+            **dict.fromkeys(report.swept, math.nan),  # a gap where it is another family's
             **dict(result.point.swept),
             "status": result.status,
             **result.metrics,

@@ -1,4 +1,4 @@
-"""Names of columns and files reach Hydra in the quotes that a shell has taken away."""
+"""Names of columns and files, and ranges of one option, reach Hydra in the quotes that a shell has taken away."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ from tests.conftest import Command
         ("data.drop=[N° patient, Âge]", 'data.drop=["N° patient","Âge"]'),
         ("data.path=Datei (1).csv", 'data.path="Datei (1).csv"'),
         ("data.roles=[PLZ:category,Größe:number]", 'data.roles=["PLZ:category","Größe:number"]'),
+        ("hydra.sweeper.spaces.model.ridge.model.alpha=tag(log,interval(0.1,10))",
+         'hydra.sweeper.spaces.model.ridge.model.alpha="tag(log,interval(0.1,10))"'),
+        ("+hydra.sweeper.spaces.model.knn.model.p=1,2", '+hydra.sweeper.spaces.model.knn.model.p="1,2"'),
         *((same, same) for same in (
+            "hydra.sweeper.spaces.model.ridge=null", 'hydra.sweeper.spaces.model.ridge.model.alpha="1,2"',
+            "+hydra.sweeper.spaces.model.lasso={model.alpha: '0.1,1'}", "hydra.sweeper.params={a: 'b,c'}",
             "data.target=price", "data.drop=[]", "data.target=a,b", "data.target=choice(a,b)", 'data.target="x y"',
             "data.path=${oc.env:HOME}/x.csv", "model.max_depth=3", "+model.x=(1)", 
         )),
     ],
 )  # fmt: skip
-def test_only_names_that_hydra_would_refuse_are_quoted(typed: str, expected: str) -> None:
+def test_only_what_hydra_would_refuse_is_quoted(typed: str, expected: str) -> None:
     assert spelled([typed]) == [expected]
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from boston_exp.sweep import families, family_figures, figures, outcome
 from boston_exp.sweep.plan import Aim, Families, Point, Report, Result
+from boston_exp.sweep.telling import name_of
 
 FAMILIES = Families("model", {"ridge": {"model.alpha": "ridge.alpha"}, "knn": {"model.p": "knn.p"}, "svr": {}})
 
@@ -80,10 +81,17 @@ def test_what_a_point_does_not_have_is_not_shown() -> None:
     made = report(*SEVERAL)
     table = outcome.results(made)
     rows = table.to_dict("records")
-    from boston_exp.sweep.telling import name_of
-
     assert name_of(made, rows[0]) == "model=knn p=1"
     assert name_of(made, rows[1]) == "model=ridge alpha=10"
+
+
+def test_a_parameter_that_no_point_has_had_yet_is_a_gap() -> None:
+    """A search that ends before it comes to the last option."""
+    made = report(point("ridge", 3.0, alpha="1.0"))
+    table = outcome.results(made)
+    assert table["model.p"].isna().all()
+    assert name_of(made, table.to_dict("records")[0]) == "model=ridge alpha=1"
+    assert [name for name, _ in figures.figures(made, table)] == ["families", "history"]
 
 
 def test_a_parameter_that_only_some_points_have_is_drawn_by_those() -> None:
