@@ -125,8 +125,8 @@ def show(report: Report, parent: SweepRecording, quiet: bool) -> None:
     if report.results:
         _show_top(report, parent.run_id, console)
     if report.compared:
-        sure = filter(None, [families.how_sure(report, report.compared)])  # nothing of a single family
-        console.print(families.shown(report, report.compared, console), *sure)
+        sure = families.how_sure(report, report.compared)
+        console.print(families.shown(report, report.compared, console), *([sure] if sure else []), sep="\n")
     if best and best.metrics:
         said = f"{telling.alone(report)}{best.point.name}: {telling.best_score(report, best)}"
         console.print(f"best        {said}", soft_wrap=True)
