@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from boston_exp.config.invocation import again
 from boston_exp.config.schema import Config
 from boston_exp.errors import Fault, Kind
-from boston_exp.sweep.plan import SUCCEEDED, Aim, Result
+from boston_exp.sweep.plan import GOES_ON, SUCCEEDED, Aim, Result
 
 FIRST, EVERY = 20, 10  # scores before the first look at what can still be found, and between two: one takes 0.03 s
 NOISE = "noise"
@@ -46,12 +46,22 @@ class Ending:
     """Is told each result, and says in `reason` why no more points are asked for; '' while they are."""
 
     def __init__(
-        self, aim: Aim, patience: int | None = None, timeout: float | None = None, gain: Gain | None = None
+        self,
+        aim: Aim,
+        patience: int | None = None,
+        timeout: float | None = None,
+        gain: Gain | None = None,
+        first: int = 0,
+        then: str = GOES_ON,
     ) -> None:
+        """`first` points are tried whatever they bring; `then` says what the same command does."""
         self._aim = aim
         self._patience = patience
         self._timeout = timeout
         self._gain = gain
+        self._first = first
+        self._then = then
+        self._taken = 0
         self._front: list[tuple[float, ...]] = []  # scores that nothing has beaten in all objectives, as costs
         self._stale = 0  # points since one that improved on it
         self._best: Result | None = None
@@ -63,22 +73,24 @@ class Ending:
     @property
     def reason(self) -> str:
         if self.deadline is not None and time.monotonic() >= self.deadline:
-            return f"timeout={self._timeout:g} seconds are over; the same command goes on from here"
+            return f"timeout={self._timeout:g} seconds are over; {self._then}"
         if self._patience is not None and self._stale >= self._patience:
             return f"the last {self._stale} points have not improved on the best; a larger search.patience goes on"
         return self._exhausted(self._gain) if self._gain else ""
 
     def take(self, result: Result) -> None:
+        self._taken += 1
+        counts = self._taken > self._first  # the defaults of a family come after those of another, and are no trend
         scores = [result.metrics.get(metric) for metric in self._aim.metrics]
         if result.status not in SUCCEEDED or None in scores:
-            self._stale += bool(self._front)
+            self._stale += bool(self._front) and counts
             return
         self._scored += 1
         self._best = self._aim.best([self._best, result] if self._best else [result])
         signs = [-1.0 if way == "maximize" else 1.0 for way in self._aim.directions]
         costs = tuple(sign * score for sign, score in zip(signs, scores, strict=True) if score is not None)
         if any(all(old <= new for old, new in zip(kept, costs, strict=True)) for kept in self._front):
-            self._stale += 1
+            self._stale += counts
             return
         self._front = [kept for kept in self._front if not _beats(costs, kept)] + [costs]
         self._stale = 0

@@ -45,7 +45,7 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
         suppress(MaxFailuresError),
         tracker.sweep(plan) as parent,
         closing(make_workers()) as workers,
-        Screen(search.total, all_points.aim, config.quiet, workers.count) as screen,
+        Screen(search.total, all_points.aim, config.quiet, workers.count, search.then) as screen,
     ):
         composer.sweep_dir.mkdir(parents=True, exist_ok=True)
         mark(composer.sweep_dir, parent.run_id, destination.uri)
@@ -61,7 +61,14 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
             parent,
             screen,
             earlier=parent.finished_points() if reuses else {},
-            ending=Ending(all_points.aim, config.search.patience, config.timeout, Gain.of(config, search.left)),
+            ending=Ending(
+                all_points.aim,
+                config.search.patience,
+                config.timeout,
+                Gain.of(config, search.left),
+                search.first,
+                search.then,
+            ),
             max_failures=config.max_failures,
             asks_server=destination.server is not None and tracker.outage is None,
             experiment=destination.experiment_name,

@@ -18,7 +18,7 @@ from boston_exp.sweep.importances import importances
 from boston_exp.sweep.improvement import Candidates, candidates, expected
 from boston_exp.sweep.options import Groups
 from boston_exp.sweep.optuna_settings import Settings, sampling, settings_faults
-from boston_exp.sweep.plan import SUCCEEDED, Aim, Point, Result, Space
+from boston_exp.sweep.plan import BEGINS_ANEW, GOES_ON, SUCCEEDED, Aim, Point, Result, Space
 from boston_exp.sweep.spaces import Ranges
 from boston_exp.tracking.studies import ERROR, KNOWN, RUN, open_study, sampler_of
 
@@ -36,6 +36,11 @@ class OptunaSearch:
         self._settings = settings
         self._ranges = Conditional(space, groups) if groups else Ranges(space)
         self.swept, self.written, self.lines = self._ranges.swept, self._ranges.written, self._ranges.lines
+        self.first = len(self._ranges.defaults())
+        kept = (
+            settings.storage is not None or settings.sampler.get("seed") is not None
+        )  # else nothing is proposed again
+        self.then = GOES_ON if kept else BEGINS_ANEW
         self.families, self.logarithmic = self._ranges.families, self._ranges.logarithmic
         self._sampling = sampling(settings.sampler, bool(groups))
         self._asked: dict[Point, optuna.Trial] = {}

@@ -22,6 +22,8 @@ Space = Mapping[str, Override]  # swept overrides by their keys as they were typ
 Assignment = tuple[int, list[str]]  # the number of a job, whose folder it names, and its overrides
 SUCCEEDED = ("finished", "reused")
 ENDED = (*SUCCEEDED, "pruned", "failed")
+GOES_ON = "the same command goes on from here"
+BEGINS_ANEW = "its study was in memory alone, and the same command begins another"
 
 
 @dataclass(frozen=True)

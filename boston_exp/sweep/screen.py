@@ -18,7 +18,7 @@ from boston_exp.reporting import numbers
 from boston_exp.signals import received, twice_ends_at_once
 from boston_exp.sweep.live import block, duration
 from boston_exp.sweep.load import Load
-from boston_exp.sweep.plan import Aim, Point, Result
+from boston_exp.sweep.plan import GOES_ON, Aim, Point, Result
 from boston_exp.sweep.progress import Progress
 
 PER_SECOND = 2  # drawings: each costs some two milliseconds
@@ -27,9 +27,10 @@ PER_SECOND = 2  # drawings: each costs some two milliseconds
 class Screen:
     """Is told each point that begins and each result. With `quiet` it tells of failures alone."""
 
-    def __init__(self, total: int | None, aim: Aim, quiet: bool = False, workers: int = 1) -> None:
+    def __init__(self, total: int | None, aim: Aim, quiet: bool = False, workers: int = 1, then: str = GOES_ON) -> None:
         self._aim = aim
         self._quiet = quiet
+        self._then = then  # what the same command does, once the sweep was stopped
         self._progress = Progress(total, aim, workers)
         self._load = Load(workers)
         self._told = False  # what an interrupted sweep is told of
@@ -114,7 +115,7 @@ class Screen:
     def _how_far(self) -> str:
         progress = self._progress
         of = "" if progress.total is None else f" of {progress.total}"
-        return f"{progress.done}{of} points; the same command goes on from here: {again()}"
+        return f"{progress.done}{of} points; {self._then}: {again()}"
 
     def _drawn(self) -> Group:
         now = time.monotonic()

@@ -9,7 +9,7 @@ from typing import Protocol
 from boston_exp.config.schema import Config
 from boston_exp.errors import Fault
 from boston_exp.sweep.chains import Chains, chained, growing_column
-from boston_exp.sweep.plan import Aim, Families, Point, Result, Space, name_of, ranges_of, values
+from boston_exp.sweep.plan import GOES_ON, Aim, Families, Point, Result, Space, name_of, ranges_of, values
 
 
 class Search(Protocol):
@@ -23,6 +23,8 @@ class Search(Protocol):
     fixed: list[str]  # overrides that all points share
     total: int | None  # points, once it is complete; None if only the clock or patience ends it
     logarithmic: tuple[str, ...]  # names of the parameters that are searched on a logarithmic scale
+    first: int  # points that it begins with, whatever they bring: every option's defaults
+    then: str  # what the same command does once it has ended early
 
     def corners(self) -> tuple[Point, Point]:
         """Two points that differ in every parameter: what is wrong with both is wrong with the sweep."""
@@ -74,6 +76,8 @@ class Grid:
     kind = "grid"
     logarithmic: tuple[str, ...] = ()
     families: Families | None = None
+    first = 0
+    then = GOES_ON
 
     def __init__(self, space: Space, fixed: list[str]) -> None:
         self.swept = tuple(map(name_of, space))

@@ -11,6 +11,7 @@ import optuna
 import pandas as pd
 import pytest
 
+from boston_exp.sweep.plan import BEGINS_ANEW, GOES_ON
 from boston_exp.tracking import study_database
 from boston_exp.tracking.studies import Study
 from tests.conftest import Command
@@ -75,3 +76,12 @@ def test_a_score_that_is_infinite_is_none_and_wins_nothing(command: Command, sto
         assert "best.run_id" not in History(store, "t").parent.data.tags
     (study,) = optuna.get_all_study_summaries(f"sqlite:///{tmp_path}/optuna.db")
     assert study.best_trial is None
+
+
+@pytest.mark.parametrize("seed", ["null", "1"])
+def test_a_study_in_memory_goes_on_only_where_its_seed_proposes_the_same(command: Command, seed: str) -> None:
+    search = ("-m", *OPTUNA, "hydra.sweeper.storage=null", "hydra.sweeper.n_trials=2000", "timeout=1.5")
+    found = {command(*search, f"hydra.sweeper.sampler.seed={seed}").out for _ in range(2)}
+    said = {line.partition("; ")[2] for each in found for line in each.splitlines() if line.startswith("ended early")}
+    assert said == {BEGINS_ANEW if seed == "null" else GOES_ON}
+    assert any(" reused" in each for each in found) == (seed == "1")

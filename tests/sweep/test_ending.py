@@ -12,7 +12,7 @@ from optuna.trial import BaseTrial, FrozenTrial
 
 from boston_exp.sweep.ending import Ending, Gain, gain_faults
 from boston_exp.sweep.improvement import candidates, expected
-from boston_exp.sweep.plan import Aim, Point, Result
+from boston_exp.sweep.plan import BEGINS_ANEW, Aim, Point, Result
 
 AIM = Aim(("cv_rmse",), ("minimize",))
 Function = Callable[[BaseTrial], float]
@@ -197,3 +197,19 @@ def test_a_gain_that_cannot_be_told_is_refused(
 @pytest.mark.parametrize("gain", [None, 0.1, "noise"])
 def test_a_gain_that_can_be_told_is_not_refused(gain: float | str | None) -> None:
     assert list(gain_faults(gain, "optuna", AIM, 5)) == []
+
+
+def test_the_defaults_of_all_options_are_tried_however_small_patience_is() -> None:
+    """The first family was the best so far; two worse ones after it ended the search before the others were tried."""
+    ending = Ending(AIM, patience=2, first=4)
+    for score in (1.0, 2.0, 2.0, 2.0):
+        ending.take(result(score))
+        assert not ending.reason
+    ending.take(result(None))
+    assert not ending.reason
+    ending.take(result(2.0))
+    assert ending.reason.startswith("the last 2 points have not improved on the best")
+
+
+def test_a_search_that_keeps_no_study_does_not_say_that_it_goes_on() -> None:
+    assert Ending(AIM, timeout=0, then=BEGINS_ANEW).reason == f"timeout=0 seconds are over; {BEGINS_ANEW}"
