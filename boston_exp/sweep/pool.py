@@ -29,6 +29,8 @@ from boston_exp.sweep.runner import PointRunner
 PRELOAD = "boston_exp.sweep.preload"
 PATIENCE = 2.5  # seconds for a worker to close its run when it is told to end
 TRIES = 5  # to start a worker, before what keeps it from starting is raised
+# Its tracker takes sys.warnoptions over: what a sweep that was stopped leaves, it removes, and has no need to tell.
+QUIET = "ignore:resource_tracker:UserWarning"
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
@@ -46,7 +48,11 @@ def start_fork_server(more: Iterable[str] = ()) -> None:
     from multiprocessing import forkserver, resource_tracker
 
     multiprocessing.set_forkserver_preload([PRELOAD, *more])
-    resource_tracker.ensure_running()  # which unblocks SIGINT once it has started its process
+    sys.warnoptions.append(QUIET)
+    try:
+        resource_tracker.ensure_running()  # which unblocks SIGINT once it has started its process
+    finally:
+        sys.warnoptions.remove(QUIET)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     before = {name: os.environ.get(name) for name in NO_THREADS}
     os.environ.update(NO_THREADS)

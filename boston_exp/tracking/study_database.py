@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage
-from sqlalchemy.exc import SQLAlchemyError
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy.exc import DatabaseError, IntegrityError, SQLAlchemyError
 
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, InvalidConfig, StoreUnusable
 from boston_exp.tracking.sqlite_store import network_file_system
 
+Made = TypeVar("Made")
+OPTUNAS = {"studies", "version_info"}  # tables, of which a database that is being made has one first
+TRIES = 5  # to make the tables of a new database
 LOCKED = 20  # seconds to wait for another program that has the file locked: sqlite's own 5 are soon over
 
 
@@ -27,12 +32,26 @@ def storage(url: str | None) -> BaseStorage:
     committed is safe from a killed process, and whole, if not the latest, after a loss of power.
     https://www.sqlite.org/pragma.html#pragma_synchronous
     """
-    wait = {"connect_args": {"timeout": LOCKED}}
-    opened = optuna.storages.RDBStorage(url, engine_kwargs=wait) if url and url.startswith("sqlite") else None
-    if opened and not network_file_system(Path(str(opened.engine.url.database)).absolute()):
+    if not url or not url.startswith("sqlite"):
+        return _made(lambda: optuna.storages.get_storage(url))
+    opened = _made(lambda: RDBStorage(url, engine_kwargs={"connect_args": {"timeout": LOCKED}}))
+    if not network_file_system(Path(str(opened.engine.url.database)).absolute()):
         sqlalchemy.event.listen(opened.engine, "connect", _write_ahead)
         opened.engine.dispose()  # its connections were made before
-    return optuna.storages.get_storage(opened or url)
+    return optuna.storages.get_storage(opened)
+
+
+def _made(make: Callable[[], Made]) -> Made:
+    """Optuna's storage; where several processes make the tables of a new database at once, all but one of them find
+    there what they were about to make, and look again."""
+    for _ in range(TRIES):
+        try:
+            return make()
+        except DatabaseError as error:
+            if not isinstance(error, IntegrityError) and "already exists" not in str(error):
+                raise
+            time.sleep(0.2)
+    return make()
 
 
 def _write_ahead(connection: sqlite3.Connection, record: object) -> None:
@@ -47,7 +66,7 @@ def refuse_foreign(url: str) -> None:
         tables = sqlalchemy.inspect(engine).get_table_names()
     finally:
         engine.dispose()
-    if tables and "studies" not in tables:
+    if tables and not OPTUNAS & set(tables):
         says = f"hydra.sweeper.storage={_shown(url)} is the database of another program, not Optuna's."
         raise InvalidConfig(Fault(says, again("hydra.sweeper.storage=sqlite:///optuna.db", multirun=True)))
 

@@ -10,10 +10,11 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+import sqlalchemy
 
 from boston_exp.sweep.plan import BEGINS_ANEW, GOES_ON
 from boston_exp.tracking import study_database
-from boston_exp.tracking.studies import Study
+from boston_exp.tracking.studies import Study, open_study
 from tests.conftest import Command
 from tests.integration.test_sweeps import OPTUNA, History
 
@@ -85,3 +86,27 @@ def test_a_study_in_memory_goes_on_only_where_its_seed_proposes_the_same(command
     said = {line.partition("; ")[2] for each in found for line in each.splitlines() if line.startswith("ended early")}
     assert said == {BEGINS_ANEW if seed == "null" else GOES_ON}
     assert any(" reused" in each for each in found) == (seed == "1")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        sqlalchemy.exc.OperationalError("CREATE TABLE studies", None, sqlite3.Error("table studies already exists")),
+        sqlalchemy.exc.IntegrityError("INSERT INTO alembic_version", None, sqlite3.Error("UNIQUE constraint failed")),
+    ],
+)
+def test_two_searches_may_make_a_new_database_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: sqlalchemy.exc.DatabaseError
+) -> None:
+    """Two of three first searches were refused, as if the file was unusable. What the slower ones met stands in for
+    them: three processes meet it in three of four tries."""
+    make, left = study_database.RDBStorage, [found]
+
+    def met(*given: Any, **named: Any) -> Any:
+        if left:
+            raise left.pop()
+        return make(*given, **named)
+
+    monkeypatch.setattr(study_database, "RDBStorage", met)
+    study = open_study(f"sqlite:///{tmp_path}/optuna.db", "new", "k", ("cv_rmse",), ("minimize",))
+    assert study.counted() == []

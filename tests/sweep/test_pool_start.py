@@ -4,6 +4,8 @@ enough, so a pipe that breaks stands in for it (tests/faults/ has found it in on
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from boston_exp.sweep.plan import Assignment
 from boston_exp.sweep.pool import Pool
+from tests.conftest import ROOT
 
 
 class Said:
@@ -57,3 +60,13 @@ def test_a_pipe_that_breaks_at_the_start_costs_no_point(
         pool.close()
     assert ended == [(0, None), (1, None)]
     assert sorted(file.name for file in tmp_path.iterdir()) == ["0", "1"]
+
+
+def test_what_a_stopped_sweep_leaves_is_cleared_away_without_a_warning() -> None:
+    """Ctrl-C while workers start: Python's resource tracker told of leaked semaphores after `interrupted`."""
+    script = (
+        "import multiprocessing, os, sys\nfrom boston_exp.sweep import pool\npool.start_fork_server()\n"
+        "kept = multiprocessing.get_context(pool.METHOD).Semaphore()\nassert not sys.warnoptions\nos._exit(130)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (130, "")
