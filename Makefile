@@ -47,6 +47,7 @@ faults: $(VENV)/.installed-dev  ## harm to requests, processes, disks and server
 	$(BIN)/python -m tests.faults.disk >docs/proofs/disk.md
 	$(BIN)/python -m tests.faults.together >docs/proofs/together.md
 	$(BIN)/python -m tests.faults.outage >docs/proofs/outage.md
+	$(BIN)/python -m tests.faults.detached >docs/proofs/cluster.md
 
 reproduce: $(VENV)/.installed-dev  ## the commands of README and other documents again, each digit compared; ARGS=data/README.md
 	@$(BIN)/python -m tests.documented $(ARGS)

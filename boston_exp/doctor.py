@@ -13,6 +13,7 @@ from boston_exp.config.parsing import parse
 from boston_exp.diagnosis import examination, pending
 from boston_exp.diagnosis.finding import Patient
 from boston_exp.errors import InvalidConfig
+from boston_exp.sweep.cluster.whereabouts import clusters
 from boston_exp.tracking import destination as destinations
 
 
@@ -26,10 +27,11 @@ def doctor(cfg: DictConfig) -> None:
         raise InvalidConfig(*faults)
     patient = Patient(config, typed, destinations.resolve(config, typed))
     pending.check_forgotten(patient)
-    findings = examination.examine(patient)
+    checks_of_all = (*examination.CHECKS, clusters)
+    findings = examination.examine(patient, checks_of_all)
     if config.fix and any(finding.fix for finding in findings):
         examination.fix(findings)
-        findings = examination.examine(patient)
+        findings = examination.examine(patient, checks_of_all)
     examination.show(findings, config.format)
     sys.exit(int(any(finding.state == "wrong" for finding in findings)))
 

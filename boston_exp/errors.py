@@ -46,6 +46,7 @@ class ExpectedFailure(Exception):
     │   └── DataUnavailable  the file is missing and its DVC remote does not give it
     ├── StoreUnusable        the tracking store cannot be opened or written
     ├── DiskRefuses          it is full, or nothing may be written there
+    ├── ClusterUnusable      Slurm or Ray does not answer; its jobs, if it has some, go on
     ├── ServerRefuses        an MLflow server answers, and the cause is on this side: password, scheme, address
     ├── FitFailed            the estimator raises in fit or predict; the run is FAILED
     └── RecordingFailed      the fit is done but its record could not be written; the run is not FINISHED
@@ -77,6 +78,9 @@ class StoreUnusable(ExpectedFailure): ...
 class DiskRefuses(ExpectedFailure): ...
 
 
+class ClusterUnusable(ExpectedFailure): ...
+
+
 class ServerRefuses(ExpectedFailure): ...
 
 
@@ -101,6 +105,10 @@ class Pruned(Exception):
 
     def __reduce__(self) -> tuple[type[Pruned], tuple[str, int, dict[str, float], int | None]]:
         return type(self), (str(self), self.fold, self.metrics, self.trees)
+
+
+class Detached(Exception):
+    """A command ends here, and what it has begun goes on elsewhere: its run stays open, and belongs to no process."""
 
 
 class Together:

@@ -29,7 +29,7 @@ def run(cfg: DictConfig) -> float | tuple[float, ...]:
         typed = command.typed()
         config = parse(cfg, typed, Config)
         destination = job.placed(destinations.resolve(config, typed))
-        faults = [*checks.faults(config), *objective_faults(config), *job.store_faults(destination)]
+        faults = [*checks.faults(config), *objective_faults(config), *job.faults(destination, config.detach)]
         if faults:
             raise InvalidConfig(*faults)
         if config.explain:

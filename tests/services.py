@@ -21,6 +21,7 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
@@ -87,7 +88,7 @@ def wait_for(url: str, started: subprocess.Popen[bytes], log: Path, patience: fl
             time.sleep(0.1)
 
 
-def kill(started: subprocess.Popen[bytes]) -> None:
+def kill(started: subprocess.Popen[Any]) -> None:
     """At once, with everything that it started."""
     with suppress(psutil.NoSuchProcess):
         everything = [*psutil.Process(started.pid).children(recursive=True), psutil.Process(started.pid)]
@@ -148,13 +149,13 @@ def mlflow_server(folder: Path, s3: str, port: int | None = None, **more: str) -
 
 
 @contextmanager
-def mlflow_ui(folder: Path, store: Path) -> Iterator[Service]:
-    """MLflow's pages on a local store."""
+def mlflow_ui(folder: Path, store: Path, host: str = "127.0.0.1") -> Iterator[Service]:
+    """MLflow's pages on a local store; to others, a server without a gateway."""
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{store}", "--workers", "1"]
     environment = plain_environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
-    with process([*command, "--host", "127.0.0.1", "--port", str(port)], folder, environment) as started:
-        url = f"http://127.0.0.1:{port}"
+    with process([*command, "--host", host, "--port", str(port)], folder, environment) as started:
+        url = f"http://{host}:{port}"
         wait_for(f"{url}/health", started, folder / "log")
         yield Service(url, started, folder)
 

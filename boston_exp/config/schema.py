@@ -185,6 +185,7 @@ class Config:
     report: str | None = None  # an HTML file to write
     trusted_packages: list[str] = field(default_factory=lambda: [*TRUSTED])  # whose classes a _target_ may name
     skip_finished: bool | None = None  # use a FINISHED run with the same fingerprint; null: in sweeps only
+    detach: bool = False  # a sweep on a cluster is submitted, collected as far as it is, and left there
     max_failures: int | None = ranged(None, Range("a whole number of at least 1, or null", 1, whole=True, null=True))
     timeout: float | None = ranged(None, Range("seconds above 0, or null", 0, open_low=True, null=True))  # of a sweep
     search: Search = field(default_factory=Search)

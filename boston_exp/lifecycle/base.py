@@ -17,7 +17,7 @@ from boston_exp.tracking.recorded import History, RecordedRun
 KEY = "base"
 SERVICES = ("tracking", "storage", "env")  # where it was recorded, which is no part of what it is
 # Not taken from a record, which may be another person's: what runs or trusts code is typed by whoever runs it.
-HOW = ("skip_finished", "max_failures", "timeout", "name", "quiet", "report")  # it went, and was told
+HOW = ("skip_finished", "max_failures", "detach", "timeout", "name", "quiet", "report")  # it went, and was told
 LEFT_OUT = (*SERVICES, *HOW, "hydra", "trusted_packages", KEY)
 
 

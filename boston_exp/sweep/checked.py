@@ -15,9 +15,9 @@ from boston_exp.config.schema import Config
 from boston_exp.config.settings import Typed
 from boston_exp.errors import Fault, InvalidConfig
 from boston_exp.experiment.metrics import direction, objective_faults
+from boston_exp.sweep.cluster.protocol import CLUSTERS, RAY, SLURM
 from boston_exp.sweep.composing import Composer
 from boston_exp.sweep.ending import gain_faults
-from boston_exp.sweep.launched import ray_nodes_elsewhere
 from boston_exp.sweep.plan import Aim, name_of, sweep_key
 from boston_exp.sweep.search import Search
 from boston_exp.sweep.workers import kind_of, n_jobs_fault
@@ -50,6 +50,7 @@ def checked(composer: Composer, search: Search) -> Checked:
     everywhere = set(_faults(of_last))
     faults = [fault for fault in _faults(config) if fault in everywhere]
     faults += [*backends.faults(destination), *_launcher_faults(composer.master.hydra.launcher, destination)]
+    faults += _detach_faults(composer, destination)
     metrics = tuple(config.objective.metrics)
     aim = Aim(metrics, tuple(direction(metric) for metric in metrics))
     everywhere = set(search.faults(aim, of_last))
@@ -83,13 +84,34 @@ def _launcher_faults(settings: DictConfig, destination: Destination) -> Iterator
     if path is None or destination.server:
         return
     mend = again("tracking.uri=http://<host>:5000", multirun=True) + "   (an MLflow server that all of them reach)"
-    if kind_of(settings) == "SlurmLauncher":
+    if kind_of(settings) == SLURM:
         yield Fault(f"Slurm's workers are on other machines and cannot share the sqlite store {path}.", mend)
-    if kind_of(settings) == "RayLauncher":
-        nodes = ray_nodes_elsewhere(settings.ray.init)
+    if kind_of(settings) == RAY:
+        from boston_exp.sweep.cluster.ray import nodes_elsewhere
+
+        nodes = nodes_elsewhere(settings.ray.init)
         if nodes:
             says = f"Ray's nodes {', '.join(nodes)} are other machines and cannot share the sqlite store {path}."
             yield Fault(says, mend)
+
+
+def _detach_faults(composer: Composer, destination: Destination) -> Iterator[Fault]:
+    """What is left on a cluster needs one that outlives this command, and a parent run that remembers it."""
+    if not composer.master.detach:
+        return
+    launcher = composer.master.hydra.launcher
+    if kind_of(launcher) not in CLUSTERS:
+        mend = again("hydra/launcher=submitit_slurm", without=["hydra.launcher"], multirun=True)
+        yield Fault("detach=true leaves points on a cluster, and this launcher has none.", f"{mend}   (or ray)")
+    elif kind_of(launcher) == RAY:
+        from boston_exp.sweep.cluster.ray import is_own
+
+        if is_own(launcher.ray.init):
+            mend = f"ray start --head; then: {again('hydra.launcher.ray.init.address=auto', multirun=True)}"
+            yield Fault("detach=true needs a Ray cluster that is there: its own one would end with this command.", mend)
+    if destination.backend != "mlflow":
+        says = f"tracking.backend={destination.backend} remembers no sweep: nothing could collect it."
+        yield Fault(says, again("tracking=local", without=["tracking"], multirun=True))
 
 
 def _looked_at(config: Config, typed: Typed, aim: Aim, search: Search) -> tuple[str, str]:

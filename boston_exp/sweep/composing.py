@@ -18,6 +18,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from boston_exp.config.invocation import key_of, quoted
 from boston_exp.config.parsing import parse
 from boston_exp.config.schema import Config
 from boston_exp.config.settings import Typed
@@ -103,6 +104,15 @@ class Composer:
         self.cwd = Path(master.hydra.runtime.cwd)
         self.sweep_dir = sweep_dir_of(master.hydra)
         self._loader = context.config_loader
+
+    def go_on_in(self, folder: str) -> None:
+        """Make an earlier part's folder that of this sweep; its points get it as if it had been typed."""
+        key = "hydra.sweep.dir"
+        with read_write(self.master.hydra), open_dict(self.master.hydra):
+            typed = [each for each in self.master.hydra.overrides.hydra if key_of(str(each)) != key]
+            self.master.hydra.overrides.hydra = [*typed, f"{key}={quoted(folder)}"]
+            self.master.hydra.sweep.dir = folder
+        self.sweep_dir = Path(folder)
 
     def compose(self, point: Point) -> DictConfig:
         """The whole configuration of a point, hydra's part included. Raises what Hydra does if it does not compose."""

@@ -53,7 +53,7 @@ class SweepJob(Job):
             return super().placed(destination.on_host(mailbox.host()))
         return super().placed(destination.for_worker(self._task.asks_server))
 
-    def store_faults(self, destination: Destination) -> list[Fault]:
+    def faults(self, destination: Destination, detach: bool) -> list[Fault]:
         return []  # the main process has looked before the first point
 
     def stores_model(self, log_model: str | None) -> bool:

@@ -1,141 +1,136 @@
-"""Points on one of Hydra's launchers for a cluster (Ray, submitit): told by files, as each of them ends."""
+"""Points on a cluster: submitted as there is room for them, taken as they end, left there when the command ends."""
 
 from __future__ import annotations
 
 import sys
-import threading
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
-from itertools import islice
+from collections import deque
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
-import psutil
-from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig, OmegaConf
-
-from boston_exp import process
+from boston_exp.errors import Detached
 from boston_exp.sweep import mailbox
+from boston_exp.sweep.cluster.protocol import Cluster, Place
 from boston_exp.sweep.ending import TimeIsUp
-from boston_exp.sweep.mailbox import State
-from boston_exp.sweep.plan import ENDED, Assignment, Source
+from boston_exp.sweep.plan import ENDED, Source
 
 POLL = 0.05  # seconds between looks at the mailbox
-LOOK = 1.0  # seconds between looks for processes that are gone
-PATIENCE = 2.5  # seconds for a worker to close its run when it is told to end
+SETTLING = 3.0  # seconds for the file of a node to be seen here, once its job is over
 
-
-class Launched:
-    """A launcher of Hydra's, which gets points in chunks."""
-
-    in_process = False
-
-    def __init__(self, launcher: Launcher, sweep_dir: Path, count: int, cores: int) -> None:
-        self.count = count
-        self.threads = max(1, cores // count)
-        self._launcher = launcher
-        self._sweep_dir = sweep_dir
-        # Launchers keep what every job returns, a megabyte of configuration each, until the last one of a chunk is
-        # back. An array job of Slurm is worth more than that memory.
-        self._chunk = sys.maxsize if "submitit" in type(launcher).__module__ else 20 * count
-
-    def run(self, source: Source) -> Generator[tuple[int, Exception | None]]:
-        while chunk := list(islice(iter(lambda: source.next(None), None), self._chunk)):
-            yield from self._run(chunk, source.deadline)
-
-    def close(self) -> None: ...
-
-    def _run(self, chunk: list[Assignment], deadline: float | None) -> Iterator[tuple[int, Exception | None]]:
-        waiting = {number for number, _ in chunk}
-        raised: list[Exception] = []
-
-        def launch() -> None:
-            try:
-                self._launcher.launch([overrides for _, overrides in chunk], initial_job_idx=chunk[0][0])
-            except Exception as error:
-                raised.append(error)
-
-        with _workers_ended():
-            thread = threading.Thread(target=launch, daemon=True)  # a launcher may wait for a lost worker for ever
-            thread.start()
-            for number in self._ended(waiting, thread, deadline):
-                waiting.discard(number)
-                yield number, None
-            if thread.is_alive():
-                process.abandon_threads()
-        for number in sorted(waiting):
-            mailbox.withdraw_task(self._sweep_dir, number)
-            last = mailbox.read_state(self._sweep_dir, number)
-            lost = last is not None and mailbox.is_lost(self._sweep_dir, number, last)
-            yield number, raised[0] if raised else WorkerLostError() if lost else None
-
-    def _ended(self, waiting: set[int], launching: threading.Thread, deadline: float | None) -> Iterator[int]:
-        """Numbers of points as they end, until the launcher is back, or has nothing running and begins nothing new."""
-        running: dict[int, State] = {}  # points that have begun, and what they said
-        lost: set[int] = set()
-        looked, lost_at = 0.0, None
-        while waiting:
-            alive = launching.is_alive()
-            for number, state in mailbox.new_states(self._sweep_dir, waiting):
-                running[number] = state
-                if state.status in ENDED:
-                    del running[number]
-                    yield number
-                lost_at = lost_at and time.monotonic()
-            if time.monotonic() - looked > LOOK:
-                looked = time.monotonic()
-                lost = {number for number, state in running.items() if mailbox.is_lost(self._sweep_dir, number, state)}
-                if lost and lost_at is None:
-                    lost_at = looked
-            if not alive or (lost_at and running.keys() <= lost and time.monotonic() - lost_at > 4 * PATIENCE):
-                return
-            if deadline is not None and time.monotonic() >= deadline:
-                raise TimeIsUp
-            time.sleep(POLL)
-        launching.join(PATIENCE)
+Ended = tuple[int, Exception | None]
 
 
 class WorkerLostError(Exception):
     """The process that had a point is gone."""
 
 
-@contextmanager
-def _workers_ended() -> Iterator[None]:
-    """On an exception leave no process behind: terminate, give time to close runs, then kill."""
-    me = psutil.Process()
-    before = set(me.children(recursive=True))
-    try:
-        yield
-    except BaseException:
-        process.abandon_threads()
-        workers = [child for child in me.children(recursive=True) if child not in before and _is_worker(child)]
-        for worker in workers:
-            with suppress(psutil.NoSuchProcess):
-                worker.terminate()
-        _, stubborn = psutil.wait_procs(workers, timeout=PATIENCE)
-        for worker in stubborn:
-            with suppress(psutil.NoSuchProcess):
-                worker.kill()
-        psutil.wait_procs(stubborn, timeout=PATIENCE)
-        raise
+class LeftError(Detached):
+    """Nothing more is to be done now: these points wait, or run, on the cluster."""
+
+    def __init__(self, cluster: str, places: dict[int, Place]) -> None:
+        self.cluster = cluster
+        self.places = places
+        super().__init__(f"{len(places)} points are on {cluster}")
 
 
-def _is_worker(child: psutil.Process) -> bool:
-    """Python's resource tracker ends with its parent, and complains when it is killed."""
-    with suppress(psutil.Error):
-        return "resource_tracker" not in " ".join(child.cmdline())
-    return False
+class Launched:
+    """A cluster's workers.
+
+    With `leaves` what has ended is taken, what there is room for is submitted, and `run` raises LeftError; whatever
+    ends this process, the points go on. Without, they end with it.
+    """
+
+    in_process = False
+
+    def __init__(self, cluster: Cluster, sweep_dir: Path, threads: int | None, leaves: bool) -> None:
+        self.count = cluster.count
+        self.threads = threads
+        self.leaves = leaves
+        self._cluster = cluster
+        self._sweep_dir = sweep_dir
+        self._there: set[int] = set()  # points that the cluster has, or had, and that nobody has taken
+        self._unread: list[int] = []  # of these: what they have said was news to a process that is gone
+        self._gone: dict[int, float] = {}  # points that the cluster does not have any more, and since when
+        self._places: dict[int, Place] = {}
+        self._looked = -cluster.every
+
+    def run(self, source: Source) -> Generator[Ended]:
+        self._there = set(source.left)
+        self._unread = sorted(self._there)
+        # one that waits for each that runs: no node is idle while its next point is submitted
+        room = sys.maxsize if self.leaves and self._cluster.queues else self.count * (1 + self._cluster.queues)
+        free: deque[int | None] = deque()
+        try:
+            while True:
+                self._submit(source, room, free)
+                if not self._there:
+                    return
+                for number, error in self._until_some_end(source):
+                    self._there.discard(number)
+                    free.append(number)
+                    yield number, error
+        except BaseException:
+            if not self.leaves:
+                self._cluster.cancel()
+            raise
+
+    def cancel(self) -> None:
+        """End what runs, also where it would be left."""
+        self._cluster.cancel()
+        self._there.clear()
+
+    def close(self) -> None:
+        """Let go of the cluster, unless it has points that are left there."""
+        if not (self.leaves and self._there):
+            self._cluster.close()
+
+    def _submit(self, source: Source, room: int, free: deque[int | None]) -> None:
+        numbers: list[int] = []
+        while len(self._there) + len(numbers) < room:
+            job = source.next(free.popleft() if free else None)
+            if job is None:
+                break
+            numbers.append(job[0])
+        if numbers:
+            self._there.update(numbers)
+            self._cluster.submit(numbers)
+            self._looked = -self._cluster.every  # what was seen before knows nothing of them
+
+    def _until_some_end(self, source: Source) -> list[Ended]:
+        """Raises LeftError if none has ended and nobody is to wait for it, TimeIsUp at the source's deadline."""
+        while True:
+            if time.monotonic() - self._looked >= self._cluster.every:
+                self._look()
+            ended: list[Ended] = [(number, None) for number in self._told()]
+            if not ended:
+                ended = [(number, self._fate(number)) for number, since in self._gone.items() if _settled(since)]
+            for number, _ in ended:
+                self._gone.pop(number, None)
+            if ended:
+                return ended
+            if self.leaves and not self._gone:
+                raise LeftError(self._cluster.name, {number: self._places[number] for number in self._there})
+            if source.deadline is not None and time.monotonic() >= source.deadline:
+                raise TimeIsUp
+            time.sleep(POLL)
+
+    def _look(self) -> None:
+        self._places = self._cluster.places()
+        self._looked = time.monotonic()
+        missing = self._there - self._places.keys()
+        self._gone = {number: self._gone.get(number, self._looked) for number in missing}
+
+    def _told(self) -> list[int]:
+        """Points that have said how they ended."""
+        unread, self._unread = self._unread, []
+        states = [(number, mailbox.read_state(self._sweep_dir, number)) for number in unread]
+        states += mailbox.new_states(self._sweep_dir, self._there)
+        return sorted({number for number, state in states if state is not None and state.status in ENDED})
+
+    def _fate(self, number: int) -> Exception | None:
+        state = mailbox.read_state(self._sweep_dir, number)
+        return None if state is not None and state.status in ENDED else WorkerLostError()
 
 
-def ray_nodes_elsewhere(init: DictConfig) -> list[str]:
-    """Addresses of a Ray cluster's nodes that are not this machine; a cluster of its own making has none."""
-    if init.get("address") in (None, "local"):
-        return []
-    import ray
-
-    if not ray.is_initialized():
-        ray.init(**OmegaConf.to_container(init, resolve=True))  # type: ignore[arg-type]
-    own = {address.address for addresses in psutil.net_if_addrs().values() for address in addresses}
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return sorted({node["NodeManagerAddress"] for node in nodes if node["Alive"]} - own)
+def _settled(since: float) -> bool:
+    return time.monotonic() - since > SETTLING

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from boston_exp.errors import Detached
 from boston_exp.reporting.markdown import escaped
 from boston_exp.signals import obey
 from boston_exp.sweep import mailbox
@@ -22,7 +22,7 @@ from boston_exp.sweep.composing import Composer
 from boston_exp.sweep.ending import Ending, TimeIsUp
 from boston_exp.sweep.launched import WorkerLostError
 from boston_exp.sweep.mailbox import State, Task
-from boston_exp.sweep.plan import ENDED, Assignment, Point, Result, point_key
+from boston_exp.sweep.plan import ENDED, Assignment, Point, Result, finite, point_key
 from boston_exp.sweep.screen import Screen
 from boston_exp.sweep.search import Search
 from boston_exp.sweep.workers import Workers
@@ -80,16 +80,21 @@ class Loop:
         self._asks_server = asks_server
         self._experiment = experiment
         self._dir = composer.sweep_dir
-        self._number = _first_free_number(self._dir)
+        self._number = mailbox.first_free_number(self._dir)
         self._running: dict[int, _Running] = {}
         self._last: dict[int, Point] = {}  # of each job that has ended, until its worker asks for the next
         self._again: deque[Point] = deque()  # whose workers ended before they began
         self._tries: Counter[Point] = Counter()
+        self._remembered: set[Point] = set()
 
     @property
     def deadline(self) -> float | None:
         """Seconds of the monotonic clock, when the workers have to leave their points."""
         return self._ending.deadline
+
+    @property
+    def left(self) -> list[int]:
+        return list(self._running)
 
     def remember(self, result: Result) -> None:
         """Take the result of an earlier part of a search, which is not asked for again."""
@@ -98,16 +103,26 @@ class Loop:
         result = replace(result, key=key)
         if done:  # a study calls a trial failed whose run is finished, but has no score
             status = "reused" if result.status == "failed" else result.status
-            result = replace(result, status=status, run_id=done.run_id, metrics=_finite(done.metrics))
+            result = replace(result, status=status, run_id=done.run_id, metrics=finite(done.metrics))
         self.results.append(result)
+        self._remembered.add(result.point)
         self._ending.take(result)
         self._screen.update(result)
+
+    def take_up(self, left: Mapping[int, Point]) -> None:
+        """Go on with points that an earlier part has left on the cluster, by their numbers; those that were told are
+        remembered already."""
+        for number, point in left.items():
+            if point in self._remembered:
+                mailbox.withdraw_task(self._dir, number)
+            else:
+                self._running[number] = _Running(point, time.monotonic(), len(self.results))
 
     def run(self) -> str:
         """Run points until the search asks for none any more, or something ends it; says what ended it early, if
         anything did.
 
-        What is running when it is left is ended, and given back to the search.
+        What is running when it is left is ended, and given back to the search; where workers leave it, it goes on.
         """
         try:
             with closing(self._workers.run(self)) as ended:  # left early, it ends the workers
@@ -117,7 +132,14 @@ class Loop:
             pass
         except MaxFailuresError as error:
             self.hopeless = error
+            self._workers.cancel()
             return str(error)
+        except (Detached, KeyboardInterrupt):
+            if self._workers.leaves:
+                for running in self._running.values():
+                    self._search.leave(running.point)
+                self._running.clear()
+            raise
         finally:
             for running in self._running.values():
                 self._search.give_back(running.point)
@@ -162,6 +184,8 @@ class Loop:
             tuple(name for name, _ in point.swept),
             self._ending.ends_at if self._workers.in_process else None,
             self._search.is_followed(point),
+            point.overrides,
+            point.trial,
         )
 
     def _ended(self, number: int, error: Exception | None) -> None:
@@ -171,10 +195,15 @@ class Loop:
         result = self._result(point, mailbox.read_state(self._dir, number), error, self._tries[point])
         del self._running[number]
         if result is None:
+            mailbox.withdraw_task(self._dir, number)
             self._again.append(point)
             return
         self._last[number] = point
         self._take(replace(result, seconds=time.monotonic() - running.began, known=running.known))
+        if self._workers.leaves and result.status == "failed":  # the next command takes it again, with the run it has
+            taken = self.results[-1]
+            state = State(taken.status, os.getpid(), mailbox.host(), taken.run_id, {}, taken.message, taken.trace)
+            mailbox.write_state(self._dir, number, state)
         if self._max_failures is not None and self.failed >= self._max_failures:
             raise MaxFailuresError(f"{self.failed} points failed, and max_failures={self._max_failures}")
 
@@ -200,7 +229,7 @@ class Loop:
         return Result(point, key, "failed", None, {}, message)
 
     def _take(self, result: Result) -> None:
-        result = replace(result, metrics=_finite(result.metrics))
+        result = replace(result, metrics=finite(result.metrics))
         if result.status == "failed":
             self.failed += 1
             result = replace(result, run_id=self._parent.fail(result.run_id, self._failure(result)))
@@ -217,18 +246,3 @@ class Loop:
         story = f"**{escaped(name)}** failed: {escaped(result.message)}\n\n"
         story += f"Alone: `{result.point.command}`; error.txt has more."
         return Failure(name, dict(result.point.swept), tags, result.message, result.trace, overrides, story)
-
-
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """R² of a fold of one row is infinite: that is no score, and nothing can be compared with it.
-
-    MLflow gives an infinite one back as the largest float there is.
-    """
-    return {name: value for name, value in metrics.items() if abs(value) < sys.float_info.max}  # nan is not, either
-
-
-def _first_free_number(folder: Path) -> int:
-    """Job folders are numbered; those of an earlier part are never written to again."""
-    jobs = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    tasks = [file.stem for file in (folder / mailbox.FOLDER).glob("*.task")]
-    return max((int(name) for name in [*jobs, *tasks] if name.isdigit()), default=-1) + 1

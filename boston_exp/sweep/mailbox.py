@@ -37,6 +37,8 @@ class Task:
     swept: tuple[str, ...] = ()  # keys of the settings that the sweep varies
     ends_at: float | None = None  # seconds since 1970, after which it begins no stage; None where workers are ended
     followed: bool = False  # by a point with more trees, for the same worker
+    overrides: tuple[str, ...] = ()  # of the point
+    trial_number: int | None = None  # in Optuna's study, also where it cannot be pruned
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,12 @@ def write_task(sweep_dir: Path, number: int, task: Task) -> None:
 
 def read_task(file: Path) -> Task:
     return Task(**json.loads(file.read_text()))
+
+
+def tasks(sweep_dir: Path, first: int) -> dict[int, Task]:
+    """What jobs were told from that number on, and that was not withdrawn."""
+    numbered = {int(file.stem): file for file in (sweep_dir / FOLDER).glob("*.task") if file.stem.isdigit()}
+    return {number: read_task(file) for number, file in sorted(numbered.items()) if number >= first}
 
 
 def withdraw_task(sweep_dir: Path, number: int) -> None:
@@ -127,6 +135,13 @@ def is_lost(sweep_dir: Path, number: int, last: State) -> bool:
         return False
     now = read_state(sweep_dir, number)  # it may have ended well between the look at its file and at its process
     return now is not None and now.status == "running"
+
+
+def first_free_number(sweep_dir: Path) -> int:
+    """Job folders are numbered; those of an earlier part are never written to again."""
+    jobs = [entry.name for entry in sweep_dir.iterdir()] if sweep_dir.is_dir() else []
+    tasks = [file.stem for file in (sweep_dir / FOLDER).glob("*.task")]
+    return max((int(name) for name in [*jobs, *tasks] if name.isdigit()), default=-1) + 1
 
 
 def host() -> str:

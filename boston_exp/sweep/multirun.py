@@ -12,10 +12,11 @@ from importlib import import_module
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from boston_exp.sweep import edges, families, outcome, telling
+from boston_exp.sweep import edges, families, left, outcome, telling
 from boston_exp.sweep.checked import Checked, checked, data_is_swept, planned
 from boston_exp.sweep.composing import Composer
 from boston_exp.sweep.ending import Ending, Gain
+from boston_exp.sweep.launched import LeftError
 from boston_exp.sweep.loop import Loop, MaxFailuresError
 from boston_exp.sweep.plan import Point, Report
 from boston_exp.sweep.screen import Screen
@@ -28,8 +29,9 @@ from boston_exp.training.job import mark
 from boston_exp.training.telling import Told, write_page
 
 
-def run(context: HydraContext, master: DictConfig, search: Search, make_workers: Callable[[], Workers]) -> int:
-    """Run a sweep to its end, or to `max_failures`. Returns the exit code: 1 if a point failed.
+def run(context: HydraContext, master: DictConfig, search: Search, make_workers: Callable[[str], Workers]) -> int:
+    """Run a sweep to its end, or to `max_failures`; with `detach` only collect and submit. Returns the exit code: 1 if
+    a point failed. `make_workers` is given the name by which a cluster knows the sweep.
 
     Raises InvalidConfig for what is wrong with every point, StoreUnusable if the store cannot be used or the same sweep
     is running already.
@@ -40,14 +42,14 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
     tracker = backends.open_tracker(destination)
     plan = planned(composer, all_points, search)
     search.open(all_points.key, config, all_points.aim)
-    failed = False
+    failed, there = False, None  # points that stay on a cluster
     with (
-        suppress(MaxFailuresError),
+        suppress(MaxFailuresError, LeftError),
         tracker.sweep(plan) as parent,
-        closing(make_workers()) as workers,
+        left.taken_up(parent, composer, bool(master.detach)) as points,
+        closing(make_workers(left.name_for(parent.run_id, composer.sweep_dir))) as workers,
         Screen(search.total, all_points.aim, config.quiet, workers.count, search.then) as screen,
     ):
-        composer.sweep_dir.mkdir(parents=True, exist_ok=True)
         mark(composer.sweep_dir, parent.run_id, destination.uri)
         reuses = config.skip_finished is not False and not data_is_swept(search)
         context.config_loader.one_at_a_time = workers.in_process
@@ -74,8 +76,9 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
             experiment=destination.experiment_name,
         )
         try:
-            for result in search.begin(workers.count):
+            for result in search.begin(workers.count, [*points.values()]):
                 loop.remember(result)
+            loop.take_up(points)
             screen.ends_by(loop.deadline)
             for line in search.news():
                 screen.say(line)
@@ -91,12 +94,18 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
             if report.best and report.best.run_id and config.tracking.log_model != "none":
                 best = Finished(report.best.run_id, report.best.metrics)
                 parent.store_model(best, partial(_refit, composer, report.best.point))
+        except LeftError as error:
+            there, report = error, _report(search, all_points, loop, plan.name, "")
+            raise
         except KeyboardInterrupt:
             screen.interrupted()
             raise
         failed = loop.failed > 0
         if loop.hopeless:
             raise loop.hopeless  # which leaves the parent FAILED
+    if there is not None:
+        left.show(report, there, parent, config.quiet)
+        return 0
     if page is not None:
         write_page(str(config.report), page)
     outcome.show(report, parent, config.quiet)

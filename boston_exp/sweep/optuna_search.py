@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -75,12 +75,14 @@ class OptunaSearch:
         self._prunable = prunable and settings.pruner is not None and settings.storage is not None
         self._study = open_study(settings.storage, self._name, key, aim.metrics, aim.directions)
 
-    def begin(self, at_once: int) -> Iterator[Result]:
+    def begin(self, at_once: int, left: Sequence[Point] = ()) -> Iterator[Result]:
         """Give back the trials of a process that is gone, yield the results of those that ended."""
         aim = self._aim
         self._at_once = at_once if self._settings.n_jobs < 1 else self._settings.n_jobs
         self._sampler = sampler_of(self._sampling)
-        for trial in self._study.stale():
+        there = {point.trial: point for point in left}
+        self._asked = {there[trial.number]: trial for trial in self._study.running(there)}
+        for trial in self._study.stale(there):
             self._study.give_back(trial.number, trial.params if self._ranges.holds(trial.params) else {})
         self._study.begin_with(self._ranges.defaults())
         counted = self._study.counted()
@@ -130,6 +132,9 @@ class OptunaSearch:
         trial = self._asked.pop(point, None)
         if trial is not None:
             self._study.give_back(trial.number, trial.params)
+
+    def leave(self, point: Point) -> None:
+        self._study.leave(self._asked[point])
 
     def trial_of(self, point: Point) -> tuple[str, int, str] | None:
         if not self._prunable or point.trial is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -71,6 +72,10 @@ class Source(Protocol):
     @property
     def deadline(self) -> float | None:
         """Seconds of the monotonic clock, when they have to leave them."""
+
+    @property
+    def left(self) -> Sequence[int]:
+        """Numbers of jobs that an earlier command has left to workers who are still there."""
 
     def next(self, after: int | None) -> Assignment | None:
         """The next job for a worker that is free; `after` is the number of the job that it has just ended, if any.
@@ -162,6 +167,14 @@ class Report:
 
     def count(self, status: str) -> int:
         return sum(result.status == status for result in self.results)
+
+
+def finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """R² of a fold of one row is infinite: that is no score, and nothing can be compared with it.
+
+    MLflow gives an infinite one back as the largest float there is.
+    """
+    return {name: value for name, value in metrics.items() if abs(value) < sys.float_info.max}  # nan is not, either
 
 
 def name_of(key: str) -> str:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
@@ -45,17 +44,12 @@ class _Extended(Sweeper):
         self.config = config
         self.task_function = task_function
         self.hydra_context = composing.with_quick_loader(hydra_context)
-        self.launcher = None
         with _failures_told():
             refuse_hydras(config.hydra)
             _require_launcher(str(config.hydra.launcher._target_))
         if workers.is_pool(config.hydra.launcher):
             every = config.tracking.get("log_model") == "all"
             start_fork_server(backends.import_ahead(str(config.tracking.backend)) if every else [])
-        elif workers.kind_of(config.hydra.launcher) != workers.IN_PROCESS:
-            self.launcher = Plugins.instance().instantiate_launcher(
-                hydra_context=self.hydra_context, task_function=task_function, config=config
-            )
 
     def _parsed(self, params: Mapping[str, Any], arguments: list[str]) -> tuple[dict[str, Override], list[str]]:
         """What is swept, by its keys, and the overrides that are fixed; what is typed wins over a preset's params.
@@ -66,6 +60,7 @@ class _Extended(Sweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*(f"{key}={value}" for key, value in params.items()), *arguments])
         latest = {override.get_key_element(): override for override in overrides}
+        latest.pop("detach", None)  # of the sweep, and of none of its points
         space = {key: override for key, override in latest.items() if override.is_sweep_override()}
         _refuse_deletions(space)
         fixed = [str(override.input_line) for key, override in latest.items() if key not in space]
@@ -84,9 +79,9 @@ class _Extended(Sweeper):
         assert self.task_function is not None
         runner = PointRunner.of(self.hydra_context, self.config, self.task_function)
 
-        def make_workers() -> workers.Workers:
+        def make_workers(name: str) -> workers.Workers:
             assert self.config is not None
-            return workers.workers_for(self.config.hydra.launcher, self.launcher, runner)
+            return workers.workers_for(self.config.hydra.launcher, runner, name, bool(self.config.detach))
 
         return multirun.run(self.hydra_context, self.config, search, make_workers)
 
@@ -172,9 +167,13 @@ def _refuse_deletions(space: Mapping[str, Override]) -> None:
 def _require_launcher(target: str) -> None:
     from boston_exp.config.invocation import again
     from boston_exp.errors import Fault, InvalidConfig
+    from boston_exp.sweep.workers import KNOWN
 
     if target.count(".") < 2:
         says = f"hydra.launcher._target_={target} is not the full name of a launcher."
+        raise InvalidConfig(Fault(says, again("hydra/launcher=joblib", without=["hydra.launcher"], multirun=True)))
+    if target.rpartition(".")[2] not in KNOWN:
+        says = f"hydra.launcher._target_={target} is no launcher that runs points of a sweep here."
         raise InvalidConfig(Fault(says, again("hydra/launcher=joblib", without=["hydra.launcher"], multirun=True)))
     package = target.split(".")[1]
     if package in EXTRAS and find_spec(f"hydra_plugins.{package}") is None:

@@ -71,6 +71,7 @@ class Pool:
     """`count` workers that go from point to point; each is started when there is a point for it."""
 
     in_process = False
+    leaves = False
 
     def __init__(self, runner: PointRunner, count: int, threads: int) -> None:
         self.count = count
@@ -110,6 +111,8 @@ class Pool:
         except BaseException:
             self._end([executor for _, executor in running.values()])
             raise
+
+    def cancel(self) -> None: ...
 
     def close(self) -> None:
         """End the workers, which have nothing to do any more."""

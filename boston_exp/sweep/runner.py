@@ -7,12 +7,15 @@ import io
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 from hydra.core.utils import run_job, setup_globals
 from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
+
+from boston_exp.sweep.mailbox import sweep_dir_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,10 @@ class PointRunner:
     @staticmethod
     def of(context: HydraContext, master: DictConfig, task_function: TaskFunction) -> PointRunner:
         return PointRunner(context, master, task_function.__module__, task_function.__qualname__)
+
+    @property
+    def sweep_dir(self) -> Path:
+        return sweep_dir_of(self.master.hydra)
 
     def run(self, number: int, overrides: list[str]) -> None:
         """Run it; how it ended is in the mailbox. A point that does not compose is left to the main process to tell.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from boston_exp.config.schema import Config
@@ -38,10 +38,11 @@ class Search(Protocol):
         Raises InvalidConfig if that cannot be used.
         """
 
-    def begin(self, at_once: int) -> Iterable[Result]:
+    def begin(self, at_once: int, left: Sequence[Point] = ()) -> Iterable[Result]:
         """The sweep's parent is open: take up what an earlier part has left, and yield the results that it had.
 
-        `at_once` workers will want a point each.
+        `at_once` workers will want a point each. The points `left` are on a cluster, and not asked for again: those
+        that are in no result will be told.
         """
 
     def ask(self, last: Point | None) -> Point | None:
@@ -55,6 +56,9 @@ class Search(Protocol):
 
     def give_back(self, point: Point) -> None:
         """A point that was asked for was left before its end: it is asked for again, by the next part."""
+
+    def leave(self, point: Point) -> None:
+        """A point that was asked for goes on without this process: who collects it tells how it ended."""
 
     def trial_of(self, point: Point) -> tuple[str, int, str] | None:
         """Optuna's study, the trial's number, and the metric by which it can be pruned, where it can."""
@@ -99,9 +103,11 @@ class Grid:
     def open(self, key: str, config: Config, aim: Aim) -> None:
         self._growing = growing_column(self._space, config, aim)
 
-    def begin(self, at_once: int) -> Iterable[Result]:
-        chains = chained(self._values, self._growing, at_once)
-        self._chains = Chains([self._point(each) for each in chain] for chain in chains)
+    def begin(self, at_once: int, left: Sequence[Point] = ()) -> Iterable[Result]:
+        there = {point.swept for point in left}
+        combinations = chained(self._values, self._growing, at_once)
+        chains = ([point for point in map(self._point, chain) if point.swept not in there] for chain in combinations)
+        self._chains = Chains(filter(None, chains))
         return ()
 
     def ask(self, last: Point | None) -> Point | None:
@@ -114,6 +120,8 @@ class Grid:
         self._chains.ended(result.point)
 
     def give_back(self, point: Point) -> None: ...
+
+    def leave(self, point: Point) -> None: ...
 
     def trial_of(self, point: Point) -> None:
         return None

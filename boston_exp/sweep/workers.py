@@ -7,18 +7,18 @@ from collections.abc import Generator
 from typing import Any, Protocol
 
 from hydra.core.utils import configure_log
-from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
 from boston_exp.config.invocation import again
 from boston_exp.errors import Fault, Kind
+from boston_exp.sweep.cluster.protocol import CLUSTERS, RAY, SLURM, Cluster
 from boston_exp.sweep.launched import Launched
-from boston_exp.sweep.mailbox import sweep_dir_of
 from boston_exp.sweep.plan import Source
 from boston_exp.sweep.pool import Pool
 from boston_exp.sweep.runner import PointRunner
 
 IN_PROCESS, LOCAL = "BasicLauncher", "JoblibLauncher"  # classes of launchers whose points are run here
+KNOWN = (IN_PROCESS, LOCAL, *CLUSTERS)
 
 
 class Workers(Protocol):
@@ -39,8 +39,16 @@ class Workers(Protocol):
         says of its own end is in the mailbox. Raises TimeIsUp at the source's deadline.
         """
 
+    @property
+    def leaves(self) -> bool:
+        """Whether the points go on when `run` is left."""
+
+    def cancel(self) -> None:
+        """End all points that are running, also those that would be left."""
+
     def close(self) -> None:
-        """End the workers. They are ended as well, and their runs closed, when `run` is left early."""
+        """End the workers. They are ended as well, and their runs closed, when `run` is left early, unless it leaves
+        them."""
 
 
 class InProcess:
@@ -49,6 +57,7 @@ class InProcess:
     in_process = True
     count = 1
     threads: int | None = None
+    leaves = False
 
     def __init__(self, runner: PointRunner) -> None:
         self._runner = runner
@@ -69,6 +78,8 @@ class InProcess:
                 configure_log(hydra.hydra_logging, hydra.verbose, execution_whitelist=whitelist)
             yield number, raised
 
+    def cancel(self) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -82,14 +93,32 @@ def is_pool(settings: DictConfig) -> bool:
     return kind_of(settings) == LOCAL
 
 
-def workers_for(settings: DictConfig, launcher: Launcher | None, runner: PointRunner) -> Workers:
-    """The workers that a launcher's settings ask for; `launcher` is Hydra's own, for a cluster."""
-    if launcher is not None:
-        return Launched(launcher, sweep_dir_of(runner.master.hydra), count(settings), cores())
+def workers_for(settings: DictConfig, runner: PointRunner, name: str, leaves: bool) -> Workers:
+    """The workers that a launcher's settings ask for. A cluster knows the sweep by `name`."""
+    kind = kind_of(settings)
+    if kind in CLUSTERS:
+        cluster = cluster_of(kind, settings, runner, name, leaves)
+        threads = int(settings.get("cpus_per_task") or 1) if kind != RAY else None
+        return Launched(cluster, runner.sweep_dir, threads, leaves)
     if not is_pool(settings):
         return InProcess(runner)
     share = settings.get("inner_max_num_threads") or max(1, cores() // count(settings))
     return Pool(runner, count(settings), share)
+
+
+def cluster_of(kind: str, settings: DictConfig, runner: PointRunner, name: str, leaves: bool) -> Cluster:
+    """Raises ClusterUnusable if it does not answer."""
+    if kind == RAY:
+        from boston_exp.sweep.cluster.ray import Ray
+
+        return Ray(settings, runner, name, leaves)
+    if kind == SLURM:
+        from boston_exp.sweep.cluster.slurm import Slurm
+
+        return Slurm(settings, runner, name)
+    from boston_exp.sweep.cluster.local import Processes
+
+    return Processes(settings, runner, cores())
 
 
 def n_jobs_fault(settings: DictConfig) -> Fault | None:

@@ -19,6 +19,7 @@ import psutil
 from boston_exp.process import is_running, remembered
 
 PROCESS, HEARTBEAT = "boston_exp.process", "boston_exp.heartbeat"
+ELSEWHERE = "boston_exp.elsewhere"  # tag of a sweep that has points on a cluster: what takes to find them there
 INTERVAL = 30.0  # seconds between heartbeats
 SILENCE = 20 * INTERVAL  # after which a run counts as dead whose process cannot be looked up from here
 

@@ -116,7 +116,8 @@ Refit = Callable[[], AbstractContextManager[Outcome]]
 
 
 class SweepRecording(Protocol):
-    """The parent of a sweep's runs, open. Left by an exception it is closed as FAILED or KILLED, as a run is."""
+    """The parent of a sweep's runs, open. Left by an exception it is closed as FAILED or KILLED, as a run is; by
+    Detached it is not closed, and the next command goes on with it."""
 
     @property
     def run_id(self) -> str | None: ...
@@ -129,6 +130,13 @@ class SweepRecording(Protocol):
 
     def link(self, run_id: str) -> str:
         """The page of a run of this sweep, as a description of another run can point at it; empty if there is none."""
+
+    @property
+    def elsewhere(self) -> str | None:
+        """What an earlier part has noted of points that it left on a cluster."""
+
+    def note_elsewhere(self, note: str | None) -> None:
+        """Note what it takes to find them there, before the first of them is; None once there are none."""
 
     def finished_points(self) -> dict[str, Finished]:
         """What earlier parts of this sweep have done, by the key of the point."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -30,6 +30,7 @@ KNOWN = "boston_exp.known"  # trials that had been told when this one was asked 
 FIRST = "boston_exp.first"  # parameters that the search began with: such a trial is run to its end
 SAMPLER = "boston_exp.sampler"  # of a study: what proposes its trials now
 ERROR = "error"
+LEFT = "left"  # in place of a process: the trial is on a cluster
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # the sweep has one line on the screen, and says all there
 # For good: `warnings.catch_warnings` of a thread that imports would take the filter away again.
@@ -69,21 +70,34 @@ class Study:
 
     def give_back(self, number: int, params: dict[str, Any]) -> None:
         """End a trial that was cut off, and have its parameters asked for again."""
-        study_id = self._storage.get_study_id_from_name(self.study.study_name)
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, number)
-        self._storage.set_trial_user_attr(trial_id, INTERRUPTED, True)
+        self._storage.set_trial_user_attr(self._id_of(number), INTERRUPTED, True)
         self.study.tell(number, state=TrialState.FAIL)
-        first: dict[str, Any] = self._storage.get_trial(trial_id).user_attrs.get(FIRST, {})
+        first: dict[str, Any] = self._storage.get_trial(self._id_of(number)).user_attrs.get(FIRST, {})
         attributes = {liveness.PROCESS: liveness.tags()[liveness.PROCESS], **({FIRST: first} if first else {})}
         if params or first:
             self.study.enqueue_trial(params or first, user_attrs=attributes)
 
-    def stale(self) -> list[FrozenTrial]:
-        """Trials that say RUNNING and whose process, on this machine, is gone."""
+    def _id_of(self, number: int) -> int:
+        study_id = self._storage.get_study_id_from_name(self.study.study_name)
+        return self._storage.get_trial_id_from_study_id_trial_number(study_id, number)
+
+    def leave(self, trial: optuna.Trial) -> None:
+        """A trial that goes on without this process: it belongs to none until its sweep is collected."""
+        trial.set_user_attr(liveness.PROCESS, LEFT)
+
+    def running(self, numbers: Container[int | None]) -> list[optuna.Trial]:
+        """The trials of these numbers that nobody has told."""
+        trials = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [optuna.Trial(self.study, self._id_of(trial.number)) for trial in trials if trial.number in numbers]
+
+    def stale(self, there: Container[int | None] | None = None) -> list[FrozenTrial]:
+        """Trials that say RUNNING and whose process, on this machine, is gone. Of those that were left on a cluster
+        none, or the others, given the numbers of those that are there."""
         found = []
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            process = {liveness.PROCESS: trial.user_attrs.get(liveness.PROCESS, ""), liveness.HEARTBEAT: "0"}
-            if process[liveness.PROCESS] and liveness.is_dead(process):
+            process = trial.user_attrs.get(liveness.PROCESS, "")
+            dead = process and liveness.is_dead({liveness.PROCESS: process, liveness.HEARTBEAT: "0"})
+            if trial.number not in (there or ()) and (dead or (process == LEFT and there is not None)):
                 found.append(trial)
         return found
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from boston_exp.config.invocation import again
 from boston_exp.errors import Fault
 from boston_exp.redaction import redact
 from boston_exp.tracking import backends
@@ -48,9 +49,11 @@ class Job:
         self._store = destination.uri
         return destination
 
-    def store_faults(self, destination: Destination) -> list[Fault]:
-        """What is wrong with that store, known before heavy imports."""
-        return backends.faults(destination)
+    def faults(self, destination: Destination, detach: bool) -> list[Fault]:
+        """What is wrong with that store, and with `detach` where this is no sweep, known before heavy imports."""
+        says = "detach=true leaves the points of a sweep on a cluster, and this is one run."
+        mend = again("hydra/launcher=submitit_slurm", multirun=True) + "   (or ray)"
+        return [*backends.faults(destination), *([Fault(says, mend)] if detach else [])]
 
     def stores_model(self, log_model: str | None) -> bool:
         """Whether the run stores its model, given `tracking.log_model`."""

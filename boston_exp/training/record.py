@@ -41,6 +41,7 @@ HOW_RECORDED = (
     "figures",
     "skip_finished",
     "max_failures",
+    "detach",
     "timeout",
     "search",
     "name",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.test_detached import collected
 from tests.integration.test_sweeps import GRID, History, ran
 
 pytestmark = pytest.mark.slow
@@ -59,6 +60,14 @@ class TestRay:
         history = History(store)
         assert history.statuses == {"FINISHED": 4}
         assert history.parent.info.status == "FINISHED"
+
+    def test_a_sweep_is_left_on_a_cluster_and_collected(self, tmp_path: Path, store: Path, cluster: str) -> None:
+        """What it has noted, and where its points are, is an actor's that no command has to wait for."""
+        address = f"hydra.launcher.ray.init.address={cluster}"
+        *_, (code, out, err) = collected(tmp_path, store, *GRID, "hydra/launcher=ray", address, "detach=true")
+        assert code == 0, err
+        assert "grid of 4 points: 4 done" in out
+        assert History(store).statuses == {"FINISHED": 4}
 
 
 def _wait_for(port: int) -> None:

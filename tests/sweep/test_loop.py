@@ -38,6 +38,7 @@ class Scripted:
     """Workers that do what they are told to."""
 
     in_process = False
+    leaves = False
     count = 2
     threads = 1
 
@@ -57,6 +58,8 @@ class Scripted:
                 yield number, error
         finally:
             self.left += 1
+
+    def cancel(self) -> None: ...
 
     def close(self) -> None: ...
 

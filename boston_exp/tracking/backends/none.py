@@ -24,11 +24,15 @@ class NotRecorded(Nowhere):
 
 
 class SweepNotRecorded(Nowhere):
+    elsewhere: str | None = None
+
     def __init__(self, where: str = Nowhere.where) -> None:
         self.where = where
 
     def link(self, run_id: str) -> str:
         return ""
+
+    def note_elsewhere(self, note: str | None) -> None: ...
 
     def finished_points(self) -> dict[str, Finished]:
         return {}

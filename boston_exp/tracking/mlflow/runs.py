@@ -23,7 +23,7 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 
-from boston_exp.errors import Pruned, RecordingFailed, traced
+from boston_exp.errors import Detached, Pruned, RecordingFailed, traced
 from boston_exp.redaction import redact
 from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import NOTE, Destination
@@ -113,6 +113,10 @@ def open_run(client: MlflowClient, run_id: str, destination: Destination, overri
         with raised_as(RecordingFailed, destination):
             client.set_terminated(run_id, "FINISHED")
             _forget_process(client, run_id)
+    except Detached:
+        with raised_as(RecordingFailed, destination):
+            _forget_process(client, run_id)
+        raise
     except Pruned as pruned:  # KILLED is what MLflow's own Optuna storage makes of a pruned trial
         # under names of their own: scores of some folds are not to be ranked among those of all
         log_metrics(client, run_id, {f"{PRUNED}_{name}": value for name, value in pruned.metrics.items()})

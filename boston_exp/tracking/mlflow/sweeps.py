@@ -66,7 +66,8 @@ def _opened(client: MlflowClient, experiment_id: str, plan: SweepPlan, destinati
         return run_id
     (run,) = found
     run_id = run.info.run_id
-    if run.info.status == "RUNNING" and not liveness.is_dead(run.data.tags):
+    left = liveness.ELSEWHERE in run.data.tags and liveness.PROCESS not in run.data.tags  # on a cluster, by nobody
+    if run.info.status == "RUNNING" and not left and not liveness.is_dead(run.data.tags):
         raise StoreUnusable(
             Fault(
                 f"This very sweep is running already, in process {run.data.tags.get(liveness.PROCESS)}.",
@@ -106,6 +107,19 @@ class MlflowSweepRecording(Placed):
 
     def link(self, run_id: str) -> str:
         return f"#/experiments/{self._experiment_id}/runs/{run_id}?workflowType=machine_learning"
+
+    @property
+    def elsewhere(self) -> str | None:
+        with raised_as(StoreUnusable, self._destination):
+            tags: dict[str, str] = self._client.get_run(self.run_id).data.tags
+            return tags.get(liveness.ELSEWHERE)
+
+    def note_elsewhere(self, note: str | None) -> None:
+        with raised_as(RecordingFailed, self._destination):
+            if note is not None:
+                self._client.set_tag(self.run_id, liveness.ELSEWHERE, note)
+            elif self.elsewhere is not None:
+                self._client.delete_tag(self.run_id, liveness.ELSEWHERE)
 
     def finished_points(self) -> dict[str, Finished]:
         with raised_as(StoreUnusable, self._destination):

@@ -204,6 +204,12 @@ class PublishingQueue:
             return f"published to {self.shown} ({why}) as {copy_id}; {left}: {reason}"
         return f"{left}: {self.outage or self._trouble}; the next command with this server publishes"
 
+    def says_of_open(self) -> str:
+        """The same of a run that goes on: what belongs to it is published as it ends."""
+        if self.outage:
+            return self.says(None)
+        return f"what has ended is published to {self.shown} ({self._destination.why})"
+
     def stop(self) -> None:
         """Leave what has not begun for the next command, and do not wait for what hangs."""
         self._stopped = True

@@ -14,7 +14,9 @@ from boston_exp.tracking.mlflow import pages
 from boston_exp.tracking.mlflow.runs import COMPLETE
 
 SERVER_ID = "sync.server_id"
-OWN = (SERVER, SERVER_ID, STATE, COPY, COMPLETE, liveness.PROCESS, liveness.HEARTBEAT)  # tags of the source alone
+OWN = (
+    SERVER, SERVER_ID, STATE, COPY, COMPLETE, liveness.PROCESS, liveness.HEARTBEAT, liveness.ELSEWHERE,
+)  # fmt: skip  # tags of the source alone
 IN_DOUBT = (
     "sync.in_doubt."  # and a server_id: when a request that creates its copy there was sent, until it is answered
 )

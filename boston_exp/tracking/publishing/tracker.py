@@ -10,7 +10,7 @@ import requests
 from mlflow.exceptions import MlflowException
 
 from boston_exp import process
-from boston_exp.errors import StoreUnusable
+from boston_exp.errors import Detached, StoreUnusable
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow.history import MlflowHistory
 from boston_exp.tracking.mlflow.sweeps import MlflowSweepRecording
@@ -89,6 +89,7 @@ class _Published:
         self._local = local
         self._queue = queue
         self._copy_id: str | None = None
+        self.goes_on = False  # when the command ends
 
     def publish(self) -> None:
         self._queue.submit(self.run_id)
@@ -97,7 +98,8 @@ class _Published:
 
     @property
     def where(self) -> str:
-        return f"{self._local.where}; {self._queue.says(self._copy_id)}"
+        said = self._queue.says_of_open() if self.goes_on else self._queue.says(self._copy_id)
+        return f"{self._local.where}; {said}"
 
     @property
     def next_command(self) -> str | None:
@@ -120,6 +122,10 @@ def _publishing(queue: PublishingQueue) -> Iterator[Callable[[_Published], None]
 
     try:
         yield opened
+    except Detached:  # points that have ended are on their way
+        queue.drain()
+        recordings[0].goes_on = True
+        raise
     except BaseException as error:
         if recordings and isinstance(error, Exception):
             recordings[0].publish()
@@ -144,6 +150,13 @@ class PublishedSweepRecording(_Published):
 
     def link(self, run_id: str) -> str:
         return self._local.link(run_id)
+
+    @property
+    def elsewhere(self) -> str | None:
+        return self._local.elsewhere
+
+    def note_elsewhere(self, note: str | None) -> None:
+        self._local.note_elsewhere(note)
 
     def finished_points(self) -> dict[str, Finished]:
         return self._local.finished_points()
