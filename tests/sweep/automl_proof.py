@@ -201,8 +201,8 @@ def told(found: Sequence[Case], trials: int) -> Iterator[str]:
         "whose defaults have the best folds; they are the first trials of both searches. Compared are held-out rows, "
         "on which nothing was chosen: less than 0 means better than the default. Tables and spaces were written down "
         "before the first of these numbers was seen, but for two of the 80 cases that were tried to see that it works, "
-        "and were not changed afterwards. With some hundred rows a good default is hard to beat, and which of many models "
-        "has the best folds is in part luck. `yes` in the last table: the whole interval is below 0.\n"
+        "and were not changed afterwards. With some hundred rows a good default is hard to beat, and which of many "
+        "models has the best folds is in part luck. `yes` in the last table: the whole interval is below 0.\n"
     )
     yield "| table | TPE: RMSE against the default | random search | chosen by TPE, in splits |"
     yield "| --- | ---: | ---: | --- |"
