@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
+from omegaconf import OmegaConf
 
 from boston_exp.config.schema import CONF
 from boston_exp.sweep.checked import checked
@@ -140,7 +141,7 @@ def test_a_file_more_in_conf_is_the_same_sweep(kind: str, tmp_path: Path) -> Non
                     spaces, {} if kind == "automl" else space, typed, loader,
                     lambda more: loader.load_sweep_config(master, more),
                 )  # fmt: skip
-                sampler = {"_target_": "optuna.samplers.RandomSampler"}
+                sampler = OmegaConf.create({"_target_": "optuna.samplers.RandomSampler"})
                 search = OptunaSearch(Settings(sampler, 5, 1, None, None, None, None), rest, fixed, groups)
             return checked(Composer(context, master), search).key
 
