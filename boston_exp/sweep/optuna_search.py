@@ -115,7 +115,9 @@ class OptunaSearch:
         return False
 
     def tell(self, result: Result) -> None:
-        trial = self._asked.pop(result.point)
+        trial = self._asked.pop(result.point, None)
+        if trial is None:  # left on a cluster by a command that was killed, and given back by `doctor fix=true`
+            return
         if result.run_id:
             trial.set_user_attr(RUN, result.run_id)
         scores = [result.metrics[metric] for metric in self._aim.metrics if metric in result.metrics]
@@ -134,7 +136,8 @@ class OptunaSearch:
             self._study.give_back(trial.number, trial.params)
 
     def leave(self, point: Point) -> None:
-        self._study.leave(self._asked[point])
+        if point in self._asked:
+            self._study.leave(self._asked[point])
 
     def trial_of(self, point: Point) -> tuple[str, int, str] | None:
         if not self._prunable or point.trial is None:
