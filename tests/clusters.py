@@ -72,6 +72,7 @@ def slurm(folder: Path, cpus: int = 2) -> Iterator[dict[str, str]]:
         until(lambda: "2 idle" in output(["sinfo", "-h", "-o", "%D %t"], environment), folder)
         yield environment
         subprocess.run(["scancel", "--me"], env={**os.environ, **environment}, check=False)
+        until(lambda: output(["squeue", "--noheader"], environment) == "", folder)  # a job outlives the daemons
 
 
 @dataclass(frozen=True)
