@@ -70,8 +70,10 @@ class Progress:
         """Seconds until the last point has ended, by the mean of those that were trained here and now, or until the
         deadline; None where neither can be told."""
         clock = None if self.deadline is None else max(0.0, self.deadline - now)
-        if self.total is None or not self._trained:
+        if self.total is None:
             return clock
+        if not self._trained:  # the last point may well end before the deadline
+            return None
         mean, points = self._seconds / self._trained, self.total - self.done
         begun = [max(0.0, mean - (now - each.since)) for each in self.running]
         work = sum(begun) + mean * max(0, points - len(begun))

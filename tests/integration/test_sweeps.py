@@ -258,6 +258,16 @@ def test_max_failures_stops_early(command: Command, store: Path) -> None:
     assert history.client.get_logged_model(best.model_id).status == LoggedModelStatus.READY
 
 
+def test_a_sweep_that_went_on_to_its_end_keeps_no_error_of_an_earlier_part(command: Command, store: Path) -> None:
+    grid = ("-m", "model=ridge", "model.alpha=-1,1", "figures=none", "tracking.log_model=none")
+    assert command(*grid, "max_failures=1").code == 1
+    assert "max_failures=1" in History(store).parent.data.tags["error"]
+    command(*grid)
+    parent = History(store).parent
+    assert (parent.info.status, parent.data.metrics["n_done"]) == ("FINISHED", 1)
+    assert "error" not in parent.data.tags
+
+
 @pytest.mark.parametrize(
     ("overrides", "says", "code"),
     [

@@ -64,6 +64,7 @@ def test_a_deadline_ends_the_time_left() -> None:
     assert progress.left(now=20.0) == 40.0
     progress = Progress(100, AIM, workers=1)
     progress.deadline = 60.0
+    assert progress.left(now=0.0) is None  # ten minutes were said to be left of two points of a second
     progress.began(point(0), now=0.0)
     progress.ended(ended(0), now=10.0)
     assert progress.left(now=10.0) == 50.0

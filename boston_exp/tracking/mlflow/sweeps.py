@@ -76,6 +76,8 @@ def _opened(client: MlflowClient, experiment_id: str, plan: SweepPlan, destinati
         )
     for name, value in (liveness.tags() | destination.tags).items():
         client.set_tag(run_id, name, value)
+    if "error" in run.data.tags:  # what ended the earlier part is no error of this one
+        client.delete_tag(run_id, "error")
     client.update_run(run_id, status="RUNNING")
     close_children(client, experiment_id, run_id)
     return run_id
