@@ -70,6 +70,8 @@ bench: $(VENV)/.installed-dev  ## what a run costs, as medians and ratios agains
 	$(BIN)/python -m tests.benchmarks.sweeps
 	$(BIN)/python -m tests.benchmarks.stack
 	$(BIN)/python -m tests.benchmarks.history
+	$(BIN)/python -m tests.benchmarks.points
+	$(BIN)/python -m tests.benchmarks.balance
 	$(BIN)/python -m tests.benchmarks.fidelity
 	$(BIN)/python -m tests.benchmarks.growth
 	$(BIN)/python -m tests.benchmarks.predict

@@ -29,8 +29,9 @@ RIDGE = ("model=ridge", "figures=none")
 class Swept:
     seconds: float  # whole command
     first: float  # until the first point began
-    points: pd.DataFrame  # number, ended (epoch), rest: seconds since the one before, without fit and predict
+    points: pd.DataFrame  # number, ended (epoch), work: seconds of fit and predict, rest: since the one before, without
     grown: float  # MB of memory, from the tenth point to the last
+    most: float  # MB of the main process
 
 
 def sweep(folder: Path, store: str, *overrides: str, until_first: bool = False) -> Swept:
@@ -42,7 +43,8 @@ def sweep(folder: Path, store: str, *overrides: str, until_first: bool = False) 
     begun, first, early, late = time.time(), 0.0, 0.0, 0.0
     process = psutil.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while process.poll() is None:
-        states = len(list((out / ".points").glob("*.state"))) if (out / ".points").is_dir() else 0
+        # counting thousands of files a hundred times a second would be a load itself
+        states = 11 if early else len(list((out / ".points").glob("*.state"))) if (out / ".points").is_dir() else 0
         if states and not first:
             first = time.time() - begun
             if until_first:
@@ -57,7 +59,7 @@ def sweep(folder: Path, store: str, *overrides: str, until_first: bool = False) 
     seconds = time.time() - begun
     if process.returncode and not until_first:
         sys.exit(f"{' '.join(command)} failed:\n{err.decode()}")
-    return Swept(seconds, first, _points(out), late - early)
+    return Swept(seconds, first, _points(out), late - early, late)
 
 
 def _points(folder: Path) -> pd.DataFrame:
@@ -67,7 +69,7 @@ def _points(folder: Path) -> pd.DataFrame:
         work = sum(state["metrics"].get(name, 0.0) for name in ("fit_seconds", "predict_seconds"))
         rows.append({"number": int(file.stem), "ended": file.stat().st_mtime, "work": work})
     if not rows:
-        return pd.DataFrame(columns=["number", "ended", "rest"])
+        return pd.DataFrame(columns=["number", "ended", "work", "rest"])
     table = pd.DataFrame(rows).sort_values("ended", ignore_index=True)
     table["rest"] = table["ended"].diff() - table["work"]
     return table
