@@ -118,7 +118,7 @@ def test_what_would_come_out_different_does_not_grow(model: BaseEstimator) -> No
         RandomForestRegressor(random_state=np.random.RandomState(1)),
         TransformedTargetRegressor(RandomForestRegressor(random_state=1)),  # clones its regressor whenever it is fitted
     ],
-    ids=str,
+    ids=["other", "subclass", "warm", "open_seed", "transformed"],
 )
 def test_what_nobody_has_shown_to_grow_does_not(model: BaseEstimator) -> None:
     assert count_of(model) is None
