@@ -51,7 +51,7 @@ def main(many: int = 10_000) -> None:
                 *SEARCH,
                 *own,
                 "hydra.sweeper.n_trials=1000",
-                f"hydra.sweeper.storage=sqlite:///{folder}/{what}.db",
+                f"hydra.sweeper.storage=sqlite:///{folder}/{what}_study.db",
             )
             made = sweep(folder, what, *MANY, *(searched if own else ("model.alpha=range(1,1001)",)))
             row_of(table, f"1,000 points, {what}: beyond the fit", beyond_fit(made), BEYOND, "ms")

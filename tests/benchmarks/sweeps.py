@@ -41,7 +41,8 @@ def sweep(folder: Path, store: str, *overrides: str, until_first: bool = False) 
         command.append(f"tracking.uri=sqlite:///{folder}/{store}.db")
     command += [f"hydra.sweep.dir={out}", "hydra.job.chdir=false"]
     begun, first, early, late = time.time(), 0.0, 0.0, 0.0
-    process = psutil.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    said = (out / "stderr.txt").open("w+")  # a pipe that nobody reads is full after some hundred lines
+    process = psutil.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=said)
     while process.poll() is None:
         # counting thousands of files a hundred times a second would be a load itself
         states = 11 if early else len(list((out / ".points").glob("*.state"))) if (out / ".points").is_dir() else 0
@@ -55,10 +56,10 @@ def sweep(folder: Path, store: str, *overrides: str, until_first: bool = False) 
             break
         early = early or (late if states > 10 else 0.0)
         time.sleep(0.01)
-    _, err = process.communicate()
+    said.close()
     seconds = time.time() - begun
     if process.returncode and not until_first:
-        sys.exit(f"{' '.join(command)} failed:\n{err.decode()}")
+        sys.exit(f"{' '.join(command)} failed:\n{(out / 'stderr.txt').read_text()}")
     return Swept(seconds, first, _points(out), late - early, late)
 
 
