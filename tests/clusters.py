@@ -14,13 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from tests.services import BIN, ROOT, free_port, kill, plain_environment
+from tests.services import BIN, ROOT, free_port, plain_environment, process
 
 NODES = ("node1", "node2")
 SLURM = ("slurmctld", "slurmd", "munged", "unshare")
@@ -167,20 +167,10 @@ def ray_on(nodes: Sequence[Node], folder: Path, environment: Mapping[str, str]) 
         yield address
 
 
-@contextmanager
-def _daemon(name: str, command: list[str], folder: Path, more: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in the foreground, its output in `folder`; ended with everything that it started."""
-    with (folder / f"{name}.log").open("ab") as log:
-        environment = {**plain_environment(), **more}
-        started = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
-        yield started
-    finally:
-        started.terminate()
-        try:
-            started.wait(15)
-        except subprocess.TimeoutExpired:
-            kill(started)
+def _daemon(
+    name: str, command: list[str], folder: Path, more: Mapping[str, str]
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    return process(command, folder, {**plain_environment(), **more}, f"{name}.log", 15)
 
 
 def until(true: Callable[[], bool], folder: Path | None = None, patience: float = 60) -> None:

@@ -62,16 +62,19 @@ def plain_environment(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def process(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A service, its output in `folder`/log; ended by its pid."""
-    with (folder / "log").open("ab") as log:
+def process(
+    command: list[str], folder: Path, environment: dict[str, str], log_name: str = "log", patience: float = 10
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A service in the foreground, its output in a file of `folder`; ended by its pid, after `patience` seconds with
+    everything that it started."""
+    with (folder / log_name).open("ab") as log:
         started = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     try:
         yield started
     finally:
         started.terminate()
         try:
-            started.wait(10)
+            started.wait(patience)
         except subprocess.TimeoutExpired:
             kill(started)
 

@@ -34,7 +34,10 @@ class Gain:
         gain, k = config.search.gain, config.evaluation.n_splits
         if gain is None:
             return None
-        correction = math.sqrt(1 / (k * config.evaluation.n_repeats) + 1 / (k - 1)) if k else math.nan
+        from boston_exp.lifecycle.ranking.contention import overlap_factor
+
+        n_folds = k * config.evaluation.n_repeats
+        correction = overlap_factor(n_folds, 1 / (k - 1)) / math.sqrt(n_folds) if k else math.nan
         return Gain(None if gain == NOISE else float(gain), correction, left)
 
     def enough(self, best: Result, metric: str) -> float:
@@ -81,15 +84,13 @@ class Ending:
     def take(self, result: Result) -> None:
         self._taken += 1
         counts = self._taken > self._first  # the defaults of a family come after those of another, and are no trend
-        scores = [result.metrics.get(metric) for metric in self._aim.metrics]
-        if result.status not in SUCCEEDED or None in scores:
+        if result.status not in SUCCEEDED or not set(self._aim.metrics) <= result.metrics.keys():
             self._stale += bool(self._front) and counts
             return
         self._scored += 1
         self._best = self._aim.best([self._best, result] if self._best else [result])
-        signs = [-1.0 if way == "maximize" else 1.0 for way in self._aim.directions]
-        costs = tuple(sign * score for sign, score in zip(signs, scores, strict=True) if score is not None)
-        if any(all(old <= new for old, new in zip(kept, costs, strict=True)) for kept in self._front):
+        costs = tuple(self._aim.cost(result, objective) for objective in range(len(self._aim.metrics)))
+        if any(_beats(kept, costs) for kept in self._front):
             self._stale += counts
             return
         self._front = [kept for kept in self._front if not _beats(costs, kept)] + [costs]

@@ -42,7 +42,7 @@ def of(report: Report, families: Families) -> tuple[Family, ...]:
         if points:
             found.append(Family(name, points, report.aim.best(points)))
     scored = [family for family in found if family.best]
-    scored.sort(key=lambda family: _cost(report, family.best))
+    scored.sort(key=lambda family: report.aim.cost(family.best) if family.best else math.inf)
     return (*scored, *(family for family in found if not family.best))
 
 
@@ -143,10 +143,4 @@ def _cells(report: Report, family: Family) -> list[str]:
 
 def _best(report: Report, family: Family) -> Sequence[Result]:
     scored = [result for result in family.points if report.aim.best([result])]
-    return sorted(scored, key=lambda result: _cost(report, result))[:COMPARED]
-
-
-def _cost(report: Report, result: Result | None) -> float:
-    assert result is not None
-    sign = -1.0 if report.aim.directions[0] == "maximize" else 1.0
-    return sign * result.metrics[report.aim.metrics[0]]
+    return sorted(scored, key=report.aim.cost)[:COMPARED]

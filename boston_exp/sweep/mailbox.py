@@ -15,8 +15,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from boston_exp.redaction import redact
 
 FOLDER = ".points"
@@ -52,15 +50,6 @@ class State:
     metrics: dict[str, float] = field(default_factory=dict)
     message: str = ""
     trace: str = ""  # of what ended a point that failed
-
-    def is_gone(self) -> bool:
-        """Whether the process that said this has ended; of another host nobody here can tell."""
-        if self.host != host():
-            return False
-        try:
-            return psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return True
 
 
 def sweep_dir_of(hydra: Any) -> Path:
@@ -127,14 +116,6 @@ def new_states(sweep_dir: Path, numbers: Container[int]) -> Iterator[tuple[int, 
             state = read_state(sweep_dir, number)
             if state:
                 yield number, state
-
-
-def is_lost(sweep_dir: Path, number: int, last: State) -> bool:
-    """Whether a point's process was killed before it could say how the point ended; `last` is what it said."""
-    if last.status != "running" or not last.is_gone():
-        return False
-    now = read_state(sweep_dir, number)  # it may have ended well between the look at its file and at its process
-    return now is not None and now.status == "running"
 
 
 def first_free_number(sweep_dir: Path) -> int:

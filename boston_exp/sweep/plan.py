@@ -96,9 +96,14 @@ class Aim:
 
     def best(self, results: Iterable[Result]) -> Result | None:
         """The best point by the first metric."""
-        metric, sign = self.metrics[0], -1 if self.directions[0] == "maximize" else 1
+        metric = self.metrics[0]
         done = [result for result in results if metric in result.metrics and result.status in SUCCEEDED]
-        return min(done, key=lambda result: sign * result.metrics[metric], default=None)
+        return min(done, key=self.cost, default=None)
+
+    def cost(self, result: Result, objective: int = 0) -> float:
+        """One of its scores, turned so that less is better."""
+        score = result.metrics[self.metrics[objective]]
+        return -score if self.directions[objective] == "maximize" else score
 
     def score_of(self, result: Result) -> str:
         """`cv_rmse 3.721 ± 0.54` by the first metric; where that selects on the held-out rows, this says so."""
