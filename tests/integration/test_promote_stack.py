@@ -87,10 +87,8 @@ def test_a_bucket_without_rights_changes_nothing(
     assert not MlflowClient(f"sqlite:///{store}").search_registered_models()
 
 
-def test_a_registry_that_is_away(
-    command: Command, pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command_module, "PROJECT_ROOT", pristine)
+def test_a_registry_that_is_away(command: Command, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_module, "PROJECT_ROOT", clone)
     result = command("run_id=best", f"tracking.uri=http://127.0.0.1:{services.free_port()}", program="promote")
     assert result.code == 2
     assert "cannot be used: it does not answer" in result.err

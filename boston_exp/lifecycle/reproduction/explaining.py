@@ -39,7 +39,7 @@ def differing(before: tuple[History, RecordedRun], after: tuple[History, Recorde
         for each in differences_between([before, after])
         if each.name not in OF_ITSELF and (each.kind != "machine" or each.values[0])  # an earlier version noted less
     ]
-    spread = [part for each in found for part in (_pools(each) if each.name == "pools" else [each])]
+    spread = [part for each in found for part in (pools_differing(each) if each.name == "pools" else [each])]
     return sorted(spread, key=lambda each: (ORDER.index(each.kind), not is_numeric(each), each.name.lower()))
 
 
@@ -62,9 +62,13 @@ def pools(described: Any) -> list[Pool]:
     return found
 
 
-def _pools(each: Differs) -> Iterator[Differs]:
+def pools_differing(each: Differs) -> Iterator[Differs]:
+    """The library, its kernel, its threads or its version, one by one. One more of a kind on one side alone is what
+    else that process had imported, such as LightGBM's OpenMP after another point of a sweep: it says nothing."""
     sides = [{pool.name: pool for pool in pools(json.loads(value or "[]"))} for value in each.values]
     for name in dict.fromkeys(name for side in sides for name in side):
+        if name not in KINDS.values() and not all(name in side for side in sides):
+            continue
         for what in ("kernel", "threads", "version"):
             values = tuple(str(getattr(side[name], what)) if name in side else "none" for side in sides)
             if len(set(values)) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ import pandas as pd
 import pytest
 
 from boston_exp.experiment.metrics import over_folds
+from boston_exp.lifecycle.comparing.differences import Differs
+from boston_exp.lifecycle.reproduction.explaining import pools_differing
 from boston_exp.lifecycle.reproduction.matching import Match, matches
 from boston_exp.lifecycle.reproduction.outcome import largest, same
 from boston_exp.tracking.backends.none import NoHistory
@@ -121,3 +124,15 @@ def test_a_table_of_the_record_that_cannot_be_read_is_told_as_such(side: Callabl
 
 def test_where_nothing_was_compared_nothing_is_the_same() -> None:
     assert not same([], 0.0)
+
+
+def test_a_library_that_one_process_had_loaded_besides_says_nothing() -> None:
+    """LightGBM brings an OpenMP of its own into every later run of its process."""
+    openmp, blas = ({"library": kind, "threads": 2, "kernel": None, "version": None} for kind in ("openmp", "blas"))
+    told = Differs("machine", "pools", (json.dumps([openmp, blas, openmp]), json.dumps([openmp, blas])))
+    assert list(pools_differing(told)) == []
+    slower = [openmp | {"threads": 1}, blas, openmp | {"threads": 1}]
+    told = Differs("machine", "pools", (json.dumps([openmp, blas]), json.dumps(slower)))
+    assert list(pools_differing(told)) == [Differs("machine", "OpenMP threads", ("2", "1"))]
+    told = Differs("machine", "pools", (json.dumps([openmp]), json.dumps([openmp, blas])))
+    assert "BLAS threads" in [each.name for each in pools_differing(told)]
