@@ -14,6 +14,7 @@ from boston_exp.experiment.split import Split
 
 MOST_ROWS, MOST_COLUMNS = 4_000, 200
 TOP = 20  # columns at least, which is what the figure shows
+AT_ONCE = 100_000  # values that are predicted from in one call, unless one column makes more
 MOST_PREDICTED = 250_000  # columns that are shuffled times columns that are predicted from
 METRIC = next(metric for metric in METRICS if metric.name == "rmse")
 
@@ -62,8 +63,8 @@ def _made(preprocess: Pipeline) -> list[str]:
 def _shuffled(fitted: BaseEstimator, rows: Split, seed: int, n_repeats: int = 5) -> pd.DataFrame:
     """Mean and standard deviation, per column, of the RMSE's increase when the column is shuffled.
 
-    What sklearn.inspection.permutation_importance does, with one call of predict per column and not one per repeat: a
-    tenth of its time for small models.
+    What sklearn.inspection.permutation_importance does, with one call of predict for all repeats of as many columns as
+    make AT_ONCE values: of a small table for all of them, a fiftieth of its calls.
     """
     rng = np.random.default_rng(seed)
     chosen = np.arange(len(rows.X_test))
@@ -76,13 +77,19 @@ def _shuffled(fitted: BaseEstimator, rows: Split, seed: int, n_repeats: int = 5)
     predicted = np.asarray(fitted.predict(X)).reshape(n)
     base = float(METRIC.score(y, predicted, weights))
     increases = np.full((X.shape[1], 2), np.nan)
-    repeated = pd.concat([X] * n_repeats, ignore_index=True)
-    for place in _varying(X, predicted):
-        shuffles = np.concatenate([rng.permutation(n) for _ in range(n_repeats)])
-        table = repeated.copy(deep=False)
-        table.isetitem(place, X.iloc[:, place].to_numpy()[shuffles])
-        found = METRIC.score(y, np.asarray(fitted.predict(table)).reshape(n_repeats, n), weights) - base
-        increases[place] = found.mean(), found.std()
+    places, many = _varying(X, predicted), max(1, AT_ONCE // (X.size * n_repeats))
+    for first in range(0, len(places), many):
+        some = places[first : first + many]
+        table = X.iloc[np.tile(np.arange(n), n_repeats * len(some))]
+        for number, place in enumerate(some):
+            shuffles = np.concatenate([rng.permutation(n) for _ in range(n_repeats)])
+            column = table.iloc[:, place].to_numpy(copy=True)
+            column[number * len(shuffles) :][: len(shuffles)] = X.iloc[:, place].to_numpy()[shuffles]
+            table.isetitem(place, column)
+        scored = np.asarray(fitted.predict(table)).reshape(len(some), n_repeats, n)
+        for place, its in zip(some, scored, strict=True):
+            found = METRIC.score(y, its, weights) - base
+            increases[place] = found.mean(), found.std()
     return pd.DataFrame({"feature": X.columns, "importance": increases[:, 0], "std": increases[:, 1]})
 
 

@@ -73,3 +73,18 @@ def test_what_is_read_of_many_runs_at_once_is_what_mlflow_reads_of_each(store: P
     models = [client.get_logged_model(output.model_id) for output in good.outputs.model_outputs]
     expected = {(ids["good"], good.info.artifact_uri), *((each.model_id, each.artifact_location) for each in models)}
     assert set(compat.locations(uri, [ids["good"]])) == expected
+
+
+def test_a_fingerprint_is_found_wherever_it_was_written(store: Path, empty_store: Path, tmp_path: Path) -> None:
+    """By whoever: read on from the last one seen, and what is deleted in between keeps nothing from being seen."""
+    client = MlflowClient(f"sqlite:///{store}")
+    place = client.create_experiment("x")
+    assert not compat.may_have(store, "a")
+    first = client.create_run(place, tags={"fingerprint": "a", "beat": "1"}).info.run_id
+    assert compat.may_have(store, "a")
+    client.delete_tag(first, "beat")
+    for name in "bcd":
+        assert not compat.may_have(store, name)
+        client.create_run(place, tags={"fingerprint": name})
+        assert compat.may_have(store, name)
+    assert compat.may_have(store, "a")

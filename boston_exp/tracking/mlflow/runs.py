@@ -27,6 +27,7 @@ from boston_exp.errors import Detached, Pruned, RecordingFailed, traced
 from boston_exp.redaction import redact
 from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import NOTE, Destination
+from boston_exp.tracking.mlflow import rows
 from boston_exp.tracking.mlflow.failures import raised_as, written_meanwhile
 from boston_exp.tracking.recorded import PRUNED, PRUNED_AFTER, PRUNED_TREES
 
@@ -35,6 +36,7 @@ Entity = TypeVar("Entity")
 MAX_PARAM = 6000  # characters; MLflow refuses more
 MAX_TAG = 8000
 MODEL = "model"  # artifact path of a run's model
+OF_OPEN = (liveness.PROCESS, liveness.HEARTBEAT)  # tags of an open run
 COMPLETE = "sync.complete"  # tag that a copy on a server gets last: when the run that it is of ended
 
 
@@ -43,6 +45,19 @@ def create_run(client: MlflowClient, experiment_id: str, name: str, tags: dict[s
     clean = {tag.key: tag.value for tag in tags_of({**tags, **liveness.tags()})}
     info: RunInfo = client.create_run(experiment_id, run_name=redact(name), tags=clean).info
     return info
+
+
+def open_planned(
+    client: MlflowClient,
+    experiment_id: str,
+    name: str,
+    tags: dict[str, str],
+    params: dict[str, str],
+    data: DatasetInput,
+) -> RunInfo:
+    """The same in a database, with params and data set."""
+    words = tags_of({**tags, **liveness.tags()})
+    return rows.begin(client, experiment_id, redact(name), words, params_of(params), data)
 
 
 def log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> None:
@@ -72,12 +87,17 @@ def log_values(
     tags: Sequence[RunTag] = (),
 ) -> None:
     """In as few requests as MLflow takes them in: 100 params, 100 tags, 1,000 of all. The last tags are there last."""
-    left = [Param(name, redact(value)[:MAX_PARAM]) for name, value in params.items()]
+    left = params_of(params)
     numbers, words = [*metrics], [*tags]
     while left or numbers or words:
         now = words[:100] if len(left) <= 100 and len(numbers) <= 800 else []  # once all else is there
         client.log_batch(run_id, numbers[:800], left[:100], now)
         left, numbers, words = left[100:], numbers[800:], words[len(now) :]
+
+
+def params_of(params: dict[str, str]) -> list[Param]:
+    """As entities, without secrets, cut to the length that MLflow takes."""
+    return [Param(name, redact(value)[:MAX_PARAM]) for name, value in params.items()]
 
 
 def tags_of(tags: dict[str, str]) -> list[RunTag]:
@@ -111,8 +131,7 @@ def open_run(client: MlflowClient, run_id: str, destination: Destination, overri
         with liveness.Heartbeat(lambda key, value: client.set_tag(run_id, key, value)):
             yield
         with raised_as(RecordingFailed, destination):
-            client.set_terminated(run_id, "FINISHED")
-            _forget_process(client, run_id)
+            rows.finish(client, run_id, OF_OPEN)
     except Detached:
         with raised_as(RecordingFailed, destination):
             _forget_process(client, run_id)
@@ -162,7 +181,7 @@ def log_failure(client: MlflowClient, run_id: str, trace: str, overrides: str) -
 
 def _forget_process(client: MlflowClient, run_id: str) -> None:
     """Which process has a run, and when it was last seen, is told of an open one."""
-    for tag in (liveness.PROCESS, liveness.HEARTBEAT):
+    for tag in OF_OPEN:
         with suppress(MlflowException):  # it is gone
             client.delete_tag(run_id, tag)
 

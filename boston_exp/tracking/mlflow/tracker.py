@@ -21,11 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from boston_exp import process
 from boston_exp.errors import RecordingFailed, StoreUnusable
 from boston_exp.tracking.destination import Destination
-from boston_exp.tracking.mlflow import pages
+from boston_exp.tracking.mlflow import compat, pages, rows
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.history import MlflowHistory
 from boston_exp.tracking.mlflow.places import Placed
-from boston_exp.tracking.mlflow.runs import create_run, log_datasets, log_metrics, log_params, open_run
+from boston_exp.tracking.mlflow.runs import log_metrics, open_planned, open_run, tags_of
 from boston_exp.tracking.mlflow.store import connect
 from boston_exp.tracking.mlflow.sweeps import MlflowSweepRecording, close_children, open_parent
 from boston_exp.tracking.protocol import Finished, Outcome, Plan, SweepPlan
@@ -52,18 +52,20 @@ class MlflowTracker:
     @contextmanager
     def start(self, plan: Plan) -> Iterator[MlflowRecording]:
         with raised_as(StoreUnusable, self._destination):
-            info = create_run(self._client, self._experiment_id, plan.name, plan.tags | self._destination.tags)
+            tags = plan.tags | self._destination.tags
+            info = open_planned(self._client, self._experiment_id, plan.name, tags, plan.params, _described(plan))
             view = pages.of_runs(plan.selected_by)
             if not self._destination.worker:  # the main process has done so
                 pages.share(self._client, self._experiment, [view])
         recording = MlflowRecording(self._client, info, self._destination, plan, view)
         with open_run(self._client, info.run_id, self._destination, plan.overrides):
-            with raised_as(RecordingFailed, self._destination):
-                recording.log_plan()
             yield recording
 
     def find_finished(self, fingerprint: str, with_model: bool, metrics: Sequence[str]) -> Finished | None:
+        path = self._destination.sqlite_path
         with raised_as(StoreUnusable, self._destination):
+            if path is not None and not compat.may_have(path, fingerprint):
+                return None
             return self._history.finished(fingerprint, with_model, metrics)
 
     @contextmanager
@@ -90,10 +92,6 @@ class MlflowRecording(Placed):
         self._info = info
         self._plan = plan
 
-    def log_plan(self) -> None:
-        log_params(self._client, self.run_id, self._plan.params)
-        log_datasets(self._client, self.run_id, [_described(self._plan)])
-
     def log(self, outcome: Outcome) -> None:
         origin: dict[str, Any] = {"dataset_name": self._plan.dataset_name, "dataset_digest": self._plan.dataset_md5}
         with raised_as(RecordingFailed, self._destination):
@@ -105,7 +103,12 @@ class MlflowRecording(Placed):
 
                     model_id = models.save(self._client, self._info, self._plan.name, self._plan.params, outcome)
             finally:  # a full disk under the artifacts is no reason to lose the scores
-                log_metrics(self._client, self.run_id, outcome.metrics, tags=outcome.tags, model_id=model_id, **origin)
+                if model_id is None:
+                    rows.log(self._client, self.run_id, outcome.metrics, tags_of(outcome.tags))
+                else:
+                    log_metrics(
+                        self._client, self.run_id, outcome.metrics, tags=outcome.tags, model_id=model_id, **origin
+                    )
 
     def log_files(self, files: Path) -> None:
         with raised_as(RecordingFailed, self._destination):
