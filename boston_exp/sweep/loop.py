@@ -22,7 +22,8 @@ from boston_exp.sweep.composing import Composer
 from boston_exp.sweep.ending import Ending, TimeIsUp
 from boston_exp.sweep.launched import WorkerLostError
 from boston_exp.sweep.mailbox import State, Task
-from boston_exp.sweep.plan import ENDED, Assignment, Point, Result, finite, point_key
+from boston_exp.sweep.plan import ENDED, Assignment, Point, Result, point_key
+from boston_exp.sweep.scores import Scores
 from boston_exp.sweep.screen import Screen
 from boston_exp.sweep.search import Search
 from boston_exp.sweep.workers import Workers
@@ -103,7 +104,7 @@ class Loop:
         result = replace(result, key=key)
         if done:  # a study calls a trial failed whose run is finished, but has no score
             status = "reused" if result.status == "failed" else result.status
-            result = replace(result, status=status, run_id=done.run_id, metrics=finite(done.metrics))
+            result = replace(result, status=status, run_id=done.run_id, metrics=Scores(done.metrics))
         self.results.append(result)
         self._remembered.add(result.point)
         self._ending.take(result)
@@ -229,7 +230,7 @@ class Loop:
         return Result(point, key, "failed", None, {}, message)
 
     def _take(self, result: Result) -> None:
-        result = replace(result, metrics=finite(result.metrics))
+        result = replace(result, metrics=Scores(result.metrics))
         if result.status == "failed":
             self.failed += 1
             result = replace(result, run_id=self._parent.fail(result.run_id, self._failure(result)))

@@ -92,7 +92,7 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
             report = replace(report, compared=families.compared(report, lambda of: telling.contenders(of, history)))
             page = outcome.record(report, parent, config, plan.params, history)
             if report.best and report.best.run_id and config.tracking.log_model != "none":
-                best = Finished(report.best.run_id, report.best.metrics)
+                best = Finished(report.best.run_id, dict(report.best.metrics))
                 parent.store_model(best, partial(_refit, composer, report.best.point))
         except LeftError as error:
             there, report = error, _report(search, all_points, loop, plan.name, "")

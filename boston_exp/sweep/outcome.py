@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -20,7 +23,7 @@ from boston_exp.reporting import terminal
 from boston_exp.reporting.labels import metric_label
 from boston_exp.reporting.tables import fits, narrow_console, plain_table
 from boston_exp.sweep import families, telling
-from boston_exp.sweep.plan import Report
+from boston_exp.sweep.plan import Report, Result
 from boston_exp.tracking.protocol import SweepRecording
 from boston_exp.tracking.recorded import History
 from boston_exp.training.naming import rounded, short
@@ -76,28 +79,35 @@ def results(report: Report) -> pd.DataFrame:
     `trial` is its number in Optuna's study, `ended` its place in the order in which results came back, `known` how many
     had come back when it was asked for: what a search with several workers knew when it proposed the point.
     """
-    aim = report.aim
-    rows = [
-        {
-            **{metric: result.metrics.get(metric) for metric in aim.metrics},
-            **dict.fromkeys(report.swept, math.nan),  # a gap where it is another family's
-            **dict(result.point.swept),
-            "status": result.status,
-            **result.metrics,
-            "run_id": result.run_id,
-            "key": result.key,
-            "trial": result.point.trial,
-            "ended": place,
-            "known": result.known,
-            "message": redact(result.message),
-        }
-        for place, result in enumerate(report.results, 1)
-    ]
-    table = pd.DataFrame(rows, columns=None if rows else [*aim.metrics, *report.swept, "status", "run_id", "key"])
+    aim, found = report.aim, report.results
+    swept = [dict(result.point.swept) for result in found]
+    scores = dict.fromkeys(name for result in found for name in result.metrics)
+    columns: dict[str, Any] = {
+        **{metric: _numbers(found, metric) for metric in aim.metrics},
+        # a gap where it is another family's
+        **{
+            name: [values.get(name, math.nan) for values in swept]
+            for name in dict.fromkeys([*report.swept, *chain.from_iterable(swept)])
+        },
+        "status": [result.status for result in found],
+        **{metric: _numbers(found, metric) for metric in scores},
+        "run_id": [result.run_id for result in found],
+        "key": [result.key for result in found],
+        "trial": [result.point.trial for result in found],
+        "ended": range(1, len(found) + 1),
+        "known": [result.known for result in found],
+        "message": [redact(result.message) for result in found],
+    }
+    table = pd.DataFrame(columns)
     if len(aim.metrics) > 1:
         table.insert(len(aim.metrics), "pareto", pareto_front(table[list(aim.metrics)], aim.directions))
     ascending = aim.directions[0] == "minimize"
     return table.sort_values(aim.metrics[0], ascending=ascending, na_position="last", kind="stable", ignore_index=True)
+
+
+def _numbers(found: Sequence[Result], metric: str) -> np.ndarray:
+    """Of all points, (n,): nan where one has none. Forty columns as lists would take a kilobyte a point."""
+    return np.array([result.metrics.get(metric, math.nan) for result in found], dtype=np.float64)
 
 
 def pareto_front(objectives: pd.DataFrame, directions: Sequence[str]) -> list[bool]:

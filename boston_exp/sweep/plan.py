@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ GOES_ON = "the same command goes on from here"
 BEGINS_ANEW = "its study was in memory alone, and the same command begins another"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Point:
     """One combination of values: all overrides as a launcher takes them, and those that distinguish it."""
 
@@ -51,7 +50,7 @@ class Point:
         return again_alone(self.overrides)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """How a point ended: finished, reused, pruned or failed."""
 
@@ -59,7 +58,7 @@ class Result:
     key: str
     status: str
     run_id: str | None
-    metrics: dict[str, float]
+    metrics: Mapping[str, float]
     message: str = ""
     trace: str = ""
     seconds: float = 0.0  # that its worker had it for; 0 if it was not run in this part of the sweep
@@ -172,14 +171,6 @@ class Report:
 
     def count(self, status: str) -> int:
         return sum(result.status == status for result in self.results)
-
-
-def finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """R² of a fold of one row is infinite: that is no score, and nothing can be compared with it.
-
-    MLflow gives an infinite one back as the largest float there is.
-    """
-    return {name: value for name, value in metrics.items() if abs(value) < sys.float_info.max}  # nan is not, either
 
 
 def name_of(key: str) -> str:
