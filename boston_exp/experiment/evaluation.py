@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -174,18 +173,19 @@ def _cross_validate(
         reached(size, over_folds([_fold(smaller, rows, growth, number)[2] for number in range(1, len(rows.folds) + 1)]))
     found: list[dict[str, float]] = []
     sizes: list[tuple[int, int]] = []
-    out_of_fold: list[pd.DataFrame] = []
+    out_of_fold: list[dict[str, np.ndarray]] = []
     for number, (inside, outside) in enumerate(rows.folds, 1):
         doing(f"fold {number} of {len(rows.folds)}")
         fitted, predicted, scored = _fold(estimator, rows, growth, number)
         X, y = rows.X_train.iloc[outside], rows.y_train.iloc[outside]
         deviation = spread(fitted, X)
-        columns: dict[str, Any] = {"row": y.index, "fold": number, "actual": y.to_numpy(), "predicted": predicted}
+        of_fold = np.full(len(y), number)
+        columns = {"row": y.index.to_numpy(), "fold": of_fold, "actual": y.to_numpy(), "predicted": predicted}
         if deviation is not None:
             columns["spread"] = deviation
         if rows.n_repeats > 1:
-            columns["repeat"] = (number - 1) // rows.n_splits + 1
-        out_of_fold.append(pd.DataFrame(columns | rows.bonds.columns(y.index)))
+            columns["repeat"] = (of_fold - 1) // rows.n_splits + 1
+        out_of_fold.append(columns | rows.bonds.columns(y.index))
         found.append(scored)
         sizes.append((len(outside), len(inside)))
         if rungs is None:
@@ -195,7 +195,8 @@ def _cross_validate(
     table = pd.DataFrame(found, columns=[metric.name for metric in METRICS])
     table.insert(0, "fold", range(1, len(found) + 1))
     table[["rows", "train_rows"]] = sizes
-    each_row = pd.concat(out_of_fold).sort_values("row", ignore_index=True, kind="stable")
+    whole = {name: np.concatenate([columns[name] for columns in out_of_fold]) for name in out_of_fold[0]}
+    each_row = pd.DataFrame(whole).sort_values("row", ignore_index=True, kind="stable")
     return over_folds(found), Folds(table, each_row)
 
 

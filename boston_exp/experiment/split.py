@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from boston_exp import process
 from boston_exp.config.schema import Config
 from boston_exp.experiment.dataset import Dataset
 from boston_exp.experiment.hold_out import held_out
@@ -132,8 +133,22 @@ def split_rows(dataset: Dataset, config: Config) -> Split:
 
     At random; whole groups with `data.group`, the latest rows with `data.time`, rows of every part of the target's
     range with `evaluation.stratify`. `data.split_seed` alone decides: runs with other seeds, models and parameters have
-    the same rows. Raises InvalidData where the groups or the times of the table do not allow it.
+    the same rows; the points of a sweep share them, and nothing may change them. Raises InvalidData where the groups or
+    the times of the table do not allow it.
     """
+    key = (dataset, repr((config.data, config.evaluation)))
+    if key not in _latest:
+        split = _split(dataset, config)
+        _latest.clear()
+        _latest[key] = split
+    return _latest[key]
+
+
+_latest: dict[tuple[Dataset, str], Split] = {}  # one entry
+process.on_reset(_latest.clear)
+
+
+def _split(dataset: Dataset, config: Config) -> Split:
     bonds = Bonds(dataset.clusters, dataset.times, dataset.weights)
     check_hold_out(config, dataset)
     train, test = _held_out(dataset, config)

@@ -47,7 +47,6 @@ class MlflowTracker:
         with raised_as(StoreUnusable, destination):
             self._client, self._experiment = connect(destination)
         self._experiment_id = str(self._experiment.experiment_id)
-        self._history = MlflowHistory(destination)
 
     @contextmanager
     def start(self, plan: Plan) -> Iterator[MlflowRecording]:
@@ -66,7 +65,7 @@ class MlflowTracker:
         with raised_as(StoreUnusable, self._destination):
             if path is not None and not compat.may_have(path, fingerprint):
                 return None
-            return self._history.finished(fingerprint, with_model, metrics)
+            return MlflowHistory(self._destination).finished(fingerprint, with_model, metrics)
 
     @contextmanager
     def sweep(self, plan: SweepPlan) -> Iterator[MlflowSweepRecording]:
