@@ -1,8 +1,8 @@
 """Composes the points of a sweep: Hydra's way for the first of a shape, its values changed for the others.
 
 Hydra reads and merges some thirty files for every job, which takes 0.07 s. Points that differ by plain values alone (no
-group, no `~`, no list or mapping) have the same nodes, and Hydra, too, applies such values last: 0.01 s, most of it for
-a copy. Where one job ends before the next is composed, the configuration of one is reused for the next.
+group, no `~`, no list or mapping) have the same nodes, and Hydra, too, applies such values last: 0.001 s. The
+configuration of one is that of the next, changed: nobody may use it any more when the next is asked for.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ class QuickLoader:
 
     def __init__(self, loader: ConfigLoader) -> None:
         self._loader = loader
-        self.one_at_a_time = False  # the configuration given last is not used any more when the next is asked for
         self._is_group: dict[str, bool] = {}
         self._composed: dict[tuple[str, ...], tuple[DictConfig, tuple[str, ...]]] = {}  # by shape, with its overrides
 
@@ -51,21 +50,19 @@ class QuickLoader:
         shape = (*sweep, *(self._shape(override) for override in overrides))
         if shape not in self._composed:
             return self._from_hydra(shape, overrides, master_config)
-        kept, before = self._composed[shape]
-        config = kept if self.one_at_a_time else copy.deepcopy(kept)
+        config, before = self._composed[shape]
         changed = [each for each, its in zip(overrides, before, strict=True) if each != its]
         try:
             _change(config, changed, list(overrides))
         except OmegaConfBaseException:  # Hydra's message is the better one
             return self._from_hydra(shape, overrides, master_config)
-        if config is kept:
-            self._composed[shape] = (config, overrides)
+        self._composed[shape] = (config, overrides)
         return config
 
     def _from_hydra(self, shape: tuple[str, ...], overrides: tuple[str, ...], master_config: DictConfig) -> DictConfig:
         self._composed.pop(shape, None)
         config: DictConfig = self._loader.load_sweep_config(master_config, list(overrides))
-        self._composed[shape] = (config if self.one_at_a_time else copy.deepcopy(config), overrides)
+        self._composed[shape] = (config, overrides)
         return config
 
     def _shape(self, override: str) -> str:

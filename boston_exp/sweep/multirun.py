@@ -52,7 +52,6 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
     ):
         mark(composer.sweep_dir, parent.run_id, destination.uri)
         reuses = config.skip_finished is not False and not data_is_swept(search)
-        context.config_loader.one_at_a_time = workers.in_process
         if not workers.in_process and config.tracking.log_model != "none":
             _import_ahead(config.tracking.backend)
         loop = Loop(

@@ -177,7 +177,6 @@ def _start_worker(runner: bytes, environment: dict[str, str]) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_main, name="end-with-main", daemon=True).start()
     _runner[:] = [cloudpickle.loads(runner)]
-    _runner[0].context.config_loader.one_at_a_time = True
 
 
 def _end_with_main() -> None:

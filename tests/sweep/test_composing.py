@@ -28,13 +28,9 @@ def context() -> Iterator[tuple[HydraContext, DictConfig]]:
         yield HydraContext(config_loader=hydra.config_loader, callbacks=None), master
 
 
-@pytest.mark.parametrize("one_at_a_time", [False, True])
-def test_every_kind_of_point_is_what_hydra_composes(
-    context: tuple[HydraContext, DictConfig], one_at_a_time: bool
-) -> None:
+def test_every_kind_of_point_is_what_hydra_composes(context: tuple[HydraContext, DictConfig]) -> None:
     hydra, master = context
     quick = with_quick_loader(hydra).config_loader
-    quick.one_at_a_time = one_at_a_time
     for overrides in (
         ["model.max_depth=5", "seed=1"], ["model.max_depth=null", "seed=2"], ["model=ridge", "model.alpha=0.1"],
         ["model=ridge", "model.alpha=2"], ["model.max_depth=7", "seed=1"], ["+model.ccp_alpha=0.1"],
