@@ -199,6 +199,7 @@ class Loop:
             mailbox.withdraw_task(self._dir, number)
             self._again.append(point)
             return
+        del self._tries[point]
         self._last[number] = point
         self._take(replace(result, seconds=time.monotonic() - running.began, known=running.known))
         if self._workers.leaves and result.status == "failed":  # the next command takes it again, with the run it has

@@ -28,6 +28,8 @@ from boston_exp.training import collector
 from boston_exp.training.job import mark
 from boston_exp.training.telling import Told, write_page
 
+LONG = 1000  # points, which are worth the half second that it takes to look through all imports for garbage
+
 
 def run(context: HydraContext, master: DictConfig, search: Search, make_workers: Callable[[str], Workers]) -> int:
     """Run a sweep to its end, or to `max_failures`; with `detach` only collect and submit. Returns the exit code: 1 if
@@ -81,7 +83,7 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
             screen.ends_by(loop.deadline)
             for line in search.news():
                 screen.say(line)
-            collector.start()  # 80 kB of cycles a trial, which Optuna's database leaves
+            collector.start(search.total is None or search.total >= LONG)  # a trial of Optuna's leaves 80 kB of cycles
             ended_by = loop.run()
             screen.close()
             local = replace(destination, server=None)  # the points are here before they are anywhere else
@@ -89,7 +91,8 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
             report = _report(search, all_points, loop, plan.name, ended_by)
             report = replace(report, found=tuple(edges.found(report, config.evaluation.n_splits, history)))
             report = replace(report, compared=families.compared(report, lambda of: telling.contenders(of, history)))
-            page = outcome.record(report, parent, config, plan.params, history)
+            table = outcome.results(report)
+            page = outcome.record(report, table, parent, config, plan.params, history)
             if report.best and report.best.run_id and config.tracking.log_model != "none":
                 best = Finished(report.best.run_id, dict(report.best.metrics))
                 parent.store_model(best, partial(_refit, composer, report.best.point))
@@ -107,7 +110,7 @@ def run(context: HydraContext, master: DictConfig, search: Search, make_workers:
         return 0
     if page is not None:
         write_page(str(config.report), page)
-    outcome.show(report, parent, config.quiet)
+    outcome.show(report, table, parent, config.quiet)
     return int(failed)
 
 

@@ -23,17 +23,19 @@ from boston_exp.reporting import terminal
 from boston_exp.reporting.labels import metric_label
 from boston_exp.reporting.tables import fits, narrow_console, plain_table
 from boston_exp.sweep import families, telling
-from boston_exp.sweep.plan import Report, Result
+from boston_exp.sweep.plan import Aim, Report, Result
 from boston_exp.tracking.protocol import SweepRecording
 from boston_exp.tracking.recorded import History
 from boston_exp.training.naming import rounded, short
 
 TOP = 5  # points on the last screen
+AT_ONCE = 250  # rows of results.csv that are text at once, a megabyte of them
 SHORTEST = 16  # characters of the column of points
 
 
 def record(
     report: Report,
+    table: pd.DataFrame,
     parent: SweepRecording,
     config: Config,
     ranges: Mapping[str, str],
@@ -42,9 +44,9 @@ def record(
     """Write the report to the parent run: results.csv, story, page, figures, counts, the best point. Returns the page,
     where one was asked for.
 
-    `ranges` says what was tried, by setting; `history` opens that of the points.
+    `table` is that of `results`; `ranges` says what was tried, by setting; `history` opens that of the points.
     """
-    best, table = report.best, results(report)
+    best = report.best
     page = telling.page(report, table, parent.run_id, ranges, history()) if config.report else None
     counts = {f"n_{name}": float(report.count(status)) for name, status in telling.COUNTED.items()}
     metrics = {"n_points": float(len(report.results)), **counts, **(best.metrics if best else {})}
@@ -60,7 +62,7 @@ def record(
             "best.command": best.point.command,
         }
     with temporary_folder() as folder:
-        table.to_csv(Path(folder) / "results.csv", index=False)
+        table.to_csv(Path(folder) / "results.csv", index=False, chunksize=AT_ONCE)
         if report.compared:
             pd.DataFrame(families.records(report, report.compared)).to_csv(Path(folder) / "families.csv", index=False)
         if page is not None:
@@ -79,35 +81,39 @@ def results(report: Report) -> pd.DataFrame:
     `trial` is its number in Optuna's study, `ended` its place in the order in which results came back, `known` how many
     had come back when it was asked for: what a search with several workers knew when it proposed the point.
     """
-    aim, found = report.aim, report.results
-    swept = [dict(result.point.swept) for result in found]
-    scores = dict.fromkeys(name for result in found for name in result.metrics)
+    aim = report.aim
+    found = sorted(enumerate(report.results, 1), key=lambda each: _rank(aim, each[1]))
+    swept = [dict(result.point.swept) for _, result in found]
+    scores = dict.fromkeys(name for result in report.results for name in result.metrics)
     columns: dict[str, Any] = {
         **{metric: _numbers(found, metric) for metric in aim.metrics},
-        # a gap where it is another family's
         **{
-            name: [values.get(name, math.nan) for values in swept]
+            name: [values.get(name, math.nan) for values in swept]  # a gap where it is another family's
             for name in dict.fromkeys([*report.swept, *chain.from_iterable(swept)])
         },
-        "status": [result.status for result in found],
+        "status": [result.status for _, result in found],
         **{metric: _numbers(found, metric) for metric in scores},
-        "run_id": [result.run_id for result in found],
-        "key": [result.key for result in found],
-        "trial": [result.point.trial for result in found],
-        "ended": range(1, len(found) + 1),
-        "known": [result.known for result in found],
-        "message": [redact(result.message) for result in found],
+        "run_id": [result.run_id for _, result in found],
+        "key": [result.key for _, result in found],
+        "trial": [result.point.trial for _, result in found],
+        "ended": [place for place, _ in found],
+        "known": [result.known for _, result in found],
+        "message": [redact(result.message) for _, result in found],
     }
-    table = pd.DataFrame(columns)
+    table = pd.DataFrame(columns, copy=False)
     if len(aim.metrics) > 1:
         table.insert(len(aim.metrics), "pareto", pareto_front(table[list(aim.metrics)], aim.directions))
-    ascending = aim.directions[0] == "minimize"
-    return table.sort_values(aim.metrics[0], ascending=ascending, na_position="last", kind="stable", ignore_index=True)
+    return table
 
 
-def _numbers(found: Sequence[Result], metric: str) -> np.ndarray:
+def _rank(aim: Aim, result: Result) -> float:
+    """By the first objective, less is better; those without one come last."""
+    return aim.cost(result) if aim.metrics[0] in result.metrics else math.inf
+
+
+def _numbers(found: Sequence[tuple[int, Result]], metric: str) -> np.ndarray:
     """Of all points, (n,): nan where one has none. Forty columns as lists would take a kilobyte a point."""
-    return np.array([result.metrics.get(metric, math.nan) for result in found], dtype=np.float64)
+    return np.array([result.metrics.get(metric, math.nan) for _, result in found], dtype=np.float64)
 
 
 def pareto_front(objectives: pd.DataFrame, directions: Sequence[str]) -> list[bool]:
@@ -122,7 +128,7 @@ def pareto_front(objectives: pd.DataFrame, directions: Sequence[str]) -> list[bo
     ]
 
 
-def show(report: Report, parent: SweepRecording, quiet: bool) -> None:
+def show(report: Report, table: pd.DataFrame, parent: SweepRecording, quiet: bool) -> None:
     """The last screen: counts, the top points, the best one's score, the command that trains it again. With `quiet` the
     id of the sweep's run alone."""
     if quiet:
@@ -133,7 +139,7 @@ def show(report: Report, parent: SweepRecording, quiet: bool) -> None:
     if report.ended_by:
         console.print(f"ended early: {report.ended_by}", soft_wrap=True, highlight=False)
     if report.results:
-        _show_top(report, parent.run_id, console)
+        _show_top(report, table, parent.run_id, console)
     if report.compared:
         sure = families.how_sure(report, report.compared)
         console.print(families.shown(report, report.compared, console), *([sure] if sure else []), sep="\n")
@@ -147,8 +153,8 @@ def show(report: Report, parent: SweepRecording, quiet: bool) -> None:
     terminal.show_record(parent.where, parent.run_id, "\n".join(steps))
 
 
-def _show_top(report: Report, run_id: str | None, console: Console) -> None:
-    ranked = telling.scored(report, results(report))
+def _show_top(report: Report, table: pd.DataFrame, run_id: str | None, console: Console) -> None:
+    ranked = telling.scored(report, table)
     if len(report.aim.metrics) > 1:
         front = f"Pareto front of {', '.join(report.aim.metrics)}: {len(ranked)} point{'s' * (len(ranked) != 1)}"
         console.print(front)

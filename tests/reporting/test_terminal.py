@@ -133,7 +133,7 @@ def test_a_sweeps_table_cuts_neither_metric_nor_id(
     columns: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], parameters: int, width: int
 ) -> None:
     columns.setenv("COLUMNS", str(width))
-    outcome.show(report(36, parameters), Parent("here"), quiet=False)
+    outcome.show(made := report(36, parameters), outcome.results(made), Parent("here"), quiet=False)
     text = capsys.readouterr().out
     table = text[text.index("RMSE over") : text.index("and 31 more")]
     assert max(map(len, table.splitlines())) <= width
@@ -154,7 +154,7 @@ def test_several_objectives_cut_nothing_either(
     scores = {"cv_rmse": 3.71234, "cv_mae": 2.51234, "cv_r2_score": 0.81234, "predict_seconds": 0.00123456}
     several = replace(of, aim=Aim(names, ("minimize", "minimize", "maximize", "minimize")))
     several = replace(several, results=tuple(replace(each, metrics=scores) for each in of.results))
-    outcome.show(several, Parent("here"), quiet=False)
+    outcome.show(several, outcome.results(several), Parent("here"), quiet=False)
     text = capsys.readouterr().out
     for part in ("3.712", "2.512", "0.8123", "0.001235", "00000001", "Pareto front of"):
         assert part in text
@@ -162,7 +162,7 @@ def test_several_objectives_cut_nothing_either(
 
 
 def test_selecting_on_held_out_rows_is_said_in_the_line_of_the_score(capsys: pytest.CaptureFixture[str]) -> None:
-    outcome.show(report(3, 1, "rmse"), Parent("here"), quiet=False)
+    outcome.show(made := report(3, 1, "rmse"), outcome.results(made), Parent("here"), quiet=False)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("best ")]
     assert "rmse 3.000 ± 0.54, optimistic: selected on the held-out rows (evaluation=cv selects by folds)" in line
 

@@ -63,7 +63,7 @@ def test_the_staircase_of_an_objective_that_is_maximised_goes_the_other_way() ->
 
 
 def test_the_screen_has_the_front_and_says_what_best_means(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
-    outcome.show(report, SweepNotRecorded(), quiet=False)
+    outcome.show(report, outcome.results(report), SweepNotRecorded(), quiet=False)
     out = capsys.readouterr().out
     assert "Pareto front of cv_rmse, fit_seconds: 3 points" in out
     rows = [line.split() for line in out.splitlines() if "±" in line and not line.startswith("best")]
