@@ -34,7 +34,9 @@ class Swept:
     most: float  # MB of the main process
 
 
-def sweep(folder: Path, store: str, *overrides: str, until_first: bool = False) -> Swept:
+def sweep(folder: Path, store: str, *overrides: str, until_first: bool = False, project: Path | None = None) -> Swept:
+    """A whole command; `project` is where its code is, if it is not this one."""
+    environment = os.environ | ({"PYTHONPATH": str(project)} if project else {})
     out = Path(tempfile.mkdtemp(dir=folder))
     command = [sys.executable, "-m", "boston_exp.run", "-m", *overrides]
     if not any(override.startswith("tracking.uri=") for override in overrides):
@@ -42,7 +44,7 @@ def sweep(folder: Path, store: str, *overrides: str, until_first: bool = False) 
     command += [f"hydra.sweep.dir={out}", "hydra.job.chdir=false"]
     begun, first, early, late = time.time(), 0.0, 0.0, 0.0
     said = (out / "stderr.txt").open("w+")  # a pipe that nobody reads is full after some hundred lines
-    process = psutil.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=said)
+    process = psutil.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=said)
     while process.poll() is None:
         # counting thousands of files a hundred times a second would be a load itself
         states = 11 if early else len(list((out / ".points").glob("*.state"))) if (out / ".points").is_dir() else 0
