@@ -26,11 +26,6 @@ from tests.services import Service
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: a quarter of the time that tests take they wait, for servers, locks, deadlines."""
-    return (os.cpu_count() or 1) + 1
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The documents first: each takes a minute or more, and begun at the end, the other worker would wait for it."""

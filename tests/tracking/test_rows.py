@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import sqlite3
+import uuid
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def by_the_client(client: MlflowClient, experiment: str) -> str:
 
 
 def test_every_row_is_as_the_client_writes_it(client: MlflowClient, experiment: str) -> None:
-    info = rows.begin(client, experiment, "ridge", TAGS, PARAMS, DATA)
+    info = rows.begin(client, experiment, uuid.uuid4().hex, "ridge", TAGS, PARAMS, DATA)
     run = client.get_run(info.run_id)
     assert run.info.status == "RUNNING"
     assert dict(run.info) == dict(info)
@@ -79,15 +80,15 @@ def test_every_row_is_as_the_client_writes_it(client: MlflowClient, experiment: 
 
 
 def test_the_first_run_brings_its_data_set(client: MlflowClient, experiment: str) -> None:
-    run_id = rows.begin(client, experiment, "ridge", TAGS, PARAMS, DATA).run_id
+    run_id = rows.begin(client, experiment, uuid.uuid4().hex, "ridge", TAGS, PARAMS, DATA).run_id
     (found,) = client.get_run(run_id).inputs.dataset_inputs
     assert found.to_dictionary() == DATA.to_dictionary()
-    again = rows.begin(client, experiment, "ridge", TAGS, PARAMS, DATA).run_id
+    again = rows.begin(client, experiment, uuid.uuid4().hex, "ridge", TAGS, PARAMS, DATA).run_id
     assert client.get_run(again).inputs.to_dictionary() == client.get_run(run_id).inputs.to_dictionary()
 
 
 def test_a_tag_takes_the_place_of_one_that_is_there(client: MlflowClient, experiment: str) -> None:
-    run_id = rows.begin(client, experiment, "ridge", TAGS, PARAMS, DATA).run_id
+    run_id = rows.begin(client, experiment, uuid.uuid4().hex, "ridge", TAGS, PARAMS, DATA).run_id
     rows.log(client, run_id, {}, [RunTag("model_type", "Lasso")])
     assert client.get_run(run_id).data.tags["model_type"] == "Lasso"
 
@@ -95,17 +96,17 @@ def test_a_tag_takes_the_place_of_one_that_is_there(client: MlflowClient, experi
 @pytest.mark.parametrize("wrong", [Param("what?", "1"), Param("x" * 300, "1")])
 def test_what_mlflow_refuses_is_refused_and_no_run_is_left(client: MlflowClient, experiment: str, wrong: Param) -> None:
     with pytest.raises(MlflowException):
-        rows.begin(client, experiment, "ridge", TAGS, [*PARAMS, wrong], DATA)
+        rows.begin(client, experiment, uuid.uuid4().hex, "ridge", TAGS, [*PARAMS, wrong], DATA)
     assert client.search_runs([experiment]) == []
 
 
 def test_nothing_is_written_to_what_was_deleted_meanwhile(client: MlflowClient, experiment: str) -> None:
-    run_id = rows.begin(client, experiment, "ridge", TAGS, PARAMS, DATA).run_id
+    run_id = rows.begin(client, experiment, uuid.uuid4().hex, "ridge", TAGS, PARAMS, DATA).run_id
     client.delete_run(run_id)
     for write in (lambda: rows.log(client, run_id, METRICS, TAGS), lambda: rows.finish(client, run_id, ())):
         with pytest.raises(MlflowException, match="active"):
             write()
     client.delete_experiment(experiment)
     with pytest.raises(MlflowException, match="active"):
-        rows.begin(client, experiment, "ridge", TAGS, PARAMS, DATA)
+        rows.begin(client, experiment, uuid.uuid4().hex, "ridge", TAGS, PARAMS, DATA)
     assert client.get_run(run_id).data.metrics == {}

@@ -42,24 +42,25 @@ RUNS, TAGS, PARAMS, METRICS, LATEST, EXPERIMENTS, DATASETS, INPUTS, INPUT_TAGS =
 
 
 def begin(
-    client: MlflowClient, experiment_id: str, name: str, tags: Sequence[RunTag], params: Sequence[Param],
+    client: MlflowClient, experiment_id: str, run_id: str, name: str, tags: Sequence[RunTag], params: Sequence[Param],
     data: DatasetInput,
 ) -> RunInfo:  # fmt: skip
-    """Open a run that has all of these from its first moment on. Raises MlflowException, and leaves nothing."""
+    """Open a run, under this new id, that has all of these from its first moment on. Raises MlflowException, and leaves
+    nothing."""
     _, params, tags = compat.validated((), params, [*tags, RunTag(MLFLOW_RUN_NAME, name)])
     try:
-        return _begin(client, int(experiment_id), name, tags, params, data)
+        return _begin(client, int(experiment_id), run_id, name, tags, params, data)
     except MlflowException as error:  # another process was adding the same data set: it is there now
         if not written_meanwhile(error):
             raise
-        return _begin(client, int(experiment_id), name, tags, params, data)
+        return _begin(client, int(experiment_id), run_id, name, tags, params, data)
 
 
 def _begin(
-    client: MlflowClient, experiment_id: int, name: str, tags: Sequence[RunTag], params: Sequence[Param],
+    client: MlflowClient, experiment_id: int, run_id: str, name: str, tags: Sequence[RunTag], params: Sequence[Param],
     data: DatasetInput,
 ) -> RunInfo:  # fmt: skip
-    run_id, input_id = uuid.uuid4().hex, uuid.uuid4().hex
+    input_id = uuid.uuid4().hex
     with compat.store(client.tracking_uri).ManagedSessionMaker(read_only=False) as session:
         its = (EXPERIMENTS.c.artifact_location, EXPERIMENTS.c.lifecycle_stage)
         place, stage = session.execute(select(*its).where(EXPERIMENTS.c.experiment_id == experiment_id)).one()

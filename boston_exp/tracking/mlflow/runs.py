@@ -22,6 +22,7 @@ from mlflow.entities import (
 )
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
+from sqlalchemy.exc import SQLAlchemyError
 
 from boston_exp.errors import Detached, Pruned, RecordingFailed, traced
 from boston_exp.redaction import redact
@@ -45,19 +46,6 @@ def create_run(client: MlflowClient, experiment_id: str, name: str, tags: dict[s
     clean = {tag.key: tag.value for tag in tags_of({**tags, **liveness.tags()})}
     info: RunInfo = client.create_run(experiment_id, run_name=redact(name), tags=clean).info
     return info
-
-
-def open_planned(
-    client: MlflowClient,
-    experiment_id: str,
-    name: str,
-    tags: dict[str, str],
-    params: dict[str, str],
-    data: DatasetInput,
-) -> RunInfo:
-    """The same in a database, with params and data set."""
-    words = tags_of({**tags, **liveness.tags()})
-    return rows.begin(client, experiment_id, redact(name), words, params_of(params), data)
 
 
 def log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> None:
@@ -126,7 +114,7 @@ def origin_of(model_id: str | None, inputs: list[DatasetInput]) -> dict[str, Any
 @contextmanager
 def open_run(client: MlflowClient, run_id: str, destination: Destination, overrides: str = "") -> Iterator[None]:
     """A run from here to FINISHED, or to FAILED or KILLED by whatever ends it; one that fails keeps the traceback and
-    its overrides."""
+    its overrides. It may be opened inside, so that no signal comes in between: one that is not there is not closed."""
     try:
         with liveness.Heartbeat(lambda key, value: client.set_tag(run_id, key, value)):
             yield
@@ -144,6 +132,8 @@ def open_run(client: MlflowClient, run_id: str, destination: Destination, overri
         close_run(client, run_id, "KILLED", "", told)
         raise
     except BaseException as error:
+        if not _is_there(client, run_id):
+            raise
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
         if status == "FAILED":
             with suppress(Exception):  # no room for artifacts, perhaps
@@ -152,6 +142,12 @@ def open_run(client: MlflowClient, run_id: str, destination: Destination, overri
             close_run(client, run_id, status, f"{type(error).__name__}: {error}")
         log.error("run %s is recorded as %s", run_id, status)
         raise
+
+
+def _is_there(client: MlflowClient, run_id: str) -> bool:
+    with suppress(MlflowException, SQLAlchemyError):  # a store that cannot be read is not written to either
+        return find_run(client, run_id) is not None
+    return False
 
 
 def close_run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import uuid
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,12 +21,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from boston_exp import process
 from boston_exp.errors import RecordingFailed, StoreUnusable
+from boston_exp.redaction import redact
+from boston_exp.tracking import liveness
 from boston_exp.tracking.destination import Destination
 from boston_exp.tracking.mlflow import compat, pages, rows
 from boston_exp.tracking.mlflow.failures import raised_as
 from boston_exp.tracking.mlflow.history import MlflowHistory
 from boston_exp.tracking.mlflow.places import Placed
-from boston_exp.tracking.mlflow.runs import log_metrics, open_planned, open_run, tags_of
+from boston_exp.tracking.mlflow.runs import log_metrics, open_run, params_of, tags_of
 from boston_exp.tracking.mlflow.store import connect
 from boston_exp.tracking.mlflow.sweeps import MlflowSweepRecording, close_children, open_parent
 from boston_exp.tracking.protocol import Finished, Outcome, Plan, SweepPlan
@@ -50,15 +53,17 @@ class MlflowTracker:
 
     @contextmanager
     def start(self, plan: Plan) -> Iterator[MlflowRecording]:
-        with raised_as(StoreUnusable, self._destination):
-            tags = plan.tags | self._destination.tags
-            info = open_planned(self._client, self._experiment_id, plan.name, tags, plan.params, _described(plan))
-            view = pages.of_runs(plan.selected_by)
-            if not self._destination.worker:  # the main process has done so
+        tags, view = plan.tags | self._destination.tags, pages.of_runs(plan.selected_by)
+        if not self._destination.worker:  # the main process has done so
+            with raised_as(StoreUnusable, self._destination):
                 pages.share(self._client, self._experiment, [view])
-        recording = MlflowRecording(self._client, info, self._destination, plan, view)
-        with open_run(self._client, info.run_id, self._destination, plan.overrides):
-            yield recording
+        run_id = uuid.uuid4().hex
+        with open_run(self._client, run_id, self._destination, plan.overrides):
+            with raised_as(StoreUnusable, self._destination):
+                words, params = tags_of({**tags, **liveness.tags()}), params_of(plan.params)
+                name, data = redact(plan.name), _described(plan)
+                info = rows.begin(self._client, self._experiment_id, run_id, name, words, params, data)
+            yield MlflowRecording(self._client, info, self._destination, plan, view)
 
     def find_finished(self, fingerprint: str, with_model: bool, metrics: Sequence[str]) -> Finished | None:
         path = self._destination.sqlite_path
