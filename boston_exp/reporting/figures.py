@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import EngFormatter, MaxNLocator, ScalarFormatter
 
 from boston_exp.experiment.dataset import Dataset
@@ -26,6 +28,7 @@ DENSITY = LinearSegmentedColormap.from_list("density", ["#a9c7db", BLUE, "#0d2f4
 TOP = 20  # features that are drawn
 MANY = 10_000  # points, which an SVG has as one image; of more the density is drawn
 LONGEST = 34  # characters of a name beside an axis
+LABEL = 9  # points, of the numbers and names beside an axis
 LARGE, SMALL = 1e4, 1e-3  # beyond them ticks get a prefix (200 k) or a power of ten
 
 
@@ -94,17 +97,32 @@ def _points(axes: Axes, x: pd.Series, y: pd.Series, many: bool, label: str) -> N
 def importance(title: str, dataset: Dataset, evaluated: Evaluated) -> Figure:
     """The most important features; how many are left out is said."""
     table = evaluated.importance.head(TOP).iloc[::-1]
-    figure = Figure(figsize=(7, 1.5 + 0.28 * len(table)), layout="constrained")
+    names = [shortened(name) for name in table["feature"]]
+    more = f"top {TOP} of {len(evaluated.importance):,} features" if len(evaluated.importance) > TOP else ""
+    above = "\n".join(filter(None, [shortened(title, 70), more]))
+    below = axis_label(importance_label(evaluated.estimator, dataset.unit), "", 76)
+    width, height = 7.0, 1.5 + 0.28 * len(table)
+    figure = Figure(figsize=(width, height))
     axes = figure.subplots()
+    top, bottom = (0.25 + 0.18 * (text.count("\n") + 1) for text in (above, below))
+    left = max(map(_inches, names)) + 0.2
+    figure.subplots_adjust(left / width, (bottom + 0.15) / height, 0.97, 1 - top / height)
     error = table["std"] if table["std"].notna().any() else None
     places = range(len(table))
     axes.barh(places, table["importance"], xerr=error, color=BLUE, height=0.7, ecolor=GREY)
-    axes.set_yticks(places, [shortened(name) for name in table["feature"]])
-    more = f"top {TOP} of {len(evaluated.importance):,} features" if len(evaluated.importance) > TOP else ""
-    figure.suptitle("\n".join(filter(None, [shortened(title, 70), more])), fontsize=11)
-    figure.supxlabel(axis_label(importance_label(evaluated.estimator, dataset.unit), "", 76), fontsize=10)
+    axes.set_yticks(places, names)
+    figure.suptitle(above, fontsize=11)
+    figure.supxlabel(below, fontsize=10)
     tidy(axes)
     return figure
+
+
+def _inches(text: str) -> float:
+    """How wide a label of an axis is; a layout engine would draw the whole figure to find out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        points, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=LABEL), ismath=False)
+    return float(points) / 72
 
 
 def _scores(metrics: Mapping[str, float], unit: str) -> str:
@@ -117,7 +135,7 @@ def _scores(metrics: Mapping[str, float], unit: str) -> str:
 def tidy(axes: Axes) -> None:
     """Without a frame, ticks that can be read: few, and large numbers as 200 k."""
     axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=9)
+    axes.tick_params(labelsize=LABEL)
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "linear" and isinstance(axis.get_major_formatter(), ScalarFormatter):
             readable(axis)
@@ -131,7 +149,8 @@ def readable(axis: Axis) -> None:
     if largest >= LARGE and (high - low) / largest > 1e-3:
         axis.set_major_formatter(EngFormatter())
     else:
-        formatter = ScalarFormatter(useOffset=largest >= LARGE, useMathText=True)
+        # an exponent is set as a formula, which takes longer than all else of a figure
+        formatter = ScalarFormatter(useOffset=largest >= LARGE, useMathText=not 10 * SMALL <= largest < LARGE)
         formatter.set_powerlimits((-3, 5))
         axis.set_major_formatter(formatter)
 

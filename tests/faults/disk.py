@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -143,10 +143,17 @@ def needed(subject: Subject, place: Place) -> int:
     return max(before - least, mounts.PAGE)
 
 
+@contextmanager
+def _server_in(folder: Path) -> Iterator[str]:
+    with services.server_with_gateway(folder) as server:
+        yield server.url
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(FOLDERS), help="commands")
     parser.add_argument("--shares", default=",".join(map(str, SHARES)), help="of the room that a command needs")
+    parser.add_argument("--server", help="an MLflow server that is there")
     parser.add_argument("--mounted", action="store_true", help="this process has a mount namespace of its own")
     chosen = parser.parse_args()
     if not chosen.mounted:
@@ -160,12 +167,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="disk-") as name:
         folder = Path(name)
         (folder / "work").mkdir()
-        with services.server_with_gateway(folder) as server:
+        with nullcontext(chosen.server) if chosen.server else _server_in(folder) as server:
             print(HEAD)
             print("| command | harm | code | it says | then | wrong in the end |")
             print("| --- | --- | --- | --- | --- | --- |", flush=True)
             shares = [float(share) for share in chosen.shares.split(",")]
-            for row in rows(server.url, folder / "work", chosen.only.split(","), shares):
+            for row in rows(server, folder / "work", chosen.only.split(","), shares):
                 found.append(row)
                 said = row.said.replace("|", "\\|") if row.code else "done"
                 cells = (row.command, row.harm, row.code, said, row.again, row.balance.wrong or "nothing")
