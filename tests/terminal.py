@@ -75,7 +75,9 @@ class Terminal:
 
     def _read(self, seconds: float) -> bool:
         """Whether there may be more."""
-        if not select.select([self._main], [], [], seconds)[0]:
+        ready = select.poll()  # `select` knows no descriptor above 1023, which a process of many tests has
+        ready.register(self._main, select.POLLIN)
+        if not ready.poll(1000 * seconds):
             return True
         try:
             part = os.read(self._main, 65536)

@@ -80,7 +80,7 @@ def _shuffled(fitted: BaseEstimator, rows: Split, seed: int, n_repeats: int = 5)
     places, many = _varying(X, predicted), max(1, AT_ONCE // (X.size * n_repeats))
     for first in range(0, len(places), many):
         some = places[first : first + many]
-        table = X.iloc[np.tile(np.arange(n), n_repeats * len(some))]
+        table = X.iloc[np.tile(np.arange(n), n_repeats * len(some))].reset_index(drop=True)
         for number, place in enumerate(some):
             shuffles = np.concatenate([rng.permutation(n) for _ in range(n_repeats)])
             column = table.iloc[:, place].to_numpy(copy=True)
