@@ -132,10 +132,14 @@ def test_a_command_that_is_ended_trains_nothing_on(record: Record, store: Path, 
 
 def _training(command: psutil.Process) -> psutil.Process:
     """The process that trains, once it has opened its store."""
-    until = time.monotonic() + 120
+    until, seen = time.monotonic() + 120, dict[int, object]()
     while time.monotonic() < until:
         for child in command.children():
-            if "--config-name" in child.cmdline() and any("mlflow.db" in each.path for each in child.open_files()):
-                return child
+            try:
+                seen[child.pid] = files = [each.path for each in child.open_files()]
+                if "--config-name" in child.cmdline() and any("mlflow.db" in path for path in files):
+                    return child
+            except psutil.Error as error:  # it has ended this moment
+                seen[child.pid] = error
         time.sleep(0.1)
-    raise AssertionError("nothing is trained")
+    raise AssertionError(f"nothing is trained: {command.status()}, {seen}")
