@@ -15,6 +15,6 @@ from tests.services import Service
 @pytest.mark.timeout(600)
 def test_a_command_that_is_killed_is_finished_by_the_same_command(server: Service, tmp_path: Path) -> None:
     subjects = [SUBJECTS[name]() for name in ("run", "promote", "sync")]
-    found = list(kills(server.url, tmp_path, 3, 20261126, subjects, wholes=0))
-    assert Counter(seen.subject for seen in found) == {"run": 1, "promote": 1, "sync": 1}
+    found = list(kills(server.url, tmp_path, 6, 20261126, subjects, wholes=0))
+    assert Counter(seen.subject for seen in found) == {"run": 2, "promote": 2, "sync": 2}
     assert [(seen.subject, seen.moment, seen.balance.wrong) for seen in found if not seen.well] == []

@@ -12,7 +12,7 @@ from tests.conftest import Command
 from tests.integration.test_sweeps import BAD, SEARCH, History
 
 pytestmark = pytest.mark.usefixtures("bad_day")
-SLOW = (*BAD, "model.alpha=range(1,21)", "+model.seconds=0.4", "figures=none", "tracking.log_model=none")
+SLOW = (*BAD, "model.alpha=range(1,41)", "+model.seconds=0.4", "figures=none", "tracking.log_model=none")
 WORKERS = {"basic": (), "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")}
 
 
@@ -20,19 +20,19 @@ WORKERS = {"basic": (), "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jo
 @pytest.mark.parametrize("launcher", WORKERS)
 def test_the_clock_ends_a_sweep_and_the_same_command_goes_on(command: Command, store: Path, launcher: str) -> None:
     """However little was done by then: exit code 0, and nothing is tried again that is done."""
-    result = command("-m", *SLOW, *WORKERS[launcher], "timeout=3")
+    result = command("-m", *SLOW, *WORKERS[launcher], "timeout=5")
     assert result.code == 0, result.err
-    assert "timeout=3 seconds are over; the same command goes on from here" in result.out
+    assert "timeout=5 seconds are over; the same command goes on from here" in result.out
     assert "not tried" in result.out
     history = History(store)
     assert history.statuses["RUNNING"] == 0
     assert history.parent.info.status == "FINISHED"
-    assert history.parent.data.tags["sweep.ended_by"].startswith("timeout=3")
+    assert history.parent.data.tags["sweep.ended_by"].startswith("timeout=5")
     done = history.statuses["FINISHED"]
     result = command("-m", *SLOW, *WORKERS[launcher])
-    assert f"{20 - done} done" in result.out
+    assert f"{40 - done} done" in result.out
     history = History(store)
-    assert history.statuses["FINISHED"] == 20
+    assert history.statuses["FINISHED"] == 40
     assert set(history.statuses) <= {"FINISHED", "KILLED"}
     assert history.parent.data.tags["sweep.ended_by"] == "its last point"
 

@@ -599,11 +599,10 @@ def test_a_worker_that_is_killed_is_one_failed_point(tmp_path: Path, store: Path
 def test_a_sweep_that_was_interrupted_is_completed_by_the_same_command(
     tmp_path: Path, store: Path, bad_day: Path, number: int, launcher: str
 ) -> None:
-    """At a random moment, killed at two; finished points are not run again, nothing stays RUNNING, there is one
-    parent."""
+    """At several random moments; finished points are not run again, nothing stays RUNNING, there is one parent."""
     overrides = (*BAD, "model.alpha=range(1,25)", "+model.seconds=0.3", f"hydra/launcher={launcher}")
     moments = random.Random(number)  # noqa: S311 (the same moments every time)
-    for _ in range(2 if number == signal.SIGKILL else 1):
+    for _ in range(2):
         process = started(tmp_path, store, *overrides)
         until = time.monotonic() + 60
         before = History(store).statuses["FINISHED"]

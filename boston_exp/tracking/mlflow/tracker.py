@@ -107,7 +107,7 @@ class MlflowRecording(Placed):
 
                     model_id = models.save(self._client, self._info, self._plan.name, self._plan.params, outcome)
             finally:  # a full disk under the artifacts is no reason to lose the scores
-                if model_id is None:
+                if model_id is None:  # else MLflow keeps them with the model, too
                     rows.log(self._client, self.run_id, outcome.metrics, tags_of(outcome.tags))
                 else:
                     log_metrics(
