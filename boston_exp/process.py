@@ -6,12 +6,12 @@ import fcntl
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -33,6 +33,21 @@ def remembered(maxsize: int | None = None) -> Callable[[Function], Function]:
         return cast(Function, cached)
 
     return decorate
+
+
+class Latest(Generic[Result]):
+    """The last that was made, for as long as the same is asked for: the points of a sweep share a table."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Result] = {}  # one entry
+        on_reset(self._made.clear)
+
+    def get(self, key: Hashable, make: Callable[[], Result]) -> Result:
+        if key not in self._made:
+            made = make()
+            self._made.clear()
+            self._made[key] = made
+        return self._made[key]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -106,15 +106,10 @@ def load(config: Config) -> Dataset:
         digest = pending.result()
     used = sorted(known_roles.of_preprocess(config.preprocess))
     key = (digest, changed, repr((data, used)), config.evaluation.n_splits)
-    if key not in _latest:
-        dataset = _checked(config, table, digest, data.path, changed)
-        _latest.clear()
-        _latest[key] = dataset
-    return _latest[key]
+    return _latest.get(key, partial(_checked, config, table, digest, data.path, changed))
 
 
-_latest: dict[tuple[str, bool, str, int], Dataset] = {}  # one entry: the points of a sweep share their table
-process.on_reset(_latest.clear)
+_latest = process.Latest[Dataset]()
 
 
 def _checked(config: Config, table: Read, digest: str, source: str, changed: bool) -> Dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -136,16 +136,10 @@ def split_rows(dataset: Dataset, config: Config) -> Split:
     the same rows; the points of a sweep share them, and nothing may change them. Raises InvalidData where the groups or
     the times of the table do not allow it.
     """
-    key = (dataset, repr((config.data, config.evaluation)))
-    if key not in _latest:
-        split = _split(dataset, config)
-        _latest.clear()
-        _latest[key] = split
-    return _latest[key]
+    return _latest.get((dataset, repr((config.data, config.evaluation))), partial(_split, dataset, config))
 
 
-_latest: dict[tuple[Dataset, str], Split] = {}  # one entry
-process.on_reset(_latest.clear)
+_latest = process.Latest[Split]()
 
 
 def _split(dataset: Dataset, config: Config) -> Split:

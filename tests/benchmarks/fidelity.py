@@ -10,7 +10,6 @@ import os
 import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.sweeps import row_of, sweep
+from tests.conftest import ROOT, git
 
 GRID = ("search=grid_random_forest",)
 AT_ONCE = "+model.warm_start=true"  # what a user has set so is not grown: the same fits, at once
@@ -41,10 +41,9 @@ def _used() -> float:
 
 def _checked_out(commit: str, place: Path) -> Path:
     """The project as it was, with the data that this one has."""
-    root = Path(__file__).resolve().parents[2]
-    for command in (["clone", "--quiet", str(root), str(place)], ["-C", str(place), "checkout", "--quiet", commit]):
-        subprocess.run(["git", *command], check=True)
-    shutil.copytree(root / "data" / "raw", place / "data" / "raw", dirs_exist_ok=True)
+    git("clone", "--quiet", str(ROOT), str(place), cwd=ROOT)
+    git("checkout", "--quiet", commit, cwd=place)
+    shutil.copytree(ROOT / "data" / "raw", place / "data" / "raw", dirs_exist_ok=True)
     return place
 
 
